@@ -1,0 +1,2 @@
+//! keywright
+fn main() {}
