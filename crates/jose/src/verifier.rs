@@ -1,0 +1,206 @@
+//! Verifying tokens.
+
+use aws_lc_rs::signature::{ECDSA_P521_SHA512_FIXED, ParsedPublicKey};
+use jsonwebtoken::DecodingKey;
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::Value;
+
+use crate::{
+    Algorithm, Error, KeyId, KeyUse, PublicJwk, SigningAlgorithm,
+    algorithm::{Curve, KeyType},
+    encoding,
+    jwk::Parameters,
+    key_pair::UNCOMPRESSED,
+};
+
+/// The protected header of a token (RFC 7515 §4.1), as far as it matters. Not verified.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct JwsHeader {
+    /// The algorithm the token claims to be signed with; never `none`, never a symmetric one.
+    pub alg: SigningAlgorithm,
+    /// The key it claims to be signed with.
+    pub kid: Option<KeyId>,
+    /// The media type of the token, for example `JWT`, `at+jwt`, `dpop+jwt`.
+    pub typ: Option<String>,
+    #[serde(default, rename = "crit", deserialize_with = "present")]
+    has_critical_extensions: bool,
+}
+
+impl JwsHeader {
+    /// Reads the header of a compact JWS, to find the key that should verify it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidToken`] if it is not a compact JWS, if its algorithm is not supported, or if it
+    /// names critical extensions: this crate implements none (RFC 7515 §4.1.11).
+    pub fn parse(compact: &str) -> Result<Self, Error> {
+        Compact::split(compact)?.header()
+    }
+}
+
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|_| true)
+}
+
+/// A public key, ready to verify signatures of one algorithm.
+pub struct Verifier {
+    algorithm: SigningAlgorithm,
+    key: Key,
+}
+
+/// jsonwebtoken has no ES512; that one goes to the library beneath it.
+enum Key {
+    Common(jsonwebtoken::Algorithm, DecodingKey),
+    Es512(ParsedPublicKey),
+}
+
+impl Verifier {
+    /// A verifier for the key's own `alg`; without one, for the only algorithm of its curve.
+    ///
+    /// # Errors
+    /// [`Error::InvalidKey`] if the key is for encryption, is malformed, or is an RSA key without `alg`.
+    pub fn from_jwk(jwk: &PublicJwk) -> Result<Self, Error> {
+        let algorithm = match (jwk.alg(), jwk.parameters().key_type()) {
+            (Some(Algorithm::Signing(algorithm)), _) => algorithm,
+            (Some(Algorithm::Encryption(_)), _) => {
+                return Err(Error::InvalidKey("the key is for encryption"));
+            }
+            (None, KeyType::Rsa) => return Err(Error::InvalidKey("an RSA key needs an `alg`")),
+            (None, KeyType::Ec(Curve::P256)) => SigningAlgorithm::Es256,
+            (None, KeyType::Ec(Curve::P384)) => SigningAlgorithm::Es384,
+            (None, KeyType::Ec(Curve::P521)) => SigningAlgorithm::Es512,
+            (None, KeyType::Ed25519) => SigningAlgorithm::EdDsa,
+        };
+        Self::for_algorithm(jwk, algorithm)
+    }
+
+    /// A verifier for one algorithm that the caller expects, for keys of other parties that have no `alg`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidKey`] if the key is for encryption, for another algorithm, or malformed.
+    pub fn for_algorithm(jwk: &PublicJwk, algorithm: SigningAlgorithm) -> Result<Self, Error> {
+        if jwk.key_use() == Some(KeyUse::Enc) {
+            return Err(Error::InvalidKey("the key is for encryption"));
+        }
+        if jwk.alg().is_some_and(|alg| alg != Algorithm::Signing(algorithm))
+            || jwk.parameters().key_type() != algorithm.key_type()
+        {
+            return Err(Error::InvalidKey("the key is for another algorithm"));
+        }
+        Ok(Self { algorithm, key: Key::new(jwk.parameters(), algorithm)? })
+    }
+
+    /// The claims of a compact JWS, always a JSON object, if this key signed it.
+    ///
+    /// Checks the header's `alg` against the key's, and the signature. **Not** `kid`, `typ`, nor any claim:
+    /// `exp`, `nbf`, `iss` and `aud` are the caller's.
+    ///
+    /// # Errors
+    /// [`Error::InvalidToken`] for everything else. Never panics, whatever the input.
+    pub fn verify(&self, compact: &str) -> Result<Value, Error> {
+        let parts = Compact::split(compact)?;
+        if parts.header()?.alg != self.algorithm {
+            return Err(Error::InvalidToken("signed with another algorithm than the key's"));
+        }
+        if !self.key.verifies(parts.message, parts.signature) {
+            return Err(Error::InvalidToken("the signature does not verify"));
+        }
+        let claims: Value = parts.claims()?;
+        if !claims.is_object() {
+            return Err(Error::InvalidToken("the claims are not a JSON object"));
+        }
+        Ok(claims)
+    }
+
+    /// The algorithm it verifies.
+    pub fn algorithm(&self) -> SigningAlgorithm {
+        self.algorithm
+    }
+}
+
+impl std::fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Verifier").field("algorithm", &self.algorithm).finish_non_exhaustive()
+    }
+}
+
+impl Key {
+    fn new(parameters: &Parameters, algorithm: SigningAlgorithm) -> Result<Self, Error> {
+        const MALFORMED: Error = Error::InvalidKey("not a public key");
+        let Some(common) = common(algorithm) else {
+            let Parameters::Ec { x, y, .. } = parameters else { return Err(MALFORMED) };
+            let mut point = vec![UNCOMPRESSED];
+            point.extend(encoding::decode(x).ok_or(MALFORMED)?);
+            point.extend(encoding::decode(y).ok_or(MALFORMED)?);
+            let key = ParsedPublicKey::new(&ECDSA_P521_SHA512_FIXED, point).map_err(|_| MALFORMED)?;
+            return Ok(Self::Es512(key));
+        };
+        let key = match parameters {
+            Parameters::Rsa { n, e } => DecodingKey::from_rsa_components(n, e),
+            Parameters::Ec { x, y, .. } => DecodingKey::from_ec_components(x, y),
+            Parameters::Ed25519 { x } => DecodingKey::from_ed_components(x),
+        };
+        Ok(Self::Common(common, key.map_err(|_| MALFORMED)?))
+    }
+
+    fn verifies(&self, message: &str, signature: &str) -> bool {
+        match self {
+            Self::Common(algorithm, key) => {
+                jsonwebtoken::crypto::verify(signature, message.as_bytes(), key, *algorithm).unwrap_or(false)
+            }
+            Self::Es512(key) => encoding::decode(signature)
+                .is_some_and(|signature| key.verify_sig(message.as_bytes(), &signature).is_ok()),
+        }
+    }
+}
+
+fn common(algorithm: SigningAlgorithm) -> Option<jsonwebtoken::Algorithm> {
+    Some(match algorithm {
+        SigningAlgorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
+        SigningAlgorithm::Rs384 => jsonwebtoken::Algorithm::RS384,
+        SigningAlgorithm::Rs512 => jsonwebtoken::Algorithm::RS512,
+        SigningAlgorithm::Ps256 => jsonwebtoken::Algorithm::PS256,
+        SigningAlgorithm::Ps384 => jsonwebtoken::Algorithm::PS384,
+        SigningAlgorithm::Ps512 => jsonwebtoken::Algorithm::PS512,
+        SigningAlgorithm::Es256 => jsonwebtoken::Algorithm::ES256,
+        SigningAlgorithm::Es384 => jsonwebtoken::Algorithm::ES384,
+        SigningAlgorithm::EdDsa => jsonwebtoken::Algorithm::EdDSA,
+        SigningAlgorithm::Es512 => return None,
+    })
+}
+
+/// The parts of a compact JWS (RFC 7515 §7.1), still encoded.
+struct Compact<'a> {
+    header: &'a str,
+    claims: &'a str,
+    signature: &'a str,
+    /// What is signed: header and claims with the dot between them.
+    message: &'a str,
+}
+
+impl<'a> Compact<'a> {
+    fn split(token: &'a str) -> Result<Self, Error> {
+        let parts = token.rsplit_once('.').and_then(|(message, signature)| {
+            let (header, claims) = message.split_once('.')?;
+            (!claims.contains('.')).then_some(Self { header, claims, signature, message })
+        });
+        parts.ok_or(Error::InvalidToken("not a compact JWS"))
+    }
+
+    fn header(&self) -> Result<JwsHeader, Error> {
+        let header: JwsHeader = json(self.header)?;
+        if header.has_critical_extensions {
+            return Err(Error::InvalidToken("the header has critical extensions"));
+        }
+        Ok(header)
+    }
+
+    fn claims(&self) -> Result<Value, Error> {
+        json(self.claims)
+    }
+}
+
+fn json<T: serde::de::DeserializeOwned>(part: &str) -> Result<T, Error> {
+    let bytes = encoding::decode(part).ok_or(Error::InvalidToken("a part is not base64url"))?;
+    serde_json::from_slice(&bytes)
+        .map_err(|_| Error::InvalidToken("the header or the claims are not what they should be"))
+}
