@@ -24,7 +24,7 @@ pub struct ClientSecret {
     /// writes it.
     #[serde(default)]
     pub source: SecretSource,
-    /// Defaults to "`<metadata.name>-oauth2-client`".
+    /// Defaults to `<metadata.name>-oauth2-client`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253), regex(pattern = OBJECT_NAME))]
     pub name: Option<String>,

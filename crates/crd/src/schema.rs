@@ -48,14 +48,16 @@ pub(crate) fn annotations(_: &mut SchemaGenerator) -> Schema {
 
 /// Adds what kube's derive leaves out and takes away what it puts in too much.
 ///
-/// - `nullable` goes: an optional field is absent, never null.
+/// - An optional field is absent, never null.
+/// - Descriptions are one line, however the doc comment was wrapped.
 /// - `listKind` is named, and the three fields that every object has are part of the schema.
 pub(crate) fn finish(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     let names = &mut crd.spec.names;
     names.list_kind = Some(format!("{}List", names.kind));
     for version in &mut crd.spec.versions {
         if let Some(root) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) {
-            remove_nullable(root);
+            tidy(root);
+            root.title = None;
             let properties = root.properties.get_or_insert_default();
             for (field, type_) in [("apiVersion", "string"), ("kind", "string"), ("metadata", "object")] {
                 let schema = JSONSchemaProps { type_: Some(type_.to_owned()), ..Default::default() };
@@ -66,14 +68,20 @@ pub(crate) fn finish(mut crd: CustomResourceDefinition) -> CustomResourceDefinit
     crd
 }
 
-fn remove_nullable(schema: &mut JSONSchemaProps) {
+fn tidy(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
-    schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(remove_nullable);
+    if let Some(values) = &mut schema.enum_ {
+        values.retain(|value| !value.0.is_null());
+    }
+    if let Some(description) = &mut schema.description {
+        *description = description.replace('\n', " ");
+    }
+    schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(tidy);
     if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
-        remove_nullable(items);
+        tidy(items);
     }
     if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
-        remove_nullable(values);
+        tidy(values);
     }
 }
 
