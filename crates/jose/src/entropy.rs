@@ -73,3 +73,45 @@ impl fmt::Debug for Entropy {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashSet, thread};
+
+    use super::*;
+
+    #[test]
+    fn a_seed_repeats_its_bytes() {
+        let (one, other) = (Entropy::seeded(7), Entropy::seeded(7));
+        assert_eq!(one.bytes::<70>(), other.bytes::<70>());
+        assert_eq!(one.bytes::<1>(), other.bytes::<1>());
+        assert_ne!(Entropy::seeded(7).bytes::<32>(), Entropy::seeded(8).bytes::<32>());
+    }
+
+    #[test]
+    fn no_draw_repeats_another() {
+        for entropy in [Entropy::seeded(1), Entropy::system()] {
+            let clone = entropy.clone();
+            let draws: HashSet<[u8; 16]> = (0..500).flat_map(|_| [entropy.bytes(), clone.bytes()]).collect();
+            assert_eq!(draws.len(), 1000, "{entropy:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_draw_does_not_repeat_its_blocks() {
+        let bytes = Entropy::seeded(1).bytes::<128>();
+        assert_eq!(bytes.chunks(32).collect::<HashSet<_>>().len(), 4);
+    }
+
+    #[test]
+    fn threads_draw_from_one_stream() {
+        let entropy = Entropy::seeded(1);
+        let draws: HashSet<[u8; 16]> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..4)
+                .map(|_| scope.spawn(|| (0..100).map(|_| entropy.bytes()).collect::<Vec<_>>()))
+                .collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(draws.len(), 400);
+    }
+}

@@ -230,3 +230,6 @@ fn usable_keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PublicJ
     let keys = Vec::<serde_json::Value>::deserialize(deserializer)?;
     Ok(keys.into_iter().filter_map(|key| serde_json::from_value(key).ok()).collect())
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,8 +73,9 @@ impl fmt::Debug for Mac {
 /// generation (1) ‖ nonce (24, or 12 for a JWK) ‖ ciphertext ‖ authentication tag (16)
 /// ```
 ///
-/// with the purpose's label and the generation as associated data. Nonces are random and come from the caller,
-/// [`Entropy::bytes`](crate::Entropy::bytes): 24 bytes never repeat by chance, 12 do for only as few as there are keys.
+/// with the purpose's label and the generation as associated data. Nonces are fresh random bytes from the
+/// caller's [`Entropy`](crate::Entropy): 24 bytes do not repeat by chance however much is sealed; 12 bytes do
+/// not within the 2^32 JWKs that one root may ever seal.
 pub struct KeyRing {
     /// Newest first, never empty.
     generations: Vec<PurposeKeys>,
@@ -252,3 +253,6 @@ fn open_with<C: Aead>(cipher: &C, sealed: &[u8], aad: &[u8]) -> Result<Zeroizing
     let nonce = nonce.try_into().map_err(|_| Error::NotOpened)?;
     cipher.decrypt(nonce, Payload { msg, aad }).map(Zeroizing::new).map_err(|_| Error::NotOpened)
 }
+
+#[cfg(test)]
+mod tests;

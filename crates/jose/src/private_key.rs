@@ -8,7 +8,7 @@ use crate::{
     Algorithm, Error, KeyId, PublicJwk, RsaBits, Signer, jwk::Parameters, key_pair::KeyPair, members::Members,
 };
 
-/// A private key with its algorithm and name. Wiped from memory when the last clone is dropped.
+/// A private key with its algorithm and name. Wiped from memory with the last of its clones and signers.
 #[derive(Clone)]
 pub struct PrivateKey {
     algorithm: Algorithm,
@@ -107,3 +107,6 @@ impl fmt::Debug for PrivateKey {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

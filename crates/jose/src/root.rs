@@ -120,3 +120,6 @@ impl fmt::Debug for RootKey {
         f.debug_struct("RootKey").field("generation", &self.generation).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{Error, KeyId, SigningAlgorithm, encoding, key_pair::KeyPair};
 
-/// A signing key, parsed once and shared by all who sign: cloning it costs a reference count.
+/// A signing key, parsed once and shared by all who sign; clones share the key itself.
 // Not jsonwebtoken's `encode`: it parses and checks the key again for every token, which costs an RSA key
 // more than the signature itself.
 #[derive(Clone)]
@@ -78,3 +78,6 @@ impl fmt::Debug for Signer {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,13 @@
 //! Verifying tokens.
 
+use std::fmt;
+
 use aws_lc_rs::signature::{ECDSA_P521_SHA512_FIXED, ParsedPublicKey};
 use jsonwebtoken::DecodingKey;
-use serde::{Deserialize, de::IgnoredAny};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, IgnoredAny},
+};
 use serde_json::Value;
 
 use crate::{
@@ -14,7 +19,7 @@ use crate::{
 };
 
 /// The protected header of a token (RFC 7515 §4.1), as far as it matters. Not verified.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JwsHeader {
     /// The algorithm the token claims to be signed with; never `none`, never a symmetric one.
     pub alg: SigningAlgorithm,
@@ -22,8 +27,6 @@ pub struct JwsHeader {
     pub kid: Option<KeyId>,
     /// The media type of the token, for example `JWT`, `at+jwt`, `dpop+jwt`.
     pub typ: Option<String>,
-    #[serde(default, rename = "crit", deserialize_with = "present")]
-    has_critical_extensions: bool,
 }
 
 impl JwsHeader {
@@ -35,10 +38,6 @@ impl JwsHeader {
     pub fn parse(compact: &str) -> Result<Self, Error> {
         Compact::split(compact)?.header()
     }
-}
-
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    IgnoredAny::deserialize(deserializer).map(|_| true)
 }
 
 /// A public key, ready to verify signatures of one algorithm.
@@ -117,8 +116,8 @@ impl Verifier {
     }
 }
 
-impl std::fmt::Debug for Verifier {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Verifier").field("algorithm", &self.algorithm).finish_non_exhaustive()
     }
 }
@@ -187,11 +186,20 @@ impl<'a> Compact<'a> {
     }
 
     fn header(&self) -> Result<JwsHeader, Error> {
-        let header: JwsHeader = json(self.header)?;
-        if header.has_critical_extensions {
+        #[derive(Deserialize)]
+        struct Written {
+            alg: SigningAlgorithm,
+            kid: Option<KeyId>,
+            typ: Option<String>,
+            // Not an `Option`: a `null` is there as well.
+            #[serde(default, deserialize_with = "present")]
+            crit: bool,
+        }
+        let Written { alg, kid, typ, crit } = json(self.header)?;
+        if crit {
             return Err(Error::InvalidToken("the header has critical extensions"));
         }
-        Ok(header)
+        Ok(JwsHeader { alg, kid, typ })
     }
 
     fn claims(&self) -> Result<Value, Error> {
@@ -199,8 +207,14 @@ impl<'a> Compact<'a> {
     }
 }
 
-fn json<T: serde::de::DeserializeOwned>(part: &str) -> Result<T, Error> {
+fn json<T: DeserializeOwned>(part: &str) -> Result<T, Error> {
     let bytes = encoding::decode(part).ok_or(Error::InvalidToken("a part is not base64url"))?;
-    serde_json::from_slice(&bytes)
-        .map_err(|_| Error::InvalidToken("the header or the claims are not what they should be"))
+    serde_json::from_slice(&bytes).map_err(|_| Error::InvalidToken("a part is not the JSON it should be"))
 }
+
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|_| true)
+}
+
+#[cfg(test)]
+mod tests;
