@@ -41,3 +41,5 @@ pub use private_key::PrivateKey;
 pub use root::{RootKey, SystemSecret};
 pub use signer::Signer;
 pub use verifier::{JwsHeader, Verifier};
+
+pub mod schedule;
