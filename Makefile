@@ -1,0 +1,32 @@
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run test lint crds fuzz
+
+TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
+FUZZ_SECONDS ?= 60
+
+help: ## what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## the server and the reconciler on the sample manifests, with an embedded database in .keywright
+	@cargo build --release -p keywright --bin keywright
+	@exec $(TARGET_DIR)/release/keywright dev --manifests config/samples --data .keywright
+
+test: ## all tests, with a PostgreSQL and Kubernetes API servers started for them
+	@assets=$$(e2e/cluster/build.sh); \
+	KEYWRIGHT_KUBE_ASSETS=$$assets exec e2e/postgres.sh cargo test --workspace --no-fail-fast
+
+lint: ## formatting, clippy without warnings; shellcheck and cargo-deny where they are installed
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	@if command -v shellcheck >/dev/null; then set -x; \
+	  shellcheck -x -P SCRIPTDIR .ci/run e2e/*.sh e2e/cluster/*.sh; fi
+	@if command -v cargo-deny >/dev/null; then set -x; cargo deny check; fi
+
+crds: ## crds/ anew from the Rust types
+	UPDATE_CRDS=1 cargo test --quiet -p keywright-crd --test definitions
+
+fuzz: ## every fuzz target for FUZZ_SECONDS
+	for target in $$(cargo +nightly fuzz list); do \
+	  cargo +nightly fuzz run "$$target" -- -max_total_time=$(FUZZ_SECONDS); done
