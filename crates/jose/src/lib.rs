@@ -18,6 +18,7 @@
 //! * [`PublicJwk`], [`KeyId`], [`JwkSet`]: what is published of them (RFC 7517, RFC 7638).
 //! * [`Verifier`], [`JwsHeader`]: checking tokens, ours and other parties' (RFC 7515).
 //! * [`SystemSecret`], [`RootKey`], [`KeyRing`]: sealing and authenticating our own data.
+//! * [`schedule`]: when each key of a set is published, signs, retires and goes.
 
 mod algorithm;
 mod encoding;
@@ -29,6 +30,7 @@ mod key_ring;
 mod members;
 mod private_key;
 mod root;
+pub mod schedule;
 mod signer;
 mod verifier;
 
@@ -41,5 +43,3 @@ pub use private_key::PrivateKey;
 pub use root::{RootKey, SystemSecret};
 pub use signer::Signer;
 pub use verifier::{JwsHeader, Verifier};
-
-pub mod schedule;
