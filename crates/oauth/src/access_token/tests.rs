@@ -1,0 +1,92 @@
+use super::*;
+use jose::RootKey;
+use proptest::prelude::*;
+
+fn ring(seed: u64) -> KeyRing {
+    KeyRing::new(vec![RootKey::generate(1, &Entropy::seeded(seed))]).unwrap()
+}
+
+fn token(scope: &str, lifetime: i64) -> AccessToken {
+    let issued = 1_790_000_000;
+    AccessToken {
+        id: TokenId([7; 16]),
+        client_id: ClientId::parse("orders").unwrap(),
+        incarnation: Incarnation(-5),
+        epoch: 3,
+        issued_at: Timestamp::from_second(issued).unwrap(),
+        expires_at: Timestamp::from_second(issued + lifetime).unwrap(),
+        scope: scope.parse().unwrap(),
+        audience: vec![Audience::parse("https://api.example.com").unwrap()],
+    }
+}
+
+fn opaque(ring: &KeyRing, token: &AccessToken) -> String {
+    token.seal(ring, &Entropy::seeded(9)).unwrap().sign(ring)
+}
+
+#[test]
+fn a_token_opens_with_and_without_its_prefix_and_by_its_key() {
+    let (ring, token) = (ring(1), token("read write", 3600));
+    let text = opaque(&ring, &token);
+    assert!(text.starts_with("ory_at_"));
+    assert_eq!(AccessToken::open(&ring, &text), Ok(token.clone()));
+    assert_eq!(AccessToken::open(&ring, &text[7..]), Ok(token.clone()));
+    let key = token.seal(&ring, &Entropy::seeded(1)).unwrap();
+    assert_eq!(AccessToken::open_key(&ring, key.as_str()), Ok(token));
+}
+
+#[test]
+fn a_token_of_another_installation_is_refused() {
+    let text = opaque(&ring(1), &token("read", 60));
+    assert_eq!(AccessToken::open(&ring(2), &text), Err(NotOurs));
+}
+
+#[test]
+fn a_usual_token_fits_a_header_many_times() {
+    assert!(opaque(&ring(1), &token("orders.read orders.write", 3600)).len() < 300);
+}
+
+#[test]
+fn more_than_a_token_can_carry_is_refused() {
+    let scopes: Vec<String> = (0..300).map(|i| format!("scope-number-{i:0>20}")).collect();
+    let error = token(&scopes.join(" "), 60).seal(&ring(1), &Entropy::seeded(1)).err().unwrap();
+    assert_eq!(error.code, crate::ErrorCode::InvalidRequest);
+}
+
+#[test]
+fn each_half_alone_is_worth_nothing() {
+    let ring = ring(1);
+    let a = opaque(&ring, &token("read", 60));
+    let b = token("admin", 60).seal(&ring, &Entropy::seeded(2)).unwrap().sign(&ring);
+    let (a_key, a_signature) = a.split_once('.').unwrap();
+    let (b_key, _) = b.split_once('.').unwrap();
+    for forged in [format!("{b_key}.{a_signature}"), format!("{a_key}."), a_key.to_owned(), String::new()] {
+        assert_eq!(AccessToken::open(&ring, &forged), Err(NotOurs), "{forged}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_token_comes_back_as_it_was(scope in "[a-z.:]{1,20}( [a-z.:]{1,20}){0,5}", lifetime in 0..100_000_000i64) {
+        let (ring, token) = (ring(1), token(&scope, lifetime));
+        prop_assert_eq!(AccessToken::open(&ring, &opaque(&ring, &token)), Ok(token));
+    }
+
+    #[test]
+    fn a_changed_character_never_opens(at in 7..200usize, with in "[A-Za-z0-9_-]") {
+        let ring = ring(1);
+        let text = opaque(&ring, &token("read", 60));
+        let at = at.min(text.len() - 1);
+        // The last character of each half has unused bits: the decoder refuses those that are not zero.
+        let mut changed = text.clone();
+        changed.replace_range(at..=at, &with);
+        prop_assume!(changed != text);
+        prop_assert_eq!(AccessToken::open(&ring, &changed), Err(NotOurs));
+    }
+
+    #[test]
+    fn any_text_is_refused_without_harm(text in "\\PC{0,100}") {
+        prop_assert!(AccessToken::open(&ring(1), &text).is_err());
+        prop_assert!(AccessToken::open_key(&ring(1), &text).is_err());
+    }
+}

@@ -1,0 +1,165 @@
+//! The client credentials grant (RFC 6749 §4.4), decided.
+
+use std::time::Duration;
+
+use crate::audience::{Audience, parse_list};
+use crate::{
+    AccessTokenStrategy, Client, Error, ErrorCode, Form, GrantType, Lifetimes, Scope, ScopeSet, ScopeStrategy,
+};
+
+/// What the server's configuration says about the grant.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy {
+    /// How registered scopes allow requested ones.
+    pub scope_strategy: ScopeStrategy,
+    /// Grant all registered scopes where none is requested
+    /// (`oauth2.client_credentials.default_grant_allowed_scope`).
+    pub default_to_registered_scope: bool,
+    /// The kind of access token for clients without one of their own.
+    pub strategy: AccessTokenStrategy,
+    /// The server's lifetimes.
+    pub lifetimes: Lifetimes,
+}
+
+/// A token that is to be issued.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issue {
+    /// The granted scopes.
+    pub scope: ScopeSet,
+    /// The granted audience.
+    pub audience: Vec<Audience>,
+    /// How long the token lives.
+    pub lifetime: Duration,
+    /// Opaque or JWT.
+    pub strategy: AccessTokenStrategy,
+}
+
+/// Decides a request of a client that has authenticated.
+///
+/// # Errors
+/// `unauthorized_client` where the client is not registered for the grant, `invalid_scope` and `invalid_request`
+/// naming the scope or audience that it may not have.
+pub fn decide(client: &Client, form: &Form, policy: &Policy) -> Result<Issue, Error> {
+    client.check_grant(GrantType::ClientCredentials)?;
+    let metadata = &client.metadata;
+    let own = metadata.lifespans.client_credentials_grant_access_token_lifespan;
+    Ok(Issue {
+        scope: granted_scope(client, form, policy)?,
+        audience: granted_audience(client, form)?,
+        lifetime: own.map_or(policy.lifetimes.access_token, |own| own.0),
+        strategy: metadata.access_token_strategy.unwrap_or(policy.strategy),
+    })
+}
+
+fn granted_scope(client: &Client, form: &Form, policy: &Policy) -> Result<ScopeSet, Error> {
+    let registered = &client.metadata.scope;
+    let Some(requested) = form.get("scope") else {
+        // A wildcard is a rule for what may be asked for, not a scope that a token could carry.
+        let plain = |scope: &&Scope| !scope.as_str().split('.').any(|segment| segment == "*");
+        let granted = registered.iter().filter(plain).filter(|_| policy.default_to_registered_scope);
+        return Ok(granted.cloned().collect());
+    };
+    let invalid = |description: String| Error::new(ErrorCode::InvalidScope, description);
+    let requested: ScopeSet = requested.parse().map_err(|e| invalid(format!("{e}.")))?;
+    match requested.first_beyond(registered, policy.scope_strategy) {
+        Some(scope) => Err(invalid(format!("The client may not request the scope '{scope}'."))),
+        None => Ok(requested),
+    }
+}
+
+fn granted_audience(client: &Client, form: &Form) -> Result<Vec<Audience>, Error> {
+    let mut granted: Vec<Audience> = Vec::new();
+    for value in form.all("audience") {
+        for audience in parse_list(value).map_err(|e| Error::invalid_request(format!("{e}.")))? {
+            if !client.metadata.audience.iter().any(|registered| registered.allows(&audience)) {
+                return Err(Error::invalid_request(format!(
+                    "The client may not request the audience '{audience}'."
+                )));
+            }
+            if !granted.contains(&audience) {
+                granted.push(audience);
+            }
+        }
+    }
+    Ok(granted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ClientId, Incarnation};
+    use serde_json::json;
+
+    fn client(metadata: serde_json::Value) -> Client {
+        Client {
+            id: ClientId::parse("orders").unwrap(),
+            incarnation: Incarnation(1),
+            epoch: 0,
+            metadata: serde_json::from_value(metadata).unwrap(),
+            secrets: vec![],
+        }
+    }
+
+    fn policy() -> Policy {
+        Policy {
+            scope_strategy: ScopeStrategy::Wildcard,
+            default_to_registered_scope: false,
+            strategy: AccessTokenStrategy::Opaque,
+            lifetimes: Lifetimes { access_token: Duration::from_hours(1), id_token: Duration::from_hours(1) },
+        }
+    }
+
+    fn decided(metadata: serde_json::Value, form: &str, policy: &Policy) -> Result<Issue, ErrorCode> {
+        decide(&client(metadata), &Form::parse(form.as_bytes()).unwrap(), policy).map_err(|e| e.code)
+    }
+
+    fn service() -> serde_json::Value {
+        json!({
+            "grant_types": ["client_credentials"],
+            "scope": "read orders.*",
+            "audience": ["https://api.example.com"],
+        })
+    }
+
+    #[test]
+    fn scopes_and_audiences_are_granted_within_what_is_registered() {
+        let cases = [
+            ("", Ok(("", 0))),
+            ("scope=read", Ok(("read", 0))),
+            ("scope=read+orders.a.b", Ok(("read orders.a.b", 0))),
+            ("scope=write", Err(ErrorCode::InvalidScope)),
+            ("scope=read+%22", Err(ErrorCode::InvalidScope)),
+            ("audience=https://api.example.com/v1", Ok(("", 1))),
+            ("audience=https://api.example.com/a+https://api.example.com/b", Ok(("", 2))),
+            ("audience=https://api.example.com/a&audience=https://api.example.com/a", Ok(("", 1))),
+            ("audience=https://other.example.com", Err(ErrorCode::InvalidRequest)),
+        ];
+        for (form, want) in cases {
+            let got = decided(service(), form, &policy()).map(|i| (i.scope.to_string(), i.audience.len()));
+            assert_eq!(got, want.map(|(scope, n)| (scope.to_owned(), n)), "{form}");
+        }
+    }
+
+    #[test]
+    fn without_a_scope_the_registered_ones_are_granted_only_where_configured() {
+        let generous = Policy { default_to_registered_scope: true, ..policy() };
+        let issue = decided(service(), "", &generous).unwrap();
+        assert_eq!(issue.scope.to_string(), "read", "a wildcard is no scope that a token could carry");
+    }
+
+    #[test]
+    fn a_clients_own_lifetime_and_strategy_win() {
+        let mut own = service();
+        own["client_credentials_grant_access_token_lifespan"] = json!("5m");
+        own["access_token_strategy"] = json!("jwt");
+        let issue = decided(own, "", &policy()).unwrap();
+        assert_eq!(issue.lifetime, Duration::from_mins(5));
+        assert_eq!(issue.strategy, AccessTokenStrategy::Jwt);
+    }
+
+    #[test]
+    fn a_client_without_the_grant_is_refused() {
+        let other = json!({"grant_types": ["authorization_code"], "scope": "read"});
+        assert_eq!(decided(other, "scope=read", &policy()), Err(ErrorCode::UnauthorizedClient));
+    }
+}

@@ -1,0 +1,101 @@
+//! The error of every decision: an RFC 6749 code and a sentence for the developer of the client.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// The `error` member of an error response (RFC 6749 §5.2, RFC 7009 §2.2.1, RFC 6750 §3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorCode {
+    /// The request lacks a parameter, repeats one, or is malformed.
+    InvalidRequest,
+    /// Client authentication failed.
+    InvalidClient,
+    /// The grant or token that was presented is invalid, expired, or another client's.
+    InvalidGrant,
+    /// The client may not use this grant type.
+    UnauthorizedClient,
+    /// The server does not know this grant type.
+    UnsupportedGrantType,
+    /// A scope is unknown, malformed, or not allowed for the client.
+    InvalidScope,
+    /// The server failed.
+    ServerError,
+    /// The server is overloaded or its database is away; trying again later may help.
+    TemporarilyUnavailable,
+}
+
+impl ErrorCode {
+    /// The code as it goes on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::InvalidClient => "invalid_client",
+            Self::InvalidGrant => "invalid_grant",
+            Self::UnauthorizedClient => "unauthorized_client",
+            Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::InvalidScope => "invalid_scope",
+            Self::ServerError => "server_error",
+            Self::TemporarilyUnavailable => "temporarily_unavailable",
+        }
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An error response: its code, and a description that names the parameter or setting at fault.
+///
+/// The description never holds a secret, a token, or anything else that authenticates.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {description}")]
+pub struct Error {
+    /// The machine-readable code.
+    pub code: ErrorCode,
+    /// The `error_description` (RFC 6749 §5.2): printable ASCII without `"` and `\`.
+    pub description: Cow<'static, str>,
+}
+
+impl Error {
+    /// An error with a description; what RFC 6749 §5.2 does not allow in one is replaced.
+    pub fn new(code: ErrorCode, description: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, description: printable(description.into()) }
+    }
+
+    /// `invalid_request` with a description.
+    pub fn invalid_request(description: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorCode::InvalidRequest, description)
+    }
+
+    /// `invalid_client` with a description.
+    pub fn invalid_client(description: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorCode::InvalidClient, description)
+    }
+}
+
+/// RFC 6749 §5.2 allows %x20-21 / %x23-5B / %x5D-7E; `"` becomes `'`, anything else `?`.
+fn printable(text: Cow<'static, str>) -> Cow<'static, str> {
+    let allowed = |c: char| matches!(c, ' '..='~') && c != '"' && c != '\\';
+    if text.chars().all(allowed) {
+        return text;
+    }
+    let replace = |c: char| match c {
+        '"' => '\'',
+        c if allowed(c) => c,
+        _ => '?',
+    };
+    Cow::Owned(text.chars().map(replace).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_description_holds_only_what_rfc_6749_allows() {
+        let error = Error::invalid_request("a \"b\" \\ ü\n");
+        assert_eq!(error.description, "a 'b' ? ??");
+    }
+}

@@ -1,0 +1,79 @@
+//! How long tokens live: the server's lifetimes, and a client's own where it has them.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::go_duration::GoDuration;
+
+/// The server's token lifetimes (Hydra's `ttl.*`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lifetimes {
+    /// `ttl.access_token`.
+    pub access_token: Duration,
+    /// `ttl.id_token`.
+    pub id_token: Duration,
+}
+
+/// A client's own lifetimes, one for each grant type and token, under Hydra's names; `None` means the server's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "each field is named for its grant and its token")]
+#[serde(default)]
+pub struct Lifespans {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authorization_code_grant_access_token_lifespan: Option<GoDuration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authorization_code_grant_id_token_lifespan: Option<GoDuration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authorization_code_grant_refresh_token_lifespan: Option<GoDuration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_credentials_grant_access_token_lifespan: Option<GoDuration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_authorization_grant_access_token_lifespan: Option<GoDuration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_authorization_grant_id_token_lifespan: Option<GoDuration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_authorization_grant_refresh_token_lifespan: Option<GoDuration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub implicit_grant_access_token_lifespan: Option<GoDuration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub implicit_grant_id_token_lifespan: Option<GoDuration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwt_bearer_grant_access_token_lifespan: Option<GoDuration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh_token_grant_access_token_lifespan: Option<GoDuration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh_token_grant_id_token_lifespan: Option<GoDuration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh_token_grant_refresh_token_lifespan: Option<GoDuration>,
+}
+
+impl Lifespans {
+    /// The longest access token that this client can get, where it has lifetimes of its own.
+    pub fn longest_access_token(&self) -> Option<Duration> {
+        longest([
+            self.authorization_code_grant_access_token_lifespan,
+            self.client_credentials_grant_access_token_lifespan,
+            self.device_authorization_grant_access_token_lifespan,
+            self.implicit_grant_access_token_lifespan,
+            self.jwt_bearer_grant_access_token_lifespan,
+            self.refresh_token_grant_access_token_lifespan,
+        ])
+    }
+
+    /// The longest ID token that this client can get, where it has lifetimes of its own.
+    pub fn longest_id_token(&self) -> Option<Duration> {
+        longest([
+            self.authorization_code_grant_id_token_lifespan,
+            self.device_authorization_grant_id_token_lifespan,
+            self.implicit_grant_id_token_lifespan,
+            self.refresh_token_grant_id_token_lifespan,
+            None,
+            None,
+        ])
+    }
+}
+
+fn longest(lifespans: [Option<GoDuration>; 6]) -> Option<Duration> {
+    lifespans.into_iter().flatten().map(|d| d.0).max()
+}
