@@ -167,3 +167,54 @@ impl fmt::Display for Reason {
         f.write_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn conditions_of_other_controllers_are_read_and_kept() {
+        let foreign = json!({
+            "type": "example.com/Audited", "status": "Unknown", "reason": "Waiting", "message": "",
+            "lastTransitionTime": "2026-01-02T03:04:05Z",
+        });
+        let condition: Condition = serde_json::from_value(foreign.clone()).unwrap();
+        assert_eq!(condition.type_, ConditionType::Other("example.com/Audited".to_owned()));
+        assert_eq!(condition.reason, Reason::Other("Waiting".to_owned()));
+        assert_eq!(json!(condition), foreign);
+    }
+
+    #[test]
+    fn names_are_those_in_manifests() {
+        for type_ in
+            [ConditionType::Ready, ConditionType::Synced, ConditionType::SecretReady, ConditionType::Stalled]
+        {
+            assert_eq!(json!(type_), json!(type_.as_str()));
+        }
+        for reason in OWN_REASONS {
+            assert_eq!(json!(reason), json!(reason.as_str()));
+            assert_eq!(serde_json::from_value::<Reason>(json!(reason.as_str())).unwrap(), *reason);
+        }
+    }
+
+    const OWN_REASONS: &[Reason] = &[
+        Reason::Synced,
+        Reason::Progressing,
+        Reason::InvalidSpec,
+        Reason::ClientIdConflict,
+        Reason::AdoptionRefused,
+        Reason::SecretNotFound,
+        Reason::SecretInvalid,
+        Reason::SecretConflict,
+        Reason::SecretNotOptedIn,
+        Reason::DatabaseUnavailable,
+        Reason::NamespaceNotAllowed,
+        Reason::Suspended,
+        Reason::Terminating,
+        Reason::SetConflict,
+        Reason::KeysLost,
+        Reason::RotationOverdue,
+    ];
+}

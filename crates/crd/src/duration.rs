@@ -119,3 +119,43 @@ impl JsonSchema for GoDuration {
         json_schema!({"type": "string", "maxLength": 32, "pattern": FINE})
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn units_add_up_in_any_order() {
+        for (text, millis) in [
+            ("0s", 0),
+            ("24h", 86_400_000),
+            ("1h30m", 5_400_000),
+            ("30m1h", 5_400_000),
+            ("1m1m", 120_000),
+            ("1500ms", 1500),
+            ("1m1ms", 60_001),
+            ("007s", 7000),
+            ("18446744073709551616s", u64::MAX),
+            ("99999999999999999999999999999h", u64::MAX),
+        ] {
+            assert_eq!(text.parse::<GoDuration>().unwrap().get(), Duration::from_millis(millis), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_read_is_written_back_as_it_was() {
+        let duration: GoDuration = serde_json::from_value(json!("0090m")).unwrap();
+        assert_eq!(json!(duration), json!("0090m"));
+    }
+
+    proptest! {
+        #[test]
+        fn what_the_schema_accepts_is_a_duration_and_nothing_else(text in "[0-9hmsd. -]{0,8}|([0-9]{1,9}(h|m|s|ms)){1,3}") {
+            let accepted = jsonschema::is_valid(&json!({"pattern": FINE}), &json!(text));
+            prop_assert_eq!(text.parse::<GoDuration>().is_ok(), accepted);
+        }
+    }
+}

@@ -19,6 +19,7 @@ mod public_jwks;
 mod schema;
 mod status_time;
 mod string_enum;
+mod validate;
 
 pub use algorithm::{KeyAlgorithm, KeyUse, RsaBits, RsaBitsError, SigningAlgorithm};
 pub use client_metadata::{
@@ -35,6 +36,7 @@ pub use lifespans::{AccessTokenLifespan, ImplicitLifespans, Lifespans, TokenLife
 pub use oauth2_client::{OAuth2Client, OAuth2ClientSpec, OAuth2ClientStatus};
 pub use public_jwks::{PublicJwk, PublicJwks};
 pub use status_time::StatusTime;
+pub use validate::{ManifestError, Problem, Problems, Resource, Validator};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;

@@ -54,3 +54,23 @@ impl JsonSchema for StatusTime {
         json_schema!({"type": "string", "format": "date-time"})
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn fractions_of_a_second_are_cut_off() {
+        for (instant, written) in [
+            ("2026-01-02T03:04:05.999999999Z", "2026-01-02T03:04:05Z"),
+            ("2026-01-02T03:04:05Z", "2026-01-02T03:04:05Z"),
+            ("1969-12-31T23:59:59.5Z", "1969-12-31T23:59:59Z"),
+        ] {
+            let decided = StatusTime::from(instant.parse::<Timestamp>().unwrap());
+            assert_eq!(json!(decided), json!(written));
+            assert_eq!(serde_json::from_value::<StatusTime>(json!(written)).unwrap(), decided);
+        }
+    }
+}
