@@ -1,1 +1,179 @@
-//! store
+//! The database of Keywright, PostgreSQL or SQLite. All SQL is in this crate.
+//!
+//! ```text
+//!  Store ─┬─ clients, client_secrets     what is registered, fenced by a version
+//!         ├─ key_sets, keys ── turn      the schedule's plans, written by compare-and-set
+//!         ├─ revoked_tokens              single tokens that died early
+//!         ├─ root_keys                   one root key, wrapped by the system secret
+//!         ├─ caches ◀── invalidation     what servers keep in memory, and until when they may believe it
+//!         └─ clock                       the process's clock with the database's offset
+//! ```
+//!
+//! Statements are the same text for both databases; no statement asks the database for the time. Each one is counted
+//! ([`Store::statements`]), so that tests can say exactly what a request costs.
+
+mod cache;
+mod caches;
+mod clients;
+mod clock;
+mod database;
+mod error;
+mod invalidation;
+mod key_registry;
+mod key_set_policy;
+mod key_sets;
+mod migrate;
+mod resource_ref;
+mod revoked_tokens;
+mod root_keys;
+mod turn;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jose::{Entropy, KeyRing, SystemSecret};
+use oauth::Lifetimes;
+use sqlx::{Any, Transaction};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::caches::Caches;
+use crate::database::{Database, bounded};
+use crate::invalidation::Change;
+
+pub use clients::{ClientFence, NewClient, Promotion, SecretState, StoredClient, StoredSecret};
+pub use clock::Clock;
+pub use database::Dialect;
+pub use error::Error;
+pub use key_registry::{ACCESS_TOKEN_SET, ID_TOKEN_SET, KeyRegistry, SigningKey};
+pub use key_set_policy::{KeySetPolicy, StoredRotation};
+pub use key_sets::{StoredKey, StoredKeySet};
+pub use migrate::{MigrationStatus, migrate, status};
+pub use resource_ref::ResourceRef;
+pub use turn::{Declaration, Turn};
+
+/// How often the database's time is sampled.
+const CALIBRATE_EVERY: Duration = Duration::from_mins(1);
+
+/// Where the database is, and what opens it.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `postgres://…`, or `sqlite://PATH`.
+    pub url: String,
+    /// The URL for the invalidation channel, past any pooler; `None` for a process that never reads from a cache.
+    pub listen_url: Option<String>,
+    /// The most connections that the pool opens.
+    pub max_connections: u32,
+    /// The system secrets; the first one is current.
+    pub secrets: Arc<[SystemSecret]>,
+    /// The server's token lifetimes: retired keys stay published for longer than the longest.
+    pub lifetimes: Lifetimes,
+}
+
+/// The database. Clones share one pool, one set of caches and one clock.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    database: Database,
+    ring: KeyRing,
+    caches: Arc<Caches>,
+    clock: Clock,
+    entropy: Entropy,
+    lifetimes: Lifetimes,
+    _tasks: Vec<AbortOnDropHandle<()>>,
+}
+
+impl Store {
+    /// Opens the database: applies what migrations are missing, makes the root key where there is none, and begins to
+    /// listen for changes.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] while the database is away, [`Error::WrongSystemSecret`], [`Error::Corrupt`] where it
+    /// was migrated by a newer version.
+    pub async fn open(options: Options, clock: Clock, entropy: Entropy) -> Result<Self, Error> {
+        let database = Database::new(&options.url, options.max_connections)?;
+        migrate::apply(&database, &options.url).await?;
+        database.calibrate(&clock).await?;
+        let ring = root_keys::load(&database, &options.secrets, &entropy, &clock).await?;
+        let caches = Arc::new(Caches::new());
+        let mut tasks =
+            vec![AbortOnDropHandle::new(tokio::spawn(calibrate(database.clone(), clock.clone())))];
+        if let Some(url) = options.listen_url {
+            tasks.push(AbortOnDropHandle::new(tokio::spawn(invalidation::run(url, caches.clone()))));
+        }
+        let lifetimes = options.lifetimes;
+        Ok(Self(Arc::new(Inner { database, ring, caches, clock, entropy, lifetimes, _tasks: tasks })))
+    }
+
+    /// The keys that everything of this installation is sealed and authenticated with.
+    pub fn ring(&self) -> &KeyRing {
+        &self.0.ring
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// The source of randomness.
+    pub fn entropy(&self) -> &Entropy {
+        &self.0.entropy
+    }
+
+    /// How many statements were sent so far; see the crate's documentation.
+    pub fn statements(&self) -> u64 {
+        self.0.database.statements()
+    }
+
+    /// Asks the database for an answer.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where it gives none.
+    pub async fn ping(&self) -> Result<(), Error> {
+        self.db().fetch_optional(self.db().query("SELECT 1")).await?;
+        Ok(())
+    }
+
+    /// Closes the pool, when all statements under way are done.
+    pub async fn close(&self) {
+        self.db().pool().close().await;
+    }
+
+    pub(crate) fn db(&self) -> &Database {
+        &self.0.database
+    }
+
+    pub(crate) fn caches(&self) -> &Caches {
+        &self.0.caches
+    }
+
+    pub(crate) fn lifetimes(&self) -> Lifetimes {
+        self.0.lifetimes
+    }
+
+    /// Commits, and tells every process what changed: others by a notification inside the transaction, this one at
+    /// once.
+    pub(crate) async fn commit(
+        &self,
+        mut tx: Transaction<'static, Any>,
+        change: Change,
+    ) -> Result<(), Error> {
+        if self.db().dialect() == Dialect::Postgres {
+            let notify = self.db().query("SELECT pg_notify($1, $2)");
+            let notify = notify.bind(invalidation::CHANNEL).bind(change.payload());
+            bounded(notify.execute(&mut *tx)).await?;
+        }
+        bounded(tx.commit()).await?;
+        self.caches().apply(Some(&change));
+        Ok(())
+    }
+}
+
+async fn calibrate(database: Database, clock: Clock) {
+    loop {
+        tokio::time::sleep(CALIBRATE_EVERY).await;
+        if let Err(error) = database.calibrate(&clock).await {
+            tracing::debug!(%error, "the database's time could not be sampled");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The caches of a server: clients by id, and all key sets together.
+
+use std::sync::Arc;
+
+use oauth::{Client, ClientId};
+
+use crate::cache::{Cache, Trust};
+use crate::invalidation::Change;
+use crate::{Error, KeyRegistry, Store};
+
+/// How many clients are kept. One with a handful of secrets and URLs takes a few kilobytes.
+const CLIENTS: usize = 20_000;
+
+/// What is kept, and whether it may be believed.
+pub(crate) struct Caches {
+    clients: Cache<ClientId, Arc<Client>>,
+    keys: Cache<(), Arc<KeyRegistry>>,
+    pub(crate) trust: Trust,
+}
+
+impl Caches {
+    pub(crate) fn new() -> Self {
+        Self { clients: Cache::new(CLIENTS), keys: Cache::new(1), trust: Trust::none() }
+    }
+
+    /// Forgets what a change concerns; `None` concerns everything.
+    pub(crate) fn apply(&self, change: Option<&Change>) {
+        match change {
+            Some(Change::Client(id)) => self.clients.invalidate(id),
+            Some(Change::KeySets) => self.keys.clear(),
+            None => self.clear(),
+        }
+    }
+
+    pub(crate) fn clear(&self) {
+        self.clients.clear();
+        self.keys.clear();
+    }
+}
+
+impl Store {
+    /// A client, from memory where it may be believed, else from the database (one statement).
+    ///
+    /// # Guarantees
+    /// A change that was committed is seen at once while the invalidation channel works, and within two seconds when
+    /// it silently fails.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn client(&self, id: &ClientId) -> Result<Option<Arc<Client>>, Error> {
+        let caches = self.caches();
+        if caches.trust.is_current()
+            && let Some(client) = caches.clients.get(id)
+        {
+            return Ok(Some(client));
+        }
+        self.fresh_client(id).await
+    }
+
+    /// A client as the database has it now. One statement.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn fresh_client(&self, id: &ClientId) -> Result<Option<Arc<Client>>, Error> {
+        let caches = self.caches();
+        let load = caches.clients.begin_load();
+        let Some(row) = self.read_client(id).await? else { return Ok(None) };
+        let client = Arc::new(row.to_client());
+        caches.clients.finish_load(load, id.clone(), client.clone());
+        Ok(Some(client))
+    }
+
+    /// All key sets with their keys decrypted and parsed, from memory where it may be believed.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], or [`Error::Key`] where a stored key does not open.
+    pub async fn keys(&self) -> Result<Arc<KeyRegistry>, Error> {
+        let caches = self.caches();
+        if caches.trust.is_current()
+            && let Some(keys) = caches.keys.get(&())
+        {
+            return Ok(keys);
+        }
+        let load = caches.keys.begin_load();
+        let keys = Arc::new(KeyRegistry::load(self).await?);
+        caches.keys.finish_load(load, (), keys.clone());
+        Ok(keys)
+    }
+
+    /// True while the invalidation channel works, so that what is cached is used.
+    pub fn is_cache_trusted(&self) -> bool {
+        self.caches().trust.is_current()
+    }
+}

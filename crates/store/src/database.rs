@@ -1,0 +1,137 @@
+//! The connection pool, and the counter of statements.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use sqlx::any::{AnyArguments, AnyPoolOptions, AnyRow};
+use sqlx::query::Query;
+use sqlx::{Any, AnyPool, AssertSqlSafe, Executor, Transaction};
+
+use crate::Error;
+use crate::clock::{Clock, process_micros};
+
+/// The longest that one statement may take before the database counts as away. It bounds a connection that a network
+/// silently eats, which no error would ever report.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Which database it is; most statements are the same for both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// PostgreSQL 14 or newer.
+    Postgres,
+    /// SQLite.
+    Sqlite,
+}
+
+impl Dialect {
+    /// The dialect that a database URL names.
+    pub fn of(url: &str) -> Self {
+        if url.starts_with("sqlite:") { Self::Sqlite } else { Self::Postgres }
+    }
+}
+
+/// A pool of connections. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Database {
+    pool: AnyPool,
+    dialect: Dialect,
+    statements: Arc<AtomicU64>,
+}
+
+impl Database {
+    /// Makes the pool. No connection is opened yet, so this succeeds while the database is away.
+    pub(crate) fn new(url: &str, max_connections: u32) -> Result<Self, Error> {
+        sqlx::any::install_default_drivers();
+        let dialect = Dialect::of(url);
+        let pool = AnyPoolOptions::new()
+            .max_connections(max_connections)
+            .acquire_timeout(Duration::from_secs(3))
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    if dialect == Dialect::Sqlite {
+                        connection
+                            .execute(
+                                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+                                 PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON",
+                            )
+                            .await?;
+                    }
+                    Ok(())
+                })
+            })
+            .connect_lazy(url)?;
+        Ok(Self { pool, dialect, statements: Arc::default() })
+    }
+
+    pub(crate) fn pool(&self) -> &AnyPool {
+        &self.pool
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// How many statements were made so far. `BEGIN` and `COMMIT` are not counted, nor is the invalidation channel's
+    /// own traffic.
+    pub(crate) fn statements(&self) -> u64 {
+        self.statements.load(Ordering::SeqCst)
+    }
+
+    /// Starts a statement, and counts it.
+    pub(crate) fn query(&self, sql: &'static str) -> Query<'static, Any, AnyArguments> {
+        self.statements.fetch_add(1, Ordering::SeqCst);
+        sqlx::query(AssertSqlSafe(sql))
+    }
+
+    /// Runs a statement that gives at most one row.
+    pub(crate) async fn fetch_optional(
+        &self,
+        query: Query<'static, Any, AnyArguments>,
+    ) -> Result<Option<AnyRow>, Error> {
+        bounded(query.fetch_optional(&self.pool)).await
+    }
+
+    /// Runs a statement that gives rows.
+    pub(crate) async fn fetch_all(
+        &self,
+        query: Query<'static, Any, AnyArguments>,
+    ) -> Result<Vec<AnyRow>, Error> {
+        bounded(query.fetch_all(&self.pool)).await
+    }
+
+    /// Runs a statement, and tells how many rows it changed.
+    pub(crate) async fn execute(&self, query: Query<'static, Any, AnyArguments>) -> Result<u64, Error> {
+        Ok(bounded(query.execute(&self.pool)).await?.rows_affected())
+    }
+
+    /// Begins a transaction that writes.
+    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Any>, Error> {
+        // SQLite: take the write lock at once. A deferred transaction that reads first could not upgrade later.
+        match self.dialect {
+            Dialect::Postgres => bounded(self.pool.begin()).await,
+            Dialect::Sqlite => bounded(self.pool.begin_with("BEGIN IMMEDIATE")).await,
+        }
+    }
+
+    /// Samples the database's time into `clock`. SQLite shares the process's.
+    pub(crate) async fn calibrate(&self, clock: &Clock) -> Result<(), Error> {
+        if self.dialect == Dialect::Sqlite {
+            return Ok(());
+        }
+        let query = self.query("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)");
+        let before = process_micros();
+        let row = self.fetch_optional(query).await?.ok_or_else(|| Error::corrupt("no clock"))?;
+        clock.calibrate(before, sqlx::Row::try_get(&row, 0)?, process_micros());
+        Ok(())
+    }
+}
+
+/// Bounds a database call in time.
+pub(crate) async fn bounded<T>(call: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Error> {
+    match tokio::time::timeout(STATEMENT_TIMEOUT, call).await {
+        Ok(done) => Ok(done?),
+        Err(_) => Err(Error::Unavailable(format!("no answer in {} s", STATEMENT_TIMEOUT.as_secs()))),
+    }
+}

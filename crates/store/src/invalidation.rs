@@ -1,0 +1,140 @@
+//! How servers learn that what they cache has changed.
+//!
+//! On PostgreSQL a change is notified in the transaction that makes it. One connection listens, past any pooler, and
+//! proves each second that it still hears by echoing a notification of its own. On SQLite the process invalidates for
+//! itself, and asks the file whether another process wrote.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use oauth::ClientId;
+use sqlx::postgres::PgListener;
+use sqlx::{Connection, Row, SqliteConnection};
+use tokio::time::{sleep, timeout};
+use uuid::Uuid;
+
+use crate::Error;
+use crate::cache::TRUST_FOR;
+use crate::caches::Caches;
+use crate::database::Dialect;
+
+/// The channel on which changes are notified.
+pub(crate) const CHANNEL: &str = "keywright";
+
+/// How often the channel proves that it is alive.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// How often SQLite is asked for other processes' writes.
+const POLL: Duration = Duration::from_millis(200);
+
+/// Something that a cache may hold has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// A client, its secrets, or its existence.
+    Client(ClientId),
+    /// Some key set.
+    KeySets,
+}
+
+impl Change {
+    /// The notification's payload.
+    pub(crate) fn payload(&self) -> String {
+        match self {
+            Self::Client(id) => format!("client:{id}"),
+            Self::KeySets => "keys".to_owned(),
+        }
+    }
+
+    /// `None` for a payload of a newer version: whatever it is, everything is invalidated.
+    fn parse(payload: &str) -> Option<Self> {
+        match payload.strip_prefix("client:") {
+            Some(id) => ClientId::parse(id).ok().map(Self::Client),
+            None => (payload == "keys").then_some(Self::KeySets),
+        }
+    }
+}
+
+/// Keeps the caches true until it is dropped.
+pub(crate) async fn run(url: String, caches: Arc<Caches>) {
+    loop {
+        let ended = match Dialect::of(&url) {
+            Dialect::Postgres => listen(&url, &caches).await,
+            Dialect::Sqlite => poll(&url, &caches).await,
+        };
+        caches.trust.revoke();
+        if let Err(error) = ended {
+            tracing::warn!(%error, "the invalidation channel is lost; reading from the database until it is back");
+        }
+        sleep(BEAT / 2).await;
+    }
+}
+
+async fn listen(url: &str, caches: &Caches) -> Result<(), Error> {
+    let own = format!("{CHANNEL}_{}", Uuid::new_v4().simple());
+    let mut listener = within(async {
+        let mut listener = PgListener::connect(url).await?;
+        listener.eager_reconnect(false);
+        listener.listen_all([CHANNEL, &own]).await?;
+        Ok(listener)
+    })
+    .await?;
+    // Listening first, then forgetting: what changes from here on is heard, what changed before is read anew.
+    caches.clear();
+    loop {
+        let sent = Instant::now();
+        let beat = sqlx::query("SELECT pg_notify($1, '')").bind(own.clone());
+        within(beat.execute(&mut listener)).await?;
+        let mut echoed = false;
+        while sent.elapsed() < BEAT || !echoed {
+            let left = if echoed { BEAT.saturating_sub(sent.elapsed()) } else { TRUST_FOR };
+            match timeout(left, listener.try_recv()).await {
+                Ok(Ok(Some(notification))) if notification.channel() == own => {
+                    caches.trust.proven_at(sent);
+                    echoed = true;
+                }
+                Ok(Ok(Some(notification))) => caches.apply(Change::parse(notification.payload()).as_ref()),
+                Ok(Ok(None)) => return Err(Error::Unavailable("the listening connection was closed".into())),
+                Ok(Err(error)) => return Err(error.into()),
+                Err(_) if echoed => {}
+                Err(_) => return Err(Error::Unavailable("no echo on the listening connection".into())),
+            }
+        }
+    }
+}
+
+async fn poll(url: &str, caches: &Caches) -> Result<(), Error> {
+    let mut connection = SqliteConnection::connect(url).await?;
+    let mut seen: Option<i64> = None;
+    loop {
+        let asked = Instant::now();
+        let row = within(sqlx::query("PRAGMA data_version").fetch_one(&mut connection)).await?;
+        let version: i64 = row.try_get(0)?;
+        if seen != Some(version) {
+            caches.clear();
+            seen = Some(version);
+        }
+        caches.trust.proven_at(asked);
+        sleep(POLL).await;
+    }
+}
+
+async fn within<T>(call: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Error> {
+    match timeout(TRUST_FOR, call).await {
+        Ok(done) => Ok(done?),
+        Err(_) => Err(Error::Unavailable("no answer on the listening connection".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_reads_back_and_an_unknown_one_means_everything() {
+        for change in [Change::Client(ClientId::parse("keys").unwrap()), Change::KeySets] {
+            assert_eq!(Change::parse(&change.payload()), Some(change));
+        }
+        assert_eq!(Change::parse("sessions:1"), None);
+        assert_eq!(Change::parse("client:"), None);
+    }
+}

@@ -1,0 +1,294 @@
+//! The `key_sets` and `keys` tables.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use jose::schedule::{Instants, Plan, ScheduledKey};
+use jose::{KeyId, KeyUse, PrivateKey, PublicJwk};
+use sqlx::any::AnyRow;
+use sqlx::{Any, Row, Transaction};
+
+use crate::clients::timestamp;
+use crate::database::bounded;
+use crate::invalidation::Change;
+use crate::{Error, KeySetPolicy, ResourceRef, Store};
+
+/// One key of a set.
+#[derive(Debug, Clone)]
+pub struct StoredKey {
+    /// Its name, algorithm and instants.
+    pub schedule: ScheduledKey,
+    /// Its public half.
+    pub public: PublicJwk,
+    /// Its private half, sealed; `None` once it is destroyed.
+    pub(crate) sealed: Option<Vec<u8>>,
+}
+
+/// A key set's row and its keys, in no particular order.
+#[derive(Debug, Clone)]
+pub struct StoredKeySet {
+    /// The set's name.
+    pub name: String,
+    /// What its keys are for.
+    pub key_use: KeyUse,
+    /// How they turn.
+    pub policy: KeySetPolicy,
+    /// The resource that owns it; `None` where the server made it.
+    pub manager: Option<ResourceRef>,
+    /// The `rotate` request that was handled last.
+    pub handled_rotate: Option<String>,
+    /// The `rotate-now` request that was handled last.
+    pub handled_rotate_now: Option<String>,
+    /// No key becomes active before this instant.
+    pub lead_floor: Option<Timestamp>,
+    /// The row's version, which fences writes; 0 where there is no row yet.
+    pub version: i64,
+    /// The keys.
+    pub keys: Vec<StoredKey>,
+}
+
+impl StoredKeySet {
+    /// A set that has no row yet.
+    pub fn absent(name: &str, key_use: KeyUse, policy: KeySetPolicy) -> Self {
+        Self {
+            name: name.to_owned(),
+            key_use,
+            policy,
+            manager: None,
+            handled_rotate: None,
+            handled_rotate_now: None,
+            lead_floor: None,
+            version: 0,
+            keys: Vec::new(),
+        }
+    }
+
+    /// The keys as the schedule sees them.
+    pub fn scheduled(&self) -> Vec<ScheduledKey> {
+        self.keys.iter().map(|key| key.schedule.clone()).collect()
+    }
+}
+
+const SELECT: &str = "SELECT s.name, s.key_use, s.policy, s.manager_cluster, s.manager_namespace, s.manager_name, \
+    s.manager_uid, s.handled_rotate, s.handled_rotate_now, s.lead_floor, s.version, \
+    k.kid, k.algorithm, k.public_jwk, k.private_jwk, k.published_at, k.active_at, k.retired_at, k.removed_at \
+    FROM key_sets s LEFT JOIN keys k ON k.set_name = s.name";
+
+const SELECT_ONE: &str = const_format::concatcp!(SELECT, " WHERE s.name = $1");
+
+impl Store {
+    /// Reads one set. One statement.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Corrupt`].
+    pub async fn read_key_set(&self, name: &str) -> Result<Option<StoredKeySet>, Error> {
+        let query = self.db().query(SELECT_ONE).bind(name.to_owned());
+        Ok(collect(&self.db().fetch_all(query).await?)?.pop())
+    }
+
+    /// Reads all sets. One statement.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Corrupt`].
+    pub async fn read_key_sets(&self) -> Result<Vec<StoredKeySet>, Error> {
+        collect(&self.db().fetch_all(self.db().query(SELECT)).await?)
+    }
+
+    /// Writes a set's row and a plan's changes to its keys in one transaction, where the row still has the version of
+    /// `set`. `made` holds the keys for `plan.create`, in its order.
+    ///
+    /// # Errors
+    /// [`Error::Raced`] where another writer was first.
+    pub(crate) async fn write_key_set(
+        &self,
+        set: &StoredKeySet,
+        plan: &Plan,
+        made: &[PrivateKey],
+    ) -> Result<(), Error> {
+        let mut tx = self.db().begin().await?;
+        self.write_set_row(&mut tx, set).await?;
+        for (kid, instants) in &plan.update {
+            self.update_key(&mut tx, &set.name, kid, instants).await?;
+        }
+        for kid in &plan.remove {
+            let query = self.db().query("DELETE FROM keys WHERE set_name = $1 AND kid = $2");
+            bounded(query.bind(set.name.clone()).bind(kid.to_string()).execute(&mut *tx)).await?;
+        }
+        for kid in &plan.destroy_private {
+            let query =
+                self.db().query("UPDATE keys SET private_jwk = NULL WHERE set_name = $1 AND kid = $2");
+            bounded(query.bind(set.name.clone()).bind(kid.to_string()).execute(&mut *tx)).await?;
+        }
+        for (new, key) in plan.create.iter().zip(made) {
+            self.insert_key(&mut tx, &set.name, key, &new.instants).await?;
+        }
+        self.commit(tx, Change::KeySets).await
+    }
+
+    async fn write_set_row(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        set: &StoredKeySet,
+    ) -> Result<(), Error> {
+        let sql = if set.version == 0 {
+            "INSERT INTO key_sets (name, version, key_use, policy, manager_cluster, manager_namespace, manager_name, \
+             manager_uid, handled_rotate, handled_rotate_now, lead_floor, created_at, updated_at) \
+             VALUES ($1, $2 + 1, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12) ON CONFLICT (name) DO NOTHING"
+        } else {
+            "UPDATE key_sets SET key_use = $3, policy = $4, manager_cluster = $5, manager_namespace = $6, \
+             manager_name = $7, manager_uid = $8, handled_rotate = $9, handled_rotate_now = $10, lead_floor = $11, \
+             updated_at = $12, version = version + 1 WHERE name = $1 AND version = $2"
+        };
+        let manager = set.manager.as_ref();
+        let query = self
+            .db()
+            .query(sql)
+            .bind(set.name.clone())
+            .bind(set.version)
+            .bind(set.key_use.to_string())
+            .bind(serde_json::to_string(&set.policy).map_err(Error::corrupt)?)
+            .bind(manager.map(|m| m.cluster.clone()))
+            .bind(manager.map(|m| m.namespace.clone()))
+            .bind(manager.map(|m| m.name.clone()))
+            .bind(manager.map(|m| m.uid.clone()))
+            .bind(set.handled_rotate.clone())
+            .bind(set.handled_rotate_now.clone())
+            .bind(set.lead_floor.map(Timestamp::as_second))
+            .bind(self.clock().now().as_second());
+        match bounded(query.execute(&mut **tx)).await?.rows_affected() {
+            0 => Err(Error::Raced),
+            _ => Ok(()),
+        }
+    }
+
+    async fn update_key(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        set: &str,
+        kid: &KeyId,
+        instants: &Instants,
+    ) -> Result<(), Error> {
+        let query = self
+            .db()
+            .query(
+                "UPDATE keys SET published_at = $3, active_at = $4, retired_at = $5, removed_at = $6 \
+                 WHERE set_name = $1 AND kid = $2",
+            )
+            .bind(set.to_owned())
+            .bind(kid.to_string())
+            .bind(instants.published_at.as_second())
+            .bind(instants.active_at.as_second())
+            .bind(instants.retired_at.map(Timestamp::as_second))
+            .bind(instants.removed_at.map(Timestamp::as_second));
+        bounded(query.execute(&mut **tx)).await?;
+        Ok(())
+    }
+
+    async fn insert_key(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        set: &str,
+        key: &PrivateKey,
+        instants: &Instants,
+    ) -> Result<(), Error> {
+        let sealed = self.ring().seal_jwk(set, key.key_id(), &key.to_jwk()?, self.entropy().bytes());
+        let query = self
+            .db()
+            .query(
+                "INSERT INTO keys (set_name, kid, algorithm, public_jwk, private_jwk, published_at, active_at, \
+                 retired_at, removed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            )
+            .bind(set.to_owned())
+            .bind(key.key_id().to_string())
+            .bind(key.algorithm().to_string())
+            .bind(serde_json::to_string(key.public_jwk()).map_err(Error::corrupt)?)
+            .bind(sealed)
+            .bind(instants.published_at.as_second())
+            .bind(instants.active_at.as_second())
+            .bind(instants.retired_at.map(Timestamp::as_second))
+            .bind(instants.removed_at.map(Timestamp::as_second));
+        bounded(query.execute(&mut **tx)).await?;
+        Ok(())
+    }
+
+    /// Deletes a set and its keys, where `manager` owns it. False where there was none.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn delete_key_set(&self, name: &str, manager: &ResourceRef) -> Result<bool, Error> {
+        let mut tx = self.db().begin().await?;
+        let query = self
+            .db()
+            .query(
+                "DELETE FROM key_sets WHERE name = $1 AND manager_cluster = $2 AND manager_namespace = $3 \
+                 AND manager_name = $4",
+            )
+            .bind(name.to_owned())
+            .bind(manager.cluster.clone())
+            .bind(manager.namespace.clone())
+            .bind(manager.name.clone());
+        let deleted = bounded(query.execute(&mut *tx)).await?.rows_affected();
+        self.commit(tx, Change::KeySets).await?;
+        Ok(deleted > 0)
+    }
+}
+
+/// The sets of rows joined with their keys.
+fn collect(rows: &[AnyRow]) -> Result<Vec<StoredKeySet>, Error> {
+    let mut sets: BTreeMap<String, StoredKeySet> = BTreeMap::new();
+    for row in rows {
+        let name: String = row.try_get(0)?;
+        let set = match sets.entry(name.clone()) {
+            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::btree_map::Entry::Vacant(entry) => entry.insert(set_of(name, row)?),
+        };
+        set.keys.extend(key_of(row)?);
+    }
+    Ok(sets.into_values().collect())
+}
+
+fn set_of(name: String, row: &AnyRow) -> Result<StoredKeySet, Error> {
+    let manager = match row.try_get::<Option<String>, _>(3)? {
+        None => None,
+        Some(cluster) => Some(ResourceRef {
+            cluster,
+            namespace: row.try_get(4)?,
+            name: row.try_get(5)?,
+            uid: row.try_get(6)?,
+        }),
+    };
+    Ok(StoredKeySet {
+        name,
+        key_use: row.try_get::<String, _>(1)?.parse().map_err(Error::corrupt)?,
+        policy: serde_json::from_str(&row.try_get::<String, _>(2)?).map_err(Error::corrupt)?,
+        manager,
+        handled_rotate: row.try_get(7)?,
+        handled_rotate_now: row.try_get(8)?,
+        lead_floor: timestamp(row.try_get(9)?)?,
+        version: row.try_get(10)?,
+        keys: Vec::new(),
+    })
+}
+
+fn key_of(row: &AnyRow) -> Result<Option<StoredKey>, Error> {
+    let Some(kid) = row.try_get::<Option<String>, _>(11)? else { return Ok(None) };
+    let instant = |index: usize| -> Result<Timestamp, Error> {
+        Timestamp::from_second(row.try_get(index)?).map_err(Error::corrupt)
+    };
+    let sealed: Option<Vec<u8>> = row.try_get(14)?;
+    Ok(Some(StoredKey {
+        schedule: ScheduledKey {
+            kid: KeyId::from(kid),
+            algorithm: row.try_get::<String, _>(12)?.parse().map_err(Error::corrupt)?,
+            instants: Instants {
+                published_at: instant(15)?,
+                active_at: instant(16)?,
+                retired_at: timestamp(row.try_get(17)?)?,
+                removed_at: timestamp(row.try_get(18)?)?,
+            },
+            has_private_half: sealed.is_some(),
+        },
+        public: serde_json::from_str(&row.try_get::<String, _>(13)?).map_err(Error::corrupt)?,
+        sealed,
+    }))
+}

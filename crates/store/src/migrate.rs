@@ -1,0 +1,88 @@
+//! Migrations: one text for both databases, applied under a lock.
+
+use std::fs::File;
+
+use sqlx::migrate::{Migrate, Migration, MigrationType, Migrator};
+use sqlx::{AssertSqlSafe, SqlSafeStr};
+
+use crate::database::{Database, Dialect};
+use crate::{Error, Options};
+
+/// Every migration, in order. A published one never changes: expand first, contract in a later version.
+const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "init", include_str!("../migrations/0001_init.sql"))];
+
+/// One migration, and whether it has been applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MigrationStatus {
+    /// Its number.
+    pub version: i64,
+    /// What it is for.
+    pub name: String,
+    /// True where the database has it.
+    pub applied: bool,
+}
+
+/// Applies what is missing. Any number of processes may do so at once: one works, the others wait.
+///
+/// # Errors
+/// [`Error::Unavailable`], or [`Error::Corrupt`] where the database has migrations that this version does not know.
+pub async fn migrate(options: &Options) -> Result<(), Error> {
+    apply(&Database::new(&options.url, 1)?, &options.url).await
+}
+
+/// The state of each migration.
+///
+/// # Errors
+/// [`Error::Unavailable`] or [`Error::Statement`].
+pub async fn status(options: &Options) -> Result<Vec<MigrationStatus>, Error> {
+    let database = Database::new(&options.url, 1)?;
+    let mut connection = database.pool().acquire().await?;
+    connection.ensure_migrations_table("_sqlx_migrations").await?;
+    let applied = connection.list_applied_migrations("_sqlx_migrations").await?;
+    let status = |&(version, name, _): &(i64, &str, &str)| MigrationStatus {
+        version,
+        name: name.to_owned(),
+        applied: applied.iter().any(|known| known.version == version),
+    };
+    Ok(MIGRATIONS.iter().map(status).collect())
+}
+
+pub(crate) async fn apply(database: &Database, url: &str) -> Result<(), Error> {
+    let migrator = Migrator::with_migrations(migrations(database.dialect()));
+    // sqlx takes an advisory lock on PostgreSQL, and none on SQLite: there, a file beside the database is locked.
+    let lock = match database.dialect() {
+        Dialect::Postgres => None,
+        Dialect::Sqlite => sqlite_lock(url).await?,
+    };
+    let mut connection = database.pool().acquire().await?;
+    migrator.run(&mut *connection).await?;
+    drop(lock);
+    Ok(())
+}
+
+fn migrations(dialect: Dialect) -> Vec<Migration> {
+    let migration = |&(version, name, sql): &(i64, &'static str, &str)| {
+        let sql = match dialect {
+            Dialect::Postgres => sql.to_owned(),
+            Dialect::Sqlite => sql.replace(" BYTEA", " BLOB"),
+        };
+        Migration::new(version, name.into(), MigrationType::Simple, AssertSqlSafe(sql).into_sql_str(), false)
+    };
+    MIGRATIONS.iter().map(migration).collect()
+}
+
+async fn sqlite_lock(url: &str) -> Result<Option<File>, Error> {
+    let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
+    let path = path.split('?').next().unwrap_or(path);
+    if path.is_empty() || path.contains(":memory:") {
+        return Ok(None);
+    }
+    let path = format!("{path}.lock");
+    let locked = tokio::task::spawn_blocking(move || {
+        let file = File::options().create(true).truncate(false).write(true).open(&path)?;
+        file.lock()?;
+        Ok::<_, std::io::Error>(file)
+    });
+    let file = locked.await.map_err(|e| Error::Unavailable(e.to_string()))?;
+    Ok(Some(file.map_err(|e| Error::Unavailable(format!("cannot lock the database file: {e}")))?))
+}

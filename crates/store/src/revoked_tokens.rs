@@ -1,0 +1,68 @@
+//! The `revoked_tokens` table, and what the database knows of one token.
+
+use jiff::Timestamp;
+use oauth::client::Incarnation;
+use oauth::introspect::TokenState;
+use oauth::{AccessToken, TokenId};
+use sqlx::Row;
+
+use crate::{Error, Store};
+
+/// How many expired rows one purge removes: a bound on the time that it holds locks.
+const PURGE_LIMIT: i64 = 1000;
+
+impl Store {
+    /// What the database says of a token and its client now; `None` where the client is gone. One statement, and never
+    /// from a cache: introspection on any server sees a revocation as soon as it is committed.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn token_state(&self, token: &AccessToken) -> Result<Option<TokenState>, Error> {
+        let query = self
+            .db()
+            .query(
+                "SELECT c.incarnation, c.epoch, r.expires_at FROM clients c \
+                 LEFT JOIN revoked_tokens r ON r.id = $2 WHERE c.id = $1",
+            )
+            .bind(token.client_id.to_string())
+            .bind(token.id.0.to_vec());
+        let Some(row) = self.db().fetch_optional(query).await? else { return Ok(None) };
+        Ok(Some(TokenState {
+            incarnation: Incarnation(row.try_get(0)?),
+            epoch: row.try_get(1)?,
+            revoked: row.try_get::<Option<i64>, _>(2)?.is_some(),
+        }))
+    }
+
+    /// Remembers that a token is dead. One statement; doing it twice is as good as once.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn revoke_token(&self, id: TokenId, expires_at: Timestamp) -> Result<(), Error> {
+        let query = self
+            .db()
+            .query("INSERT INTO revoked_tokens (id, expires_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING")
+            .bind(id.0.to_vec())
+            .bind(expires_at.as_second());
+        self.db().execute(query).await?;
+        Ok(())
+    }
+
+    /// Forgets revoked tokens that have expired, at most 1,000 of them. True where more may be left.
+    ///
+    /// A token that expired is refused by its own expiry, on any server whose clock is less than ten minutes behind.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn purge_revoked_tokens(&self) -> Result<bool, Error> {
+        let query = self
+            .db()
+            .query(
+                "DELETE FROM revoked_tokens WHERE id IN \
+                 (SELECT id FROM revoked_tokens WHERE expires_at < $1 LIMIT $2)",
+            )
+            .bind(self.clock().now().as_second() - 600)
+            .bind(PURGE_LIMIT);
+        Ok(self.db().execute(query).await? == PURGE_LIMIT.unsigned_abs())
+    }
+}

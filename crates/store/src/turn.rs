@@ -1,0 +1,229 @@
+//! Turning the keys of a set: the schedule decides, this executes.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jose::schedule::{self, Plan, Requests, lead_floor_after_shortening};
+use jose::{Algorithm, KeyId, KeyUse, PrivateKey, RsaBits};
+use sqlx::Row;
+
+use crate::key_registry::{ACCESS_TOKEN_SET, ID_TOKEN_SET};
+use crate::{Error, KeySetPolicy, ResourceRef, Store, StoredKeySet};
+
+/// How often a turn is tried again after another writer was first.
+const ATTEMPTS: usize = 5;
+
+/// How long a due turn of a set that a resource owns is left to the operator, before a server does it by the set's
+/// stored policy.
+const OPERATOR_GRACE: i64 = 3600;
+
+/// What is declared of a set, by a resource.
+#[derive(Debug, Clone)]
+pub struct Declaration {
+    /// The set's name.
+    pub set: String,
+    /// What its keys are for.
+    pub key_use: KeyUse,
+    /// How they turn.
+    pub policy: KeySetPolicy,
+    /// The resource.
+    pub manager: ResourceRef,
+    /// The resource's standing `rotate` request.
+    pub rotate: Option<String>,
+    /// The resource's standing `rotate-now` request.
+    pub rotate_now: Option<String>,
+    /// Compromised keys.
+    pub revoked: Vec<KeyId>,
+}
+
+/// What a turn came to.
+#[derive(Debug)]
+pub struct Turn {
+    /// The set before.
+    pub before: StoredKeySet,
+    /// The set after.
+    pub after: StoredKeySet,
+    /// What was done, and when to look again.
+    pub plan: Plan,
+}
+
+/// One attempt, decided: the row as it is to be, and the plan for its keys.
+struct Decision {
+    set: StoredKeySet,
+    plan: Plan,
+    changed: bool,
+}
+
+impl Store {
+    /// Makes a set what a resource declares, at the time of the store's clock. Nothing is written where nothing is to
+    /// be done. Key generation runs on a blocking thread, outside any transaction.
+    ///
+    /// # Guarantees
+    /// The write is a compare-and-set on the set's version, with the handled requests in the same transaction: of any
+    /// number of rotators one wins, and the others see what it did. A resource takes over a set that no resource owns;
+    /// requests that stand there at that moment count as handled.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] where another resource owns the set; [`Error::Raced`] after repeated losses.
+    pub async fn declare_key_set(&self, declared: &Declaration) -> Result<Turn, Error> {
+        let lifetime = self.longest_lifetime(&declared.set).await?;
+        for _ in 0..ATTEMPTS {
+            let now = self.clock().now();
+            let before = match self.read_key_set(&declared.set).await? {
+                Some(row) => row,
+                None => StoredKeySet::absent(&declared.set, declared.key_use, declared.policy.clone()),
+            };
+            let decision = decide(&before, declared, lifetime, now)?;
+            match self.execute_turn(before, decision).await {
+                Err(Error::Raced) => {}
+                done => return done,
+            }
+        }
+        Err(Error::Raced)
+    }
+
+    /// Makes the token sets that do not exist, by the default policy, each with a key that signs at once.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn ensure_token_sets(&self) -> Result<(), Error> {
+        for name in [ID_TOKEN_SET, ACCESS_TOKEN_SET] {
+            if self.read_key_set(name).await?.is_none() {
+                let absent = StoredKeySet::absent(name, KeyUse::Sig, KeySetPolicy::undeclared());
+                match self.turn_by_stored_policy(absent).await {
+                    // Another process made it meanwhile.
+                    Ok(()) | Err(Error::Raced) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Turns the sets that no resource owns by their stored policies, and those whose operator is an hour late.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn turn_unattended_sets(&self) -> Result<(), Error> {
+        for set in self.read_key_sets().await? {
+            let owned = set.manager.is_some();
+            let late = self.clock().now().as_second() - OPERATOR_GRACE;
+            if owned && !self.is_due(&set, Timestamp::from_second(late).map_err(Error::corrupt)?).await? {
+                continue;
+            }
+            match self.turn_by_stored_policy(set).await {
+                Ok(()) | Err(Error::Raced) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// True where the set's turn was due at `then` already.
+    async fn is_due(&self, set: &StoredKeySet, then: Timestamp) -> Result<bool, Error> {
+        let lifetime = self.longest_lifetime(&set.name).await?;
+        let policy = set.policy.schedule(lifetime, set.lead_floor).map_err(Error::corrupt)?;
+        Ok(!schedule::plan(&policy, &set.scheduled(), &Requests::default(), then).is_empty())
+    }
+
+    async fn turn_by_stored_policy(&self, set: StoredKeySet) -> Result<(), Error> {
+        let lifetime = self.longest_lifetime(&set.name).await?;
+        let policy = set.policy.schedule(lifetime, set.lead_floor).map_err(Error::corrupt)?;
+        let now = self.clock().now();
+        let plan = schedule::plan(&policy, &set.scheduled(), &Requests::default(), now);
+        let changed = set.version == 0 || !plan.is_empty();
+        self.execute_turn(set.clone(), Decision { set, plan, changed }).await?;
+        Ok(())
+    }
+
+    async fn execute_turn(&self, before: StoredKeySet, decision: Decision) -> Result<Turn, Error> {
+        let Decision { set, plan, changed } = decision;
+        if !changed {
+            return Ok(Turn { after: before.clone(), before, plan });
+        }
+        let algorithms = plan.create.iter().map(|new| new.algorithm).collect();
+        let made = generate(algorithms, set.policy.rsa_bits).await?;
+        self.write_key_set(&set, &plan, &made).await?;
+        let after = self.read_key_set(&set.name).await?.ok_or(Error::Raced)?;
+        Ok(Turn { before, after, plan })
+    }
+
+    /// The longest lifetime of what a set signs: the server's, and any client's own. One statement.
+    async fn longest_lifetime(&self, set: &str) -> Result<Duration, Error> {
+        let query = self.db().query("SELECT MAX(longest_access_token), MAX(longest_id_token) FROM clients");
+        let row = self.db().fetch_optional(query).await?.ok_or_else(|| Error::corrupt("no aggregate"))?;
+        let of = |index: usize| -> Result<Duration, Error> {
+            let seconds = row.try_get::<Option<i64>, _>(index)?.unwrap_or(0);
+            Ok(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
+        };
+        let lifetimes = self.lifetimes();
+        Ok(match set {
+            ID_TOKEN_SET => of(1)?.max(lifetimes.id_token),
+            ACCESS_TOKEN_SET => of(0)?.max(lifetimes.access_token),
+            // What applications sign with a set of their own is theirs to say, by retainAfter.
+            _ => Duration::ZERO,
+        })
+    }
+}
+
+/// What the row and the keys are to be, for what is declared.
+fn decide(
+    before: &StoredKeySet,
+    declared: &Declaration,
+    lifetime: Duration,
+    now: Timestamp,
+) -> Result<Decision, Error> {
+    let (first_seen, manager) = match &before.manager {
+        Some(holder) if !holder.same_place(&declared.manager) => {
+            return Err(Error::Conflict(Box::new(holder.clone())));
+        }
+        Some(_) => (false, declared.manager.clone()),
+        None => (true, declared.manager.clone()),
+    };
+    let mut set = before.clone();
+    set.policy = declared.policy.clone();
+    set.manager = Some(manager);
+    set.lead_floor = lead_floor(before, declared, now);
+    let asked = |request: &Option<String>, handled: &Option<String>| {
+        !first_seen && !declared.policy.suspended && request.is_some() && request != handled
+    };
+    let requests = Requests {
+        rotate: asked(&declared.rotate, &before.handled_rotate),
+        rotate_now: asked(&declared.rotate_now, &before.handled_rotate_now),
+        revoked: &declared.revoked,
+    };
+    if first_seen || requests.rotate {
+        set.handled_rotate.clone_from(&declared.rotate);
+    }
+    if first_seen || requests.rotate_now {
+        set.handled_rotate_now.clone_from(&declared.rotate_now);
+    }
+    let policy = set.policy.schedule(lifetime, set.lead_floor).map_err(Error::corrupt)?;
+    let plan = schedule::plan(&policy, &before.scheduled(), &requests, now);
+    let row_changed = (&set.policy, &set.manager, set.lead_floor)
+        != (&before.policy, &before.manager, before.lead_floor)
+        || (&set.handled_rotate, &set.handled_rotate_now)
+            != (&before.handled_rotate, &before.handled_rotate_now);
+    let changed = before.version == 0 || row_changed || !plan.is_empty();
+    Ok(Decision { set, plan, changed })
+}
+
+/// A shortened lead waits out the longer max-age that verifiers were told before.
+fn lead_floor(before: &StoredKeySet, declared: &Declaration, now: Timestamp) -> Option<Timestamp> {
+    let shortened = before.version > 0 && declared.policy.publish_before < before.policy.publish_before;
+    let floor = shortened.then(|| lead_floor_after_shortening(now, before.policy.lead()));
+    floor.max(before.lead_floor).filter(|floor| *floor > now)
+}
+
+async fn generate(algorithms: Vec<Algorithm>, bits: RsaBits) -> Result<Vec<PrivateKey>, Error> {
+    if algorithms.is_empty() {
+        return Ok(Vec::new());
+    }
+    let made = tokio::task::spawn_blocking(move || {
+        algorithms
+            .into_iter()
+            .map(|algorithm| PrivateKey::generate(algorithm, bits))
+            .collect::<Result<_, _>>()
+    });
+    Ok(made.await.map_err(|e| Error::Unavailable(e.to_string()))??)
+}
