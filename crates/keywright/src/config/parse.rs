@@ -1,0 +1,193 @@
+//! From checked values to [`Config`].
+
+use std::path::PathBuf;
+
+use jose::SystemSecret;
+use serde_json::Value;
+
+use super::dsn::{self, Dsn, PostgresDsn};
+use super::issuer::{self, ParsedIssuer};
+use super::notice::{ConfigError, Notice, Origin};
+use super::reader::{self, Expected, Reader, host, lifetime, plain, text, web_url};
+use super::settings::{
+    Config, Discovery, JwtStrategy, Keys, Listener, Log, OAuth2, RefreshTokenLifetime, Secrets, Serve,
+    Strategies, Ttl, Urls, Webfinger,
+};
+use super::system_secret;
+
+/// Parses every key that is served.
+///
+/// `absent_system_secret` is the file that `SECRETS_SYSTEM_FILE` names, where there is none yet.
+pub(super) fn parse(
+    mut reader: Reader<'_>,
+    absent_system_secret: Option<PathBuf>,
+) -> Result<(Config, Vec<Notice>), ConfigError> {
+    let r = &mut reader;
+    let dev = r.setting("dev", plain);
+    let log = Log { level: r.setting("log.level", level), format: r.optional("log.format", plain) };
+    let serve = Serve {
+        public: listener(r, "public"),
+        admin: listener(r, "admin"),
+        operator: listener(r, "operator"),
+    };
+    let dsn = dsn(r);
+    let listen_dsn = dsn.as_ref().and_then(|dsn| listen_dsn(r, dsn));
+    let issuer = issuer::read(r, dev, serve.public.port);
+    let public = r.optional("urls.self.public", issuer::base);
+    let admin = r.optional("urls.self.admin", web_url);
+    let secrets = secrets(r, dsn.as_ref(), issuer.as_ref(), dev, absent_system_secret);
+    let keys = Keys { autocreate: r.setting("keys.autocreate", plain) };
+    let (ttl, strategies, oauth2, webfinger) = (ttl(r), strategies(r), oauth2(r), webfinger(r));
+
+    let Reader { mut problems, warnings, .. } = reader;
+    problems.sort_by(|a, b| a.key.cmp(&b.key));
+    match (dsn, issuer) {
+        (Some(dsn), Some(ParsedIssuer { issuer, .. })) if problems.is_empty() => {
+            let urls = Urls { public: public.unwrap_or_else(|| issuer.clone()), issuer, admin };
+            let config = Config {
+                dsn,
+                listen_dsn,
+                dev,
+                log,
+                serve,
+                urls,
+                secrets,
+                keys,
+                ttl,
+                strategies,
+                oauth2,
+                webfinger,
+            };
+            Ok((config, warnings))
+        }
+        _ => Err(ConfigError { problems }),
+    }
+}
+
+fn listener(r: &mut Reader<'_>, name: &str) -> Listener {
+    Listener {
+        host: r.setting(&format!("serve.{name}.host"), host),
+        port: r.setting(&format!("serve.{name}.port"), plain),
+        quiet_health: r.setting(&format!("serve.{name}.request_log.disable_for_health"), plain),
+    }
+}
+
+fn dsn(r: &mut Reader<'_>) -> Option<Dsn> {
+    let dsn = r.optional("dsn", reader::dsn);
+    if dsn.is_none() && !r.has_problem("dsn") {
+        let expected = dsn::SUPPORTED;
+        r.problem("dsn", format!("missing; set dsn in a file, or DSN or DSN_FILE, to {expected}"));
+    }
+    dsn
+}
+
+fn listen_dsn(r: &mut Reader<'_>, dsn: &Dsn) -> Option<PostgresDsn> {
+    const KEY: &str = "db.listen_dsn";
+    match (r.optional(KEY, reader::dsn), dsn) {
+        (None, Dsn::Postgres(dsn)) => Some(dsn.clone()),
+        (Some(Dsn::Postgres(listen_dsn)), Dsn::Postgres(_)) => Some(listen_dsn),
+        (Some(_), Dsn::Postgres(_)) => {
+            r.problem(KEY, "must be postgres://user:password@host:port/database, as dsn is one".to_owned());
+            None
+        }
+        (Some(_), _) => {
+            r.warning(KEY, "has no effect, as dsn is not a PostgreSQL database".to_owned());
+            None
+        }
+        (None, _) => None,
+    }
+}
+
+/// The configured system secrets, or the file in which the process may make one: only with a loopback issuer, so that
+/// replicas never make several. An issuer that is only assumed counts in development mode alone: a process that lost
+/// all its settings must not go on with a secret of its own.
+fn secrets(
+    r: &mut Reader<'_>,
+    dsn: Option<&Dsn>,
+    issuer: Option<&ParsedIssuer>,
+    dev: bool,
+    absent_file: Option<PathBuf>,
+) -> Secrets {
+    const KEY: &str = "secrets.system";
+    let system = r.optional(KEY, system_secrets).unwrap_or_default();
+    let may_make = issuer.is_some_and(|issuer| issuer.loopback && (issuer.configured || dev));
+    if let Some(path) = &absent_file
+        && !(may_make && system.is_empty())
+    {
+        let reason = if system.is_empty() {
+            "one is made only where urls.self.issuer is a loopback URL"
+        } else {
+            "secrets.system is set elsewhere too; set only one of them"
+        };
+        let origin = Some(Origin::Variable("SECRETS_SYSTEM_FILE".to_owned()));
+        let message = format!("{} does not exist; must be a file with the secret ({reason})", path.display());
+        r.problems.push(Notice { origin, key: KEY.to_owned(), message });
+    }
+    let database_file = match dsn {
+        Some(Dsn::Sqlite(path)) => Some(path.as_path()),
+        _ => None,
+    };
+    let own_file = || absent_file.unwrap_or_else(|| system_secret::default_file(database_file));
+    Secrets { own_file: (may_make && system.is_empty()).then(own_file), system }
+}
+
+fn system_secrets(value: &Value) -> Result<Vec<SystemSecret>, Expected> {
+    let texts: Vec<String> = plain(value)?;
+    texts.into_iter().map(SystemSecret::new).collect::<Result<_, _>>().map_err(|_| Expected::AsDescribed)
+}
+
+fn ttl(r: &mut Reader<'_>) -> Ttl {
+    Ttl {
+        access_token: r.setting("ttl.access_token", lifetime),
+        id_token: r.setting("ttl.id_token", lifetime),
+        refresh_token: r.setting("ttl.refresh_token", refresh_token_lifetime),
+    }
+}
+
+fn refresh_token_lifetime(value: &Value) -> Result<RefreshTokenLifetime, Expected> {
+    if value.as_i64() == Some(-1) || value.as_str() == Some("-1") {
+        return Ok(RefreshTokenLifetime::Unlimited);
+    }
+    lifetime(value).map(RefreshTokenLifetime::Limited)
+}
+
+fn strategies(r: &mut Reader<'_>) -> Strategies {
+    Strategies {
+        scope: r.setting("strategies.scope", plain),
+        access_token: r.setting("strategies.access_token", plain),
+        jwt: JwtStrategy { scope_claim: r.setting("strategies.jwt.scope_claim", plain) },
+    }
+}
+
+fn oauth2(r: &mut Reader<'_>) -> OAuth2 {
+    OAuth2 {
+        expose_internal_errors: r.setting("oauth2.expose_internal_errors", plain),
+        exclude_not_before_claim: r.setting("oauth2.exclude_not_before_claim", plain),
+        default_grant_allowed_scope: r
+            .setting("oauth2.client_credentials.default_grant_allowed_scope", plain),
+    }
+}
+
+fn webfinger(r: &mut Reader<'_>) -> Webfinger {
+    let mut url = |name: &str| r.optional(&format!("webfinger.oidc_discovery.{name}"), plain);
+    let (jwks_url, token_url) = (url("jwks_url"), url("token_url"));
+    let (auth_url, userinfo_url) = (url("auth_url"), url("userinfo_url"));
+    Webfinger {
+        broadcast_keys: r.setting("webfinger.jwks.broadcast_keys", plain),
+        discovery: Discovery {
+            jwks_url,
+            token_url,
+            auth_url,
+            userinfo_url,
+            supported_claims: r.setting("webfinger.oidc_discovery.supported_claims", plain),
+            supported_scope: r.setting("webfinger.oidc_discovery.supported_scope", plain),
+        },
+    }
+}
+
+fn level(value: &Value) -> Result<tracing::Level, Expected> {
+    match text(value)? {
+        "panic" | "fatal" => Ok(tracing::Level::ERROR),
+        level => level.parse().map_err(|_| Expected::AsDescribed),
+    }
+}

@@ -1,0 +1,139 @@
+//! Takes checked values out of the layers, each parsed into its type.
+
+use std::time::Duration;
+
+use oauth::go_duration::GoDuration;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use url::Url;
+
+use super::check::wrong_value;
+use super::dsn::{Dsn, DsnError};
+use super::layer::{Layers, pointer};
+use super::notice::Notice;
+use super::schema::Schema;
+
+/// The longest lifetime that makes sense, a hundred years; all instants stay far from the clock's end.
+const LONGEST_LIFETIME: Duration = Duration::from_hours(100 * 365 * 24);
+
+/// Parses a value.
+pub(super) type Parse<T> = fn(&Value) -> Result<T, Expected>;
+
+/// What would be right in place of a value.
+#[derive(Debug)]
+pub(super) enum Expected {
+    /// What the schema says.
+    AsDescribed,
+    /// Something narrower.
+    This(String),
+}
+
+impl From<&str> for Expected {
+    fn from(words: &str) -> Self {
+        Self::This(words.to_owned())
+    }
+}
+
+/// Reads keys and collects what is wrong with them and what is to be said about them.
+#[derive(Debug)]
+pub(super) struct Reader<'s> {
+    pub schema: &'s Schema,
+    pub layers: &'s Layers,
+    /// What the layers set, without the values that the check has refused.
+    pub values: Value,
+    pub problems: Vec<Notice>,
+    pub warnings: Vec<Notice>,
+}
+
+impl Reader<'_> {
+    /// The value of a key that has a default.
+    #[expect(
+        clippy::expect_used,
+        reason = "the defaults are part of the program, and every test parses them"
+    )]
+    pub fn setting<T>(&mut self, key: &str, parse: Parse<T>) -> T {
+        self.optional(key, parse).unwrap_or_else(|| {
+            let default = self.schema.default(key).expect("the key has a default");
+            parse(default).expect("the default is valid")
+        })
+    }
+
+    /// The value of a key that has no default. `None` also where it is wrong; the problem is recorded then.
+    pub fn optional<T>(&mut self, key: &str, parse: Parse<T>) -> Option<T> {
+        let value = self.values.pointer(&pointer(key))?;
+        match parse(value) {
+            Ok(parsed) => Some(parsed),
+            Err(expected) => {
+                let path: Vec<String> = key.split('.').map(str::to_owned).collect();
+                let nodes = self.schema.along(&path);
+                let expected = match expected {
+                    Expected::This(words) => words,
+                    Expected::AsDescribed => nodes.last().map_or_else(String::new, |node| node.expectation()),
+                };
+                let message = wrong_value(&nodes, value, &expected);
+                self.problem(key, message);
+                None
+            }
+        }
+    }
+
+    /// Records a problem with a key.
+    pub fn problem(&mut self, key: &str, message: String) {
+        let origin = self.layers.origin(&pointer(key));
+        self.problems.push(Notice { origin, key: key.to_owned(), message });
+    }
+
+    /// Records a warning about a key.
+    pub fn warning(&mut self, key: &str, message: String) {
+        let origin = self.layers.origin(&pointer(key));
+        self.warnings.push(Notice { origin, key: key.to_owned(), message });
+    }
+
+    /// Whether there is a problem with a key, with a part of it, or with the object that it is in.
+    pub fn has_problem(&self, key: &str) -> bool {
+        let inside =
+            |outer: &str, inner: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'));
+        self.problems.iter().any(|p| p.key == key || inside(&p.key, key) || inside(key, &p.key))
+    }
+}
+
+/// Anything that serde reads as it stands.
+pub(super) fn plain<T: DeserializeOwned>(value: &Value) -> Result<T, Expected> {
+    T::deserialize(value).map_err(|_| Expected::AsDescribed)
+}
+
+/// A string.
+pub(super) fn text(value: &Value) -> Result<&str, Expected> {
+    value.as_str().ok_or(Expected::AsDescribed)
+}
+
+/// A lifetime: longer than nothing and no more than a hundred years.
+pub(super) fn lifetime(value: &Value) -> Result<Duration, Expected> {
+    let duration = text(value)?.parse().ok().map(|GoDuration(duration)| duration);
+    let sensible = duration.filter(|duration| !duration.is_zero() && *duration <= LONGEST_LIFETIME);
+    sensible.ok_or_else(|| "a duration longer than 0s and no longer than 876000h".into())
+}
+
+/// A data source name.
+pub(super) fn dsn(value: &Value) -> Result<Dsn, Expected> {
+    text(value)?.parse().map_err(|e: DsnError| e.expected().into())
+}
+
+/// The host name or IP address of a listener.
+pub(super) fn host(value: &Value) -> Result<String, Expected> {
+    match text(value)? {
+        // Hydra's way to say all interfaces.
+        "" => Ok("0.0.0.0".to_owned()),
+        host if host.starts_with("unix:") => {
+            Err("an IP address or a host name; unix sockets are not served yet".into())
+        }
+        host if host.contains(['/', ' ']) => Err(Expected::AsDescribed),
+        host => Ok(host.trim_start_matches('[').trim_end_matches(']').to_owned()),
+    }
+}
+
+/// An absolute http or https URL.
+pub(super) fn web_url(value: &Value) -> Result<Url, Expected> {
+    let url = Url::parse(text(value)?).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    url.filter(Url::has_host).ok_or_else(|| "an http or https URL, such as https://id.example.com/".into())
+}

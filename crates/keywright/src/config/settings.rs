@@ -1,0 +1,201 @@
+//! The configuration in types. Its structs follow the keys: `serve.public.port` is `config.serve.public.port`.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jose::SystemSecret;
+use oauth::jwt_access_token::ScopeClaim;
+use oauth::{AccessTokenStrategy, Issuer, ScopeStrategy};
+use serde::Deserialize;
+use url::Url;
+
+use super::dsn::{Dsn, PostgresDsn};
+
+/// What the process runs with.
+#[derive(Debug)]
+pub struct Config {
+    /// `dsn`: the database.
+    pub dsn: Dsn,
+    /// `db.listen_dsn`: a way to the same PostgreSQL past any pooler, `dsn` where it is not set; `None` where the
+    /// database is SQLite.
+    pub listen_dsn: Option<PostgresDsn>,
+    /// `dev`: development mode.
+    pub dev: bool,
+    /// `log`.
+    pub log: Log,
+    /// `serve`.
+    pub serve: Serve,
+    /// `urls`.
+    pub urls: Urls,
+    /// `secrets`.
+    pub secrets: Secrets,
+    /// `keys`.
+    pub keys: Keys,
+    /// `ttl`.
+    pub ttl: Ttl,
+    /// `strategies`.
+    pub strategies: Strategies,
+    /// `oauth2`.
+    pub oauth2: OAuth2,
+    /// `webfinger`.
+    pub webfinger: Webfinger,
+}
+
+/// `log`: the log.
+#[derive(Debug, Clone, Copy)]
+pub struct Log {
+    /// The least important messages that are logged; Hydra's `panic` and `fatal` are `ERROR`.
+    pub level: tracing::Level,
+    /// The form; where it is not set the command decides.
+    pub format: Option<LogFormat>,
+}
+
+/// The log's form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object on each line.
+    Json,
+    /// JSON over several lines.
+    JsonPretty,
+}
+
+/// `serve`: where the process listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Serve {
+    /// The public API.
+    pub public: Listener,
+    /// The admin API.
+    pub admin: Listener,
+    /// The operator's health and metrics.
+    pub operator: Listener,
+}
+
+/// One address to listen at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// An IP address (IPv6 without brackets) or a host name.
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+    /// `request_log.disable_for_health`: health checks are not logged.
+    pub quiet_health: bool,
+}
+
+/// `host:port`, an IPv6 address in brackets.
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// `urls.self`: the server's own URLs.
+#[derive(Debug, Clone)]
+pub struct Urls {
+    /// The issuer, exactly as it was written.
+    pub issuer: Issuer,
+    /// Base of the public URLs; the issuer where it is not set.
+    pub public: Issuer,
+    /// Base of the admin API's URLs.
+    pub admin: Option<Url>,
+}
+
+/// `secrets`.
+#[derive(Debug)]
+pub struct Secrets {
+    /// `secrets.system`: the first is current, the others still open what they sealed. May be empty until
+    /// [`Config::ensure_system_secret`] has succeeded.
+    pub system: Vec<SystemSecret>,
+    /// The file that holds or shall hold a system secret made by the process; `None` where it must not make one.
+    pub(super) own_file: Option<PathBuf>,
+}
+
+/// `keys`: our key sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keys {
+    /// Whether the server makes a missing token key set when it starts.
+    pub autocreate: bool,
+}
+
+/// `ttl`: how long tokens live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ttl {
+    /// Access tokens.
+    pub access_token: Duration,
+    /// ID tokens.
+    pub id_token: Duration,
+    /// Refresh tokens.
+    pub refresh_token: RefreshTokenLifetime,
+}
+
+/// How long refresh tokens live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefreshTokenLifetime {
+    /// For this time.
+    Limited(Duration),
+    /// Until they are revoked; Hydra's `-1`.
+    Unlimited,
+}
+
+/// `strategies`.
+#[derive(Debug, Clone, Copy)]
+pub struct Strategies {
+    /// How a client's scopes are compared with the requested ones.
+    pub scope: ScopeStrategy,
+    /// Form of access tokens.
+    pub access_token: AccessTokenStrategy,
+    /// JWT access tokens.
+    pub jwt: JwtStrategy,
+}
+
+/// `strategies.jwt`: JWT access tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JwtStrategy {
+    /// The scope's claim.
+    pub scope_claim: ScopeClaim,
+}
+
+/// `oauth2`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OAuth2 {
+    /// Errors tell callers the inner cause.
+    pub expose_internal_errors: bool,
+    /// JWT access tokens have no `nbf`.
+    pub exclude_not_before_claim: bool,
+    /// `client_credentials.default_grant_allowed_scope`: a request without scope gets all scopes of the client.
+    pub default_grant_allowed_scope: bool,
+}
+
+/// `webfinger`: what is published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Webfinger {
+    /// `jwks.broadcast_keys`: key sets in `jwks.json` beside the token sets and the declared ones.
+    pub broadcast_keys: Vec<String>,
+    /// `oidc_discovery`.
+    pub discovery: Discovery,
+}
+
+/// `webfinger.oidc_discovery`: what the discovery document says in place of and beside the server's own values. URLs
+/// are as they were written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Discovery {
+    /// `jwks_uri`.
+    pub jwks_url: Option<String>,
+    /// `token_endpoint`.
+    pub token_url: Option<String>,
+    /// `authorization_endpoint`.
+    pub auth_url: Option<String>,
+    /// `userinfo_endpoint`.
+    pub userinfo_url: Option<String>,
+    /// Further `claims_supported`.
+    pub supported_claims: Vec<String>,
+    /// Further `scopes_supported`.
+    pub supported_scope: Vec<String>,
+}

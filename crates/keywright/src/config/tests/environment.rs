@@ -1,0 +1,123 @@
+//! Variables, and the files that they name.
+
+use super::Given;
+
+/// The problems of a start with these variables beside what is needed.
+fn problems(variables: &[(&str, &str)]) -> Vec<String> {
+    Given::variables(variables).problems()
+}
+
+#[test]
+fn lists_come_in_three_forms() {
+    for variables in [
+        &[("WEBFINGER_JWKS_BROADCAST_KEYS", "a, b")][..],
+        &[("WEBFINGER_JWKS_BROADCAST_KEYS", r#"["a","b"]"#)],
+        &[("WEBFINGER_JWKS_BROADCAST_KEYS_0", "a"), ("WEBFINGER_JWKS_BROADCAST_KEYS_1", "b")],
+    ] {
+        assert_eq!(
+            Given::variables(variables).config().webfinger.broadcast_keys,
+            ["a", "b"],
+            "{variables:?}"
+        );
+    }
+}
+
+#[test]
+fn items_are_numbered_without_gaps_and_not_beside_the_whole_list() {
+    let name = "WEBFINGER_JWKS_BROADCAST_KEYS";
+    let key = "webfinger.jwks.broadcast_keys";
+    assert_eq!(
+        problems(&[("WEBFINGER_JWKS_BROADCAST_KEYS_0", "a"), ("WEBFINGER_JWKS_BROADCAST_KEYS_2", "b")]),
+        [format!("{name}_2: {key}: items are numbered from 0 without gaps, but {name}_1 is not set")]
+    );
+    assert_eq!(
+        problems(&[(name, "a"), ("WEBFINGER_JWKS_BROADCAST_KEYS_0", "b")]),
+        [format!("{name}: {key}: {name}_0 is set too; set only one of them")]
+    );
+}
+
+#[test]
+fn values_are_read_by_the_schemas_type() {
+    for (text, dev) in [("1", true), ("true", true), ("T", true), ("0", false), ("FALSE", false), ("", false)]
+    {
+        assert_eq!(Given::variables(&[("DEV", text)]).config().dev, dev, "{text:?}");
+    }
+    assert_eq!(Given::variables(&[("SERVE_PUBLIC_PORT", " 8080 ")]).config().serve.public.port, 8080);
+    // A number in a string's place stays text.
+    assert_eq!(Given::variables(&[("SERVE_PUBLIC_HOST", "10")]).config().serve.public.host, "10");
+    let problems =
+        problems(&[("DEV", "maybe"), ("SERVE_PUBLIC_PORT", "http"), ("STRATEGIES_SCOPE", "hierarchic")]);
+    let expected = [
+        "DEV: dev: found \"maybe\", must be true or false",
+        "SERVE_PUBLIC_PORT: serve.public.port: found \"http\", must be a whole number from 1 to 65535",
+        "STRATEGIES_SCOPE: strategies.scope: found \"hierarchic\", must be one of exact, wildcard",
+    ];
+    assert_eq!(problems, expected);
+}
+
+#[test]
+fn a_hook_is_a_plain_url_or_an_object() {
+    for variables in [
+        &[("OAUTH2_TOKEN_HOOK", "http://hook")][..],
+        &[("OAUTH2_TOKEN_HOOK_URL", "http://hook")],
+        &[("OAUTH2_TOKEN_HOOK", r#"{"url":"http://hook"}"#)],
+        &[
+            ("OAUTH2_TOKEN_HOOK_URL", "http://hook"),
+            ("OAUTH2_TOKEN_HOOK_AUTH_TYPE", "api_key"),
+            ("OAUTH2_TOKEN_HOOK_AUTH_CONFIG_NAME", "X-Key"),
+            ("OAUTH2_TOKEN_HOOK_AUTH_CONFIG_VALUE", "k"),
+        ],
+    ] {
+        let warnings = Given::variables(variables).warnings();
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].contains("oauth2.token_hook"), "{warnings:?}");
+    }
+}
+
+#[test]
+fn unknown_variables_are_ignored() {
+    let given = Given::variables(&[
+        ("SERVE_PUBLIC_PROT", "1"),
+        ("PATH", "/bin"),
+        ("SERVE", "x"),
+        ("STRATEGIES_SCOPE_FILE", "/x"),
+    ]);
+    assert_eq!(given.warnings(), Vec::<String>::new());
+}
+
+#[test]
+fn a_secret_may_come_from_a_file() {
+    let given = Given::variables(&[]).without("DSN").without("SECRETS_SYSTEM");
+    let dsn = given.write("dsn", "postgres://from-file/hydra\n");
+    let secrets = given.write("secrets", "first-secret-of-16\nsecond-secret-of-16\n");
+    let given = given
+        .variable("DSN_FILE", dsn.to_str().unwrap())
+        .variable("SECRETS_SYSTEM_FILE", secrets.to_str().unwrap())
+        .variable("DB_LISTEN_DSN_FILE", dsn.to_str().unwrap());
+    let config = given.config();
+    assert_eq!(format!("{:?}", config.dsn), "Postgres(postgres://from-file/hydra)");
+    assert_eq!(format!("{:?}", config.listen_dsn), "Some(postgres://from-file/hydra)");
+    assert_eq!(config.secrets.system.len(), 2);
+}
+
+#[test]
+fn a_secret_and_its_file_exclude_each_other() {
+    let given = Given::variables(&[]);
+    let file = given.write("dsn", "memory");
+    assert_eq!(
+        given.variable("DSN_FILE", file.to_str().unwrap()).problems(),
+        ["DSN: dsn: DSN_FILE is set too; set only one of them"]
+    );
+}
+
+#[test]
+fn a_secrets_file_must_be_there_and_hold_something() {
+    let given = Given::variables(&[]).without("DSN");
+    let empty = given.write("empty", "\n");
+    let problems = given.variable("DSN_FILE", empty.to_str().unwrap()).problems();
+    assert_eq!(problems, ["DSN_FILE: dsn: empty is empty"]);
+
+    let problems = Given::variables(&[("DSN_FILE", "/nonexistent/dsn")]).without("DSN").problems();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].starts_with("DSN_FILE: dsn: /nonexistent/dsn cannot be read: "), "{problems:?}");
+}

@@ -1,0 +1,137 @@
+//! Rules beyond the schema: issuers, the second DSN, listeners, lifetimes.
+
+use std::time::Duration;
+
+use super::Given;
+use crate::config::{Dsn, RefreshTokenLifetime};
+
+#[test]
+fn an_issuer_stays_as_it_was_written() {
+    for issuer in ["https://id.example.com", "https://id.example.com/", "https://ID.example.com:443/a/"] {
+        let config = Given::variables(&[("URLS_SELF_ISSUER", issuer)]).config();
+        assert_eq!(config.urls.issuer.as_str(), issuer);
+        assert_eq!(config.urls.public.as_str(), issuer);
+    }
+}
+
+#[test]
+fn plain_http_is_for_loopback_hosts_and_development() {
+    let cases = [
+        ("https://id.example.com", "false", Some(0)),
+        ("http://id.example.com", "true", Some(0)),
+        ("http://localhost:4444", "true", Some(0)),
+        ("http://localhost:4444", "false", Some(1)),
+        ("http://127.0.0.1:4444/", "false", Some(1)),
+        ("http://127.8.9.1", "false", Some(1)),
+        ("http://[::1]:4444", "false", Some(1)),
+        ("http://id.localhost", "false", Some(1)),
+        ("http://id.example.com", "false", None),
+        ("http://localhost.example.com", "false", None),
+        ("http://notlocalhost", "false", None),
+        ("http://10.0.0.1", "false", None),
+    ];
+    for (issuer, dev, warnings) in cases {
+        let given = Given::variables(&[("URLS_SELF_ISSUER", issuer), ("DEV", dev)]);
+        assert_eq!(given.load().ok().map(|loaded| loaded.warnings.len()), warnings, "{issuer} dev={dev}");
+    }
+}
+
+#[test]
+fn what_is_no_issuer_is_refused() {
+    for (issuer, fragment) in [
+        ("id.example.com", "an absolute URL"),
+        ("ftp://id.example.com", "an http or https URL"),
+        ("https://id.example.com?a=b", "without query and fragment"),
+        ("https://id.example.com#a", "without query and fragment"),
+        ("https://user@id.example.com", "without user and password"),
+    ] {
+        let problems = Given::variables(&[("URLS_SELF_ISSUER", issuer)]).problems();
+        assert!(problems.len() == 1 && problems[0].contains(fragment), "{problems:?}");
+    }
+}
+
+#[test]
+fn without_an_issuer_one_on_this_machine_is_assumed() {
+    let given = Given::variables(&[("SERVE_PUBLIC_PORT", "4433")]).without("URLS_SELF_ISSUER");
+    assert_eq!(given.config().urls.issuer.as_str(), "http://localhost:4433/");
+    assert_eq!(given.warnings(), ["urls.self.issuer: not set; http://localhost:4433/ is assumed"]);
+}
+
+#[test]
+fn the_listener_has_its_own_dsn_or_the_databases() {
+    let shown = |given: Given| format!("{:?}", given.config().listen_dsn);
+    assert_eq!(shown(Given::variables(&[])), "Some(postgres://db:5432/hydra)");
+    assert_eq!(
+        shown(Given::variables(&[("DB_LISTEN_DSN", "postgres://direct/hydra")])),
+        "Some(postgres://direct/hydra)"
+    );
+    assert_eq!(shown(Given::variables(&[("DSN", "memory")])), "None");
+
+    let sqlite = Given::variables(&[("DSN", "sqlite:///x.db"), ("DB_LISTEN_DSN", "postgres://direct/hydra")]);
+    assert_eq!(
+        sqlite.warnings(),
+        ["DB_LISTEN_DSN: db.listen_dsn: has no effect, as dsn is not a PostgreSQL database"]
+    );
+    let problems = Given::variables(&[("DB_LISTEN_DSN", "memory")]).problems();
+    assert_eq!(
+        problems,
+        ["DB_LISTEN_DSN: db.listen_dsn: must be postgres://user:password@host:port/database, as dsn is one"]
+    );
+}
+
+#[test]
+fn a_dsn_is_needed_and_must_be_of_a_kind_that_is_supported() {
+    let missing = Given::variables(&[]).without("DSN").problems();
+    assert!(
+        missing.len() == 1 && missing[0].starts_with("dsn: missing; set dsn in a file, or DSN or DSN_FILE"),
+        "{missing:?}"
+    );
+    let mysql = Given::variables(&[("DSN", "mysql://u:p@tcp(h:3306)/db")]).problems();
+    assert!(mysql.len() == 1 && mysql[0].ends_with("MySQL is not supported"), "{mysql:?}");
+    assert_eq!(Given::variables(&[("DSN", "memory")]).config().dsn, Dsn::Memory);
+}
+
+#[test]
+fn listeners_are_addresses() {
+    for (host, shown) in [("::1", "[::1]:4444"), ("[::]", "[::]:4444"), ("localhost", "localhost:4444")] {
+        let config = Given::variables(&[("SERVE_PUBLIC_HOST", host)]).config();
+        assert_eq!(config.serve.public.to_string(), shown);
+    }
+    assert_eq!(Given::yaml("serve: {public: {host: ''}}").config().serve.public.host, "0.0.0.0");
+}
+
+#[test]
+fn lifetimes_are_gos_durations() {
+    for (text, seconds) in [("90s", 90), ("1h30m", 5400), ("30m1h", 5400), ("720h0m0s", 2_592_000)] {
+        let ttl = Given::variables(&[("TTL_ACCESS_TOKEN", text), ("TTL_REFRESH_TOKEN", text)]).config().ttl;
+        assert_eq!(ttl.access_token, Duration::from_secs(seconds), "{text}");
+        assert_eq!(ttl.refresh_token, RefreshTokenLifetime::Limited(ttl.access_token), "{text}");
+    }
+}
+
+#[test]
+fn a_refresh_token_may_live_for_ever() {
+    for given in [
+        Given::variables(&[("TTL_REFRESH_TOKEN", "-1")]),
+        Given::yaml("ttl: {refresh_token: -1}"),
+        Given::yaml("ttl: {refresh_token: '-1'}"),
+    ] {
+        assert_eq!(given.config().ttl.refresh_token, RefreshTokenLifetime::Unlimited);
+    }
+}
+
+#[test]
+fn hydras_most_important_levels_are_errors() {
+    for (text, level) in
+        [("panic", tracing::Level::ERROR), ("fatal", tracing::Level::ERROR), ("trace", tracing::Level::TRACE)]
+    {
+        assert_eq!(Given::variables(&[("LOG_LEVEL", text)]).config().log.level, level);
+    }
+}
+
+#[test]
+fn keys_without_anything_to_act_on_are_silent() {
+    let text = "version: v2.2.0\nsqa: {opt_out: true, other: 1}\ncgroups: {v1: {auto_max_procs_enabled: true}}\n\
+                db: {ignore_unknown_table_columns: true}\n";
+    assert_eq!(Given::yaml(text).warnings(), Vec::<String>::new());
+}

@@ -1,0 +1,110 @@
+//! The schema itself, and that the program does what it says.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::Given;
+use crate::config::layer::{merge, pointer};
+use crate::config::schema::{Schema, Service};
+
+/// A value other than the default for each key that is served.
+const OTHER_VALUES: &[(&str, &str)] = &[
+    ("DSN", "postgres://other/hydra"),
+    ("DEV", "true"),
+    ("DB_LISTEN_DSN", "postgres://direct/hydra"),
+    ("KEYS_AUTOCREATE", "false"),
+    ("LOG_LEVEL", "warn"),
+    ("LOG_FORMAT", "json_pretty"),
+    ("SERVE_PUBLIC_HOST", "127.0.0.1"),
+    ("SERVE_PUBLIC_PORT", "1"),
+    ("SERVE_PUBLIC_REQUEST_LOG_DISABLE_FOR_HEALTH", "true"),
+    ("SERVE_ADMIN_HOST", "127.0.0.1"),
+    ("SERVE_ADMIN_PORT", "2"),
+    ("SERVE_ADMIN_REQUEST_LOG_DISABLE_FOR_HEALTH", "true"),
+    ("SERVE_OPERATOR_HOST", "127.0.0.1"),
+    ("SERVE_OPERATOR_PORT", "3"),
+    ("SERVE_OPERATOR_REQUEST_LOG_DISABLE_FOR_HEALTH", "true"),
+    ("WEBFINGER_JWKS_BROADCAST_KEYS", "a"),
+    ("WEBFINGER_OIDC_DISCOVERY_JWKS_URL", "https://a/jwks"),
+    ("WEBFINGER_OIDC_DISCOVERY_TOKEN_URL", "https://a/token"),
+    ("WEBFINGER_OIDC_DISCOVERY_AUTH_URL", "https://a/auth"),
+    ("WEBFINGER_OIDC_DISCOVERY_USERINFO_URL", "https://a/userinfo"),
+    ("WEBFINGER_OIDC_DISCOVERY_SUPPORTED_CLAIMS", "email"),
+    ("WEBFINGER_OIDC_DISCOVERY_SUPPORTED_SCOPE", "email"),
+    ("URLS_SELF_ISSUER", "https://other/"),
+    ("URLS_SELF_PUBLIC", "https://public/"),
+    ("URLS_SELF_ADMIN", "https://admin/"),
+    ("STRATEGIES_SCOPE", "exact"),
+    ("STRATEGIES_ACCESS_TOKEN", "jwt"),
+    ("STRATEGIES_JWT_SCOPE_CLAIM", "both"),
+    ("TTL_ACCESS_TOKEN", "5m"),
+    ("TTL_ID_TOKEN", "6m"),
+    ("TTL_REFRESH_TOKEN", "7h"),
+    ("OAUTH2_EXPOSE_INTERNAL_ERRORS", "true"),
+    ("OAUTH2_EXCLUDE_NOT_BEFORE_CLAIM", "true"),
+    ("OAUTH2_CLIENT_CREDENTIALS_DEFAULT_GRANT_ALLOWED_SCOPE", "true"),
+    ("SECRETS_SYSTEM", "0123456789abcdef,fedcba9876543210"),
+];
+
+#[test]
+fn no_two_keys_have_one_variable() {
+    let schema = Schema::new();
+    let mut seen = BTreeSet::new();
+    for leaf in schema.leaves() {
+        assert!(seen.insert(leaf.variable()), "{}", leaf.name);
+    }
+    for name in
+        ["DSN", "SERVE_PUBLIC_CORS_ALLOWED_ORIGINS", "URLS_IDENTITY_PROVIDER_PUBLICURL", "OAUTH2_TOKEN_HOOK"]
+    {
+        assert!(seen.contains(name), "{name}");
+    }
+}
+
+#[test]
+fn every_key_says_what_it_means_and_what_would_be_right() {
+    let schema = Schema::new();
+    for leaf in schema.leaves() {
+        let meaning = leaf.node.text("description").unwrap_or_default();
+        assert!(meaning.ends_with('.'), "{}: {meaning}", leaf.name);
+        let types = leaf.node.types();
+        assert!(!types.is_empty(), "{}", leaf.name);
+        assert!(types.len() == 1 || leaf.node.text("x-expects").is_some(), "{}", leaf.name);
+        assert!(leaf.node.get("pattern").is_none() || leaf.node.text("x-expects").is_some(), "{}", leaf.name);
+    }
+}
+
+#[test]
+fn a_file_of_all_defaults_is_accepted_and_warned_about_where_a_key_does_not_act() {
+    let schema = Schema::new();
+    let mut all = Value::Object(Map::new());
+    let mut idle = Vec::new();
+    for leaf in schema.leaves() {
+        let Some(default) = leaf.node.get("default") else { continue };
+        let object = leaf
+            .name
+            .rsplit('.')
+            .fold(default.clone(), |value, part| Value::Object(Map::from_iter([(part.to_owned(), value)])));
+        merge(&mut all, object);
+        assert_eq!(all.pointer(&pointer(&leaf.name)), Some(default));
+        if leaf.node.service() == Service::NotYet {
+            idle.push(format!("all.json: {}: accepted, but not served yet: it has no effect", leaf.name));
+        }
+    }
+    assert_eq!(Given::variables(&[]).file("all.json", &all.to_string()).warnings(), idle);
+}
+
+#[test]
+fn every_served_key_changes_the_configuration() {
+    let schema = Schema::new();
+    let served = schema.leaves().into_iter().filter(|leaf| leaf.node.service() == Service::Served);
+    let served: BTreeSet<String> = served.map(|leaf| leaf.variable()).collect();
+    let listed: BTreeSet<String> = OTHER_VALUES.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(served, listed);
+
+    let usual = format!("{:?}", Given::variables(&[]).config());
+    for (name, text) in OTHER_VALUES {
+        let changed = format!("{:?}", Given::variables(&[(name, text)]).config());
+        assert_ne!(changed, usual, "{name}");
+    }
+}

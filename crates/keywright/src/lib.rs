@@ -1,0 +1,3 @@
+//! The parts of the `keywright` binary.
+
+pub mod config;
