@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test lint crds fuzz
+.PHONY: help run test lint audit crds fuzz
 
 TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
 FUZZ_SECONDS ?= 60
@@ -22,7 +22,11 @@ lint: ## formatting, clippy without warnings; shellcheck and cargo-deny where th
 	cargo clippy --workspace --all-targets -- -D warnings
 	@if command -v shellcheck >/dev/null; then set -x; \
 	  shellcheck -x -P SCRIPTDIR .ci/run e2e/*.sh e2e/cluster/*.sh; fi
-	@if command -v cargo-deny >/dev/null; then set -x; cargo deny check; fi
+	@if command -v cargo-deny >/dev/null; then set -x; \
+	  cargo deny check bans licenses sources; fi
+
+audit: ## known vulnerabilities of the dependencies, with cargo-deny and the advisories fetched from the network
+	cargo deny check advisories
 
 crds: ## crds/ anew from the Rust types
 	UPDATE_CRDS=1 cargo test --quiet -p keywright-crd --test definitions
