@@ -47,6 +47,9 @@ mod key;
 mod plan;
 mod policy;
 
+#[cfg(test)]
+mod tests;
+
 pub use caching::{
     CLOCK_TOLERANCE, PROPAGATION, jwks_max_age, lead_floor_after_shortening, token_expiry_cap,
 };

@@ -54,10 +54,12 @@ impl<'a> Draft<'a> {
                 None => nothing_signs || rotate_now || self.revoked(algorithm, State::Active).is_some(),
             };
             if must_sign {
-                let at_once = Instants::published(self.now, self.now);
                 match self.find(algorithm, State::Next) {
-                    Some(next) => self.keys[next].instants = at_once,
-                    None => self.make(algorithm, at_once),
+                    Some(next) => {
+                        let instants = &mut self.keys[next].instants;
+                        (instants.published_at, instants.active_at) = (self.now, self.now);
+                    }
+                    None => self.make(algorithm, Instants::published(self.now, self.now)),
                 }
             }
         }
@@ -77,9 +79,10 @@ impl<'a> Draft<'a> {
             }
             let wanted = match self.active(algorithm) {
                 None => Some(earliest),
-                Some(active) => match self.revoked(algorithm, State::Next) {
+                Some(active) if self.just_turned(active) => turn,
+                Some(_) => match self.revoked(algorithm, State::Next) {
                     Some(revoked) => Some(revoked.active_at),
-                    None if self.requests.rotate && !self.just_turned(active) => Some(earliest),
+                    None if self.requests.rotate => Some(earliest),
                     None => turn,
                 },
             };
@@ -116,20 +119,27 @@ impl<'a> Draft<'a> {
             });
             self.keys[index].instants = Instants { retired_at, removed_at, ..key.instants };
         }
+        // A key that was stored without `removed_at` may have been due to leave long ago.
+        let now = self.now;
+        self.keys.retain(|key| key.instants.state(now) != State::Removed);
     }
 
     /// What leads from the stored keys to these.
     pub(super) fn compare(&self, stored: &[ScheduledKey]) -> Plan {
+        let turn = self.turn();
+        let due = self.due(|_| true);
+        let overdue_from = |due| after(due, CLOCK_TOLERANCE);
         let mut plan = Plan {
-            next_instant: self.next_instant(),
-            next_turn: self.next_turn(),
-            overdue: self.overdue(),
+            next_instant: self.next_instant(turn, due.map(overdue_from)),
+            next_turn: self
+                .promised_turn()
+                .or(turn.map(|turn| turn.max(self.policy.lead_floor.unwrap_or(turn)))),
+            overdue: due.filter(|due| overdue_from(*due) <= self.now),
             ..Plan::default()
         };
         for key in &self.keys {
             let Some(stored) = key.stored else {
-                let Instants { published_at, active_at, .. } = key.instants;
-                plan.create.push(NewKey { algorithm: key.algorithm, published_at, active_at });
+                plan.create.push(NewKey { algorithm: key.algorithm, instants: key.instants });
                 continue;
             };
             if key.instants != stored.instants {
@@ -145,32 +155,24 @@ impl<'a> Draft<'a> {
     }
 
     /// When something is to be done or changes, next.
-    fn next_instant(&self) -> Option<Timestamp> {
+    fn next_instant(&self, turn: Option<Timestamp>, overdue_from: Option<Timestamp>) -> Option<Timestamp> {
         let states = self.keys.iter().flat_map(|key| {
             let Instants { active_at, retired_at, removed_at, .. } = key.instants;
             let has_private_half = key.stored.is_none_or(|stored| stored.has_private_half);
             let destroyed_at = key.instants.private_destroyed_at().filter(|_| has_private_half);
             [Some(active_at), retired_at, destroyed_at, removed_at]
         });
-        let publication = self.turn().map(|turn| self.publication(turn));
-        let overdue = self.due(|_| true).map(|due| after(due, CLOCK_TOLERANCE));
-        states.chain([publication, overdue]).flatten().filter(|instant| *instant > self.now).min()
+        let publication = turn.map(|turn| self.publication(turn));
+        states.chain([publication, overdue_from]).flatten().filter(|instant| *instant > self.now).min()
     }
 
-    /// When the next key becomes active.
-    fn next_turn(&self) -> Option<Timestamp> {
-        let promised = self
-            .keys
+    /// When the next key that is already published becomes active.
+    fn promised_turn(&self) -> Option<Timestamp> {
+        self.keys
             .iter()
             .filter(|key| self.is_declared(key.algorithm) && self.state(key) == State::Next)
             .map(|key| key.instants.active_at)
-            .min();
-        promised.or(self.turn().map(|turn| turn.max(self.policy.lead_floor.unwrap_or(turn))))
-    }
-
-    /// The instant at which an active key should have handed over, if that is too long ago to be a small delay.
-    fn overdue(&self) -> Option<Timestamp> {
-        self.due(|_| true).filter(|due| after(*due, CLOCK_TOLERANCE) <= self.now)
+            .min()
     }
 
     /// The next scheduled turn: that of the oldest active key among the declared lines without a next one.
@@ -180,12 +182,13 @@ impl<'a> Draft<'a> {
 
     /// When the oldest active key among the declared lines in question is due to hand over.
     fn due(&self, in_question: impl Fn(Algorithm) -> bool) -> Option<Timestamp> {
-        let Policy { algorithms, rotation, publish_before, suspended, .. } = self.policy;
-        algorithms
-            .iter()
-            .filter(|algorithm| !suspended && in_question(**algorithm))
-            .filter_map(|algorithm| rotation.due(self.active(*algorithm)?.active_at, *publish_before))
-            .min()
+        let lines = self.policy.algorithms.iter().filter(|algorithm| in_question(**algorithm));
+        let oldest = lines.filter_map(|algorithm| Some(self.active(*algorithm)?.active_at)).min()?;
+        if self.policy.suspended {
+            None
+        } else {
+            self.policy.rotation.due(oldest, self.policy.publish_before)
+        }
     }
 
     /// When the keys for a turn are to be published.

@@ -34,10 +34,8 @@ pub struct Plan {
 pub struct NewKey {
     /// Its algorithm.
     pub algorithm: Algorithm,
-    /// When it is published: now.
-    pub published_at: Timestamp,
-    /// When it begins to sign.
-    pub active_at: Timestamp,
+    /// When it does what. It is published now, and it can have a successor already.
+    pub instants: Instants,
 }
 
 impl Plan {
@@ -62,7 +60,7 @@ impl Plan {
         keys.extend(self.create.iter().zip(kids).map(|(new, kid)| ScheduledKey {
             kid,
             algorithm: new.algorithm,
-            instants: Instants::published(new.published_at, new.active_at),
+            instants: new.instants,
             has_private_half: true,
         }));
     }

@@ -24,8 +24,8 @@ pub struct Policy {
     pub publish_before: SignedDuration,
     /// How long a retired key stays published: at least the longest lifetime of what the set signs + 15 minutes.
     pub retain: SignedDuration,
-    /// No new key may sign before this instant; see
-    /// [`lead_floor_after_shortening`](super::lead_floor_after_shortening).
+    /// No new key may sign before this instant. The caller sets it when `publish_before` gets shorter, to
+    /// [`lead_floor_after_shortening`](super::lead_floor_after_shortening) unless it is later already.
     pub lead_floor: Option<Timestamp>,
     /// No new keys: what is published goes its way, and the active keys go on signing.
     ///
