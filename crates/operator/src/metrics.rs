@@ -1,0 +1,78 @@
+//! The operator's metrics.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+/// One kind of resource and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReconcileLabels {
+    /// `OAuth2Client` or `JsonWebKeySet`.
+    pub kind: &'static str,
+    /// [`crate::Outcome::result`].
+    pub result: &'static str,
+}
+
+/// A key set.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct SetLabels {
+    /// Its name.
+    pub set: String,
+}
+
+/// The operator's metrics. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    /// Reconciliations, by kind and result.
+    pub reconcile: Family<ReconcileLabels, Counter>,
+    /// How long they took.
+    pub reconcile_seconds: Histogram,
+    /// Client secrets that were rotated.
+    pub secret_rotations: Counter,
+    /// Rows that were found changed and put right.
+    pub drift_corrections: Counter,
+    /// Resources that lost against another.
+    pub conflicts: Counter,
+    /// Turns of keys that failed.
+    pub jwk_rotation_failures: Family<SetLabels, Counter>,
+    /// When the next key becomes active, in seconds since the epoch.
+    pub next_rotation: Family<SetLabels, Gauge>,
+    /// Database errors that reconcilers met.
+    pub db_errors: Counter,
+}
+
+impl Metrics {
+    /// Makes the metrics and registers them. The registry's exporter adds `_total` to counters.
+    pub fn new(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            reconcile: Family::default(),
+            reconcile_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
+            secret_rotations: Counter::default(),
+            drift_corrections: Counter::default(),
+            conflicts: Counter::default(),
+            jwk_rotation_failures: Family::default(),
+            next_rotation: Family::default(),
+            db_errors: Counter::default(),
+        };
+        registry.register("reconcile", "Reconciliations", metrics.reconcile.clone());
+        registry.register("reconcile_seconds", "Time of a reconciliation", metrics.reconcile_seconds.clone());
+        registry.register("secret_rotations", "Rotated client secrets", metrics.secret_rotations.clone());
+        registry.register("drift_corrections", "Corrected rows", metrics.drift_corrections.clone());
+        registry.register("conflicts", "Resources that lost against another", metrics.conflicts.clone());
+        registry.register(
+            "jwk_rotation_failures",
+            "Failed turns of keys",
+            metrics.jwk_rotation_failures.clone(),
+        );
+        registry.register(
+            "next_rotation_timestamp_seconds",
+            "When the next key becomes active",
+            metrics.next_rotation.clone(),
+        );
+        registry.register("db_errors", "Database errors of reconcilers", metrics.db_errors.clone());
+        metrics
+    }
+}

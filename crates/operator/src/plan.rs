@@ -1,0 +1,8 @@
+//! Pure decisions: what was gathered in, actions and a status out.
+
+pub mod client;
+pub mod client_metadata;
+pub mod client_status;
+pub mod key_set;
+pub mod key_set_status;
+pub mod secret;

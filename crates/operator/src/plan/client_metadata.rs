@@ -1,0 +1,168 @@
+//! From a resource's spec to what is registered of the client.
+//!
+//! The spec has the names of RFC 7591 and Hydra in camelCase, so the way back is mechanical; only scopes and lifespans
+//! have a shape of their own.
+
+use crd::{Lifespans, OAuth2ClientSpec};
+use oauth::client::TokenEndpointAuthMethod;
+use oauth::{ClientMetadata, GrantType};
+use serde_json::{Map, Value};
+
+/// Fields that say how the resource is reconciled, and nothing of the client.
+const OURS: [&str; 9] = [
+    "instance",
+    "suspend",
+    "deletionPolicy",
+    "adopt",
+    "clientId",
+    "secret",
+    "secretRotation",
+    "scopes",
+    "lifespans",
+];
+
+/// Members that inform people and need no flow.
+const DESCRIPTIVE: [&str; 7] =
+    ["client_uri", "logo_uri", "policy_uri", "tos_uri", "contacts", "owner", "metadata"];
+
+/// What is registered of the client.
+///
+/// # Errors
+/// The field at fault and why, where the schema let something pass that the server cannot take.
+pub fn of_spec(spec: &OAuth2ClientSpec) -> Result<ClientMetadata, String> {
+    let Ok(Value::Object(fields)) = serde_json::to_value(spec) else {
+        return Err("spec: cannot be written as JSON".to_owned());
+    };
+    let mut members: Map<String, Value> = fields
+        .into_iter()
+        .filter(|(name, _)| !OURS.contains(&name.as_str()))
+        .map(|(name, value)| (snake_case(&name), value))
+        .collect();
+    members.insert("scope".to_owned(), spec.scopes.join(" ").into());
+    members.extend(spec.lifespans.as_ref().map(lifespans).unwrap_or_default());
+    serde_json::from_value(Value::Object(members)).map_err(|error| format!("spec: {error}"))
+}
+
+/// The fields of a spec that are kept but not acted on yet, under the spec's names.
+pub fn not_served(metadata: &ClientMetadata) -> Vec<String> {
+    let mut fields = Vec::new();
+    for grant in metadata.grant_types.iter().filter(|grant| !GrantType::SERVED.contains(grant)) {
+        fields.push(format!("grantTypes {grant}"));
+    }
+    let method = metadata.token_endpoint_auth_method;
+    if !TokenEndpointAuthMethod::SERVED.contains(&method) {
+        fields.push(format!("tokenEndpointAuthMethod {method}"));
+    }
+    let flows = metadata.other.keys().filter(|name| !DESCRIPTIVE.contains(&name.as_str()));
+    fields.extend(flows.map(|name| camel_case(name)));
+    fields
+}
+
+/// The thirteen lifetimes under Hydra's names: `deviceCode.accessToken` is
+/// `device_authorization_grant_access_token_lifespan`.
+fn lifespans(lifespans: &Lifespans) -> Map<String, Value> {
+    let Ok(Value::Object(grants)) = serde_json::to_value(lifespans) else { return Map::new() };
+    let mut members = Map::new();
+    for (grant, tokens) in grants {
+        let grant =
+            if grant == "deviceCode" { "device_authorization".to_owned() } else { snake_case(&grant) };
+        let Value::Object(tokens) = tokens else { continue };
+        for (token, lifetime) in tokens {
+            members.insert(format!("{grant}_grant_{}_lifespan", snake_case(&token)), lifetime);
+        }
+    }
+    members
+}
+
+fn snake_case(camel: &str) -> String {
+    let mut snake = String::with_capacity(camel.len() + 4);
+    for c in camel.chars() {
+        if c.is_ascii_uppercase() {
+            snake.push('_');
+        }
+        snake.push(c.to_ascii_lowercase());
+    }
+    snake
+}
+
+fn camel_case(snake: &str) -> String {
+    let mut words = snake.split('_');
+    let mut camel = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        let (first, rest) = word.split_at(usize::from(!word.is_empty()));
+        camel.push_str(&first.to_ascii_uppercase());
+        camel.push_str(rest);
+    }
+    camel
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn spec(value: Value) -> OAuth2ClientSpec {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn every_field_arrives_under_its_rfc_7591_or_hydra_name() {
+        let metadata = of_spec(&spec(json!({
+            "grantTypes": ["client_credentials"],
+            "scopes": ["read", "api:write"],
+            "audience": ["https://api.example.com"],
+            "tokenEndpointAuthMethod": "client_secret_post",
+            "accessTokenStrategy": "jwt",
+            "clientName": "Orders",
+            "backchannelLogoutUri": "https://a/logout",
+            "backchannelLogoutSessionRequired": true,
+            "jwksUri": "https://a/jwks",
+            "metadata": {"costCentre": 7},
+            "lifespans": {"clientCredentials": {"accessToken": "1h30m"}, "deviceCode": {"refreshToken": "720h"},
+                "implicit": {"idToken": "5m"}},
+        })))
+        .unwrap();
+        let written = serde_json::to_value(&metadata).unwrap();
+        assert_eq!(
+            written,
+            json!({
+                "client_name": "Orders",
+                "grant_types": ["client_credentials"],
+                "scope": "read api:write",
+                "audience": ["https://api.example.com"],
+                "token_endpoint_auth_method": "client_secret_post",
+                "access_token_strategy": "jwt",
+                "client_credentials_grant_access_token_lifespan": "1h30m0s",
+                "device_authorization_grant_refresh_token_lifespan": "720h0m0s",
+                "implicit_grant_id_token_lifespan": "5m0s",
+                "backchannel_logout_uri": "https://a/logout",
+                "backchannel_logout_session_required": true,
+                "jwks_uri": "https://a/jwks",
+                "metadata": {"costCentre": 7},
+            })
+        );
+    }
+
+    #[test]
+    fn what_is_not_served_yet_is_named_as_the_manifest_names_it() {
+        let metadata = of_spec(&spec(json!({
+            "grantTypes": ["authorization_code", "client_credentials"],
+            "redirectUris": ["https://a/cb"],
+            "skipConsent": true,
+            "owner": "team-a",
+        })))
+        .unwrap();
+        assert_eq!(not_served(&metadata), ["grantTypes authorization_code", "redirectUris", "skipConsent"]);
+        let served =
+            of_spec(&spec(json!({"grantTypes": ["client_credentials"], "contacts": ["a@b"]}))).unwrap();
+        assert!(not_served(&served).is_empty());
+    }
+
+    #[test]
+    fn names_convert_both_ways() {
+        for (camel, snake) in [("jwksUri", "jwks_uri"), ("clientName", "client_name"), ("jwks", "jwks")] {
+            assert_eq!(snake_case(camel), snake);
+            assert_eq!(camel_case(snake), camel);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The status of an `OAuth2Client`.
+
+use crd::ConditionStatus::{False, True, Unknown};
+use crd::{ConditionType, OAuth2ClientStatus, Reason, SecretRotationStatus};
+use kube::{Resource, ResourceExt};
+
+use super::client::{Due, Gathered, Standing, due, previous_expires_at};
+use crate::status::{Wanted, conditions};
+
+/// The status of a resource that stands so. `None` where there is nothing left to write it to.
+pub fn status(gathered: &Gathered, standing: &Standing) -> Option<OAuth2ClientStatus> {
+    let wanted = match standing {
+        Standing::Gone => return None,
+        Standing::Ready { not_served, .. } => ready(gathered, not_served),
+        Standing::SecretUnusable(unusable) => {
+            let synced = if gathered.row.is_some() { True } else { False };
+            vec![
+                Wanted::new(ConditionType::Ready, False, unusable.reason.clone(), &*unusable.message),
+                Wanted::new(ConditionType::Synced, synced, unusable.reason.clone(), &*unusable.message),
+                Wanted::new(ConditionType::SecretReady, False, unusable.reason.clone(), &*unusable.message),
+            ]
+        }
+        Standing::Conflict(holder) => {
+            let message = format!("clientId {} belongs to {holder}", gathered.id);
+            failed(Reason::ClientIdConflict, &message)
+        }
+        Standing::Invalid(problem) => {
+            let mut wanted = failed(Reason::InvalidSpec, problem);
+            wanted.push(Wanted::new(ConditionType::Stalled, True, Reason::InvalidSpec, problem));
+            wanted
+        }
+        Standing::Suspended => {
+            vec![Wanted::new(ConditionType::Ready, Unknown, Reason::Suspended, "spec.suspend is true")]
+        }
+    };
+    Some(with_conditions(gathered, &wanted))
+}
+
+/// The status while something fails that may pass; what is known stays as it was.
+pub fn failing(
+    client: &crd::OAuth2Client,
+    reason: &Reason,
+    message: &str,
+    now: jiff::Timestamp,
+) -> OAuth2ClientStatus {
+    let mut status = client.status.clone().unwrap_or_default();
+    let generation = client.meta().generation;
+    status.conditions = conditions(&status.conditions, &failed(reason.clone(), message), generation, now);
+    status.observed_generation = generation;
+    status
+}
+
+fn failed(reason: Reason, message: &str) -> Vec<Wanted> {
+    vec![
+        Wanted::new(ConditionType::Ready, False, reason.clone(), message),
+        Wanted::new(ConditionType::Synced, False, reason, message),
+    ]
+}
+
+fn ready(gathered: &Gathered, not_served: &[String]) -> Vec<Wanted> {
+    let client = &gathered.client;
+    let name = client.secret_name();
+    let mut message = format!("client {} is registered", gathered.id);
+    if !not_served.is_empty() {
+        message = format!("{message}; kept, but not served yet: {}", not_served.join(", "));
+    }
+    vec![
+        Wanted::new(ConditionType::Ready, True, Reason::Synced, &*message),
+        Wanted::new(ConditionType::Synced, True, Reason::Synced, &*message),
+        Wanted::new(
+            ConditionType::SecretReady,
+            True,
+            Reason::Synced,
+            format!("Secret {name} holds working credentials"),
+        ),
+    ]
+}
+
+fn with_conditions(gathered: &Gathered, wanted: &[Wanted]) -> OAuth2ClientStatus {
+    let client = &gathered.client;
+    let before = client.status.clone().unwrap_or_default();
+    let generation = client.meta().generation;
+    // An id is fixed once this resource has a row under it, and not before: a conflict must not pin another's id.
+    let mine = gathered.row.as_ref().filter(|row| row.manager.same_place(&gathered.me));
+    OAuth2ClientStatus {
+        observed_generation: generation,
+        client_id: mine.map(|row| row.id.to_string()).or(before.client_id),
+        secret_name: mine.map(|_| client.secret_name()).or(before.secret_name),
+        secret_rotation: mine.and_then(|row| rotation(gathered, row)),
+        conditions: conditions(&before.conditions, wanted, generation, gathered.now),
+    }
+}
+
+fn rotation(gathered: &Gathered, row: &store::StoredClient) -> Option<SecretRotationStatus> {
+    let next = match due(gathered, row) {
+        Due::At(at) => Some(at),
+        Due::Now => Some(gathered.now),
+        Due::Never => None,
+    };
+    let status = SecretRotationStatus {
+        last_rotation_time: row.secret_rotated_at.map(Into::into),
+        next_rotation_time: next.map(Into::into),
+        previous_secret_expires_at: previous_expires_at(row, gathered.now).map(Into::into),
+        last_handled_request: row.handled_rotate_secret.clone(),
+    };
+    (status != SecretRotationStatus::default()).then_some(status)
+}
+
+/// The namespace and name, for logs.
+pub fn display(client: &crd::OAuth2Client) -> String {
+    format!("{}/{}", client.namespace().unwrap_or_default(), client.name_any())
+}

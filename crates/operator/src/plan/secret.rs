@@ -1,0 +1,177 @@
+//! The Secret that carries a client's credentials: whose it is, what it should say, and what it says.
+
+use std::collections::BTreeMap;
+
+use crd::{DeletionPolicy, OAuth2Client, Reason, SecretSource, names};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::{Resource, ResourceExt};
+use oauth::{ClientId, ClientSecret, Issuer};
+
+/// The only type of Secret that this operator writes.
+const OPAQUE: &str = "Opaque";
+
+/// A Secret that cannot be used, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unusable {
+    /// For programs.
+    pub reason: Reason,
+    /// For people.
+    pub message: String,
+}
+
+/// What stands where the client's Secret should be.
+#[derive(Debug, Clone)]
+pub enum FoundSecret {
+    /// Nothing.
+    Absent,
+    /// Something that is not for this client.
+    Unusable(Unusable),
+    /// A Secret that this client may use.
+    Usable(Credentials),
+}
+
+/// What a usable Secret says.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// The client id in it.
+    pub client_id: Option<String>,
+    /// The client secret in it.
+    pub secret: Option<ClientSecret>,
+    /// The object itself, to compare with what it should be.
+    pub object: Secret,
+}
+
+impl FoundSecret {
+    /// What a usable Secret says.
+    pub fn credentials(&self) -> Option<&Credentials> {
+        if let Self::Usable(credentials) = self { Some(credentials) } else { None }
+    }
+}
+
+/// Judges the object that was read.
+pub fn judge(client: &OAuth2Client, object: Option<Secret>) -> FoundSecret {
+    let Some(object) = object else { return FoundSecret::Absent };
+    let refusal = match client.spec.secret.source {
+        SecretSource::Generate => refuse_to_write(client, &object),
+        SecretSource::Reference => refuse_to_read(&object),
+    };
+    if let Some(unusable) = refusal {
+        return FoundSecret::Unusable(unusable);
+    }
+    let keys = &client.spec.secret.keys;
+    let text = |key: &str| {
+        let bytes = object.data.as_ref()?.get(key)?;
+        String::from_utf8(bytes.0.clone()).ok().filter(|text| !text.is_empty())
+    };
+    FoundSecret::Usable(Credentials {
+        client_id: text(&keys.client_id),
+        secret: text(&keys.client_secret).map(ClientSecret::new),
+        object,
+    })
+}
+
+/// A generated Secret is ours by its controller, or, where it has none, by our label.
+fn refuse_to_write(client: &OAuth2Client, object: &Secret) -> Option<Unusable> {
+    let name = object.name_any();
+    let conflict = |message: String| Some(Unusable { reason: Reason::SecretConflict, message });
+    match controller(object) {
+        Some(owner) if Some(owner.uid.as_str()) != client.meta().uid.as_deref() => {
+            return conflict(format!("Secret {name} belongs to {} {}", owner.kind, owner.name));
+        }
+        None if !is_labelled(object, names::MANAGED) => {
+            return conflict(format!(
+                "Secret {name} exists and is not Keywright's; delete it, or name another in secret.name"
+            ));
+        }
+        _ => {}
+    }
+    let type_ = object.type_.as_deref().unwrap_or(OPAQUE);
+    (type_ != OPAQUE).then(|| Unusable {
+        reason: Reason::SecretInvalid,
+        message: format!("Secret {name} has the type {type_}, which cannot be changed; delete it"),
+    })
+}
+
+/// A referenced Secret must be meant for this: else whoever may declare clients could read any Secret's value back
+/// through a token endpoint.
+fn refuse_to_read(object: &Secret) -> Option<Unusable> {
+    (!is_labelled(object, names::SECRET_OPT_IN)).then(|| Unusable {
+        reason: Reason::SecretNotOptedIn,
+        message: format!(
+            "Secret {} needs the label {}: \"{}\"",
+            object.name_any(),
+            names::SECRET_OPT_IN,
+            names::LABEL_TRUE
+        ),
+    })
+}
+
+fn controller(object: &Secret) -> Option<&OwnerReference> {
+    object.owner_references().iter().find(|owner| owner.controller == Some(true))
+}
+
+fn is_labelled(object: &Secret, label: &str) -> bool {
+    object.labels().get(label).is_some_and(|value| value == names::LABEL_TRUE)
+}
+
+/// The generated Secret as it should be; `found` carries the version that the write depends on.
+pub fn desired(
+    client: &OAuth2Client,
+    id: &ClientId,
+    secret: Option<&ClientSecret>,
+    issuer: &Issuer,
+    found: Option<&Secret>,
+) -> Secret {
+    let spec = &client.spec.secret;
+    let mut labels = spec.labels.clone();
+    labels.insert(names::MANAGED.to_owned(), names::LABEL_TRUE.to_owned());
+    let mut data = BTreeMap::new();
+    data.insert(spec.keys.client_id.clone(), bytes(id.as_str()));
+    if let Some(secret) = secret {
+        data.insert(spec.keys.client_secret.clone(), bytes(secret.expose()));
+    }
+    if let Some(key) = &spec.keys.issuer {
+        data.insert(key.clone(), bytes(issuer.as_str()));
+    }
+    // An orphaned Secret outlives its resource, so the garbage collector must not know of the two.
+    let owners = match client.spec.deletion_policy {
+        DeletionPolicy::Delete => client.controller_owner_ref(&()).map(|owner| vec![owner]),
+        DeletionPolicy::Orphan => None,
+    };
+    Secret {
+        metadata: ObjectMeta {
+            name: Some(client.secret_name()),
+            namespace: client.namespace(),
+            labels: Some(labels),
+            annotations: (!spec.annotations.is_empty()).then(|| spec.annotations.clone()),
+            owner_references: owners,
+            resource_version: found.and_then(ResourceExt::resource_version),
+            ..ObjectMeta::default()
+        },
+        type_: Some(OPAQUE.to_owned()),
+        data: Some(data),
+        ..Secret::default()
+    }
+}
+
+/// True where `object` says all that `desired` says. Other labels, annotations and entries are their owners'.
+pub fn is_as(object: &Secret, desired: &Secret) -> bool {
+    let has_all = |have: &BTreeMap<String, String>, want: Option<&BTreeMap<String, String>>| {
+        want.into_iter().flatten().all(|(key, value)| have.get(key) == Some(value))
+    };
+    let owned = |owner: &OwnerReference| object.owner_references().iter().any(|have| have.uid == owner.uid);
+    has_all(object.labels(), desired.metadata.labels.as_ref())
+        && has_all(object.annotations(), desired.metadata.annotations.as_ref())
+        && desired.owner_references().iter().all(owned)
+        && desired
+            .data
+            .iter()
+            .flatten()
+            .all(|(key, value)| object.data.as_ref().and_then(|data| data.get(key)) == Some(value))
+}
+
+fn bytes(text: &str) -> ByteString {
+    ByteString(text.as_bytes().to_vec())
+}

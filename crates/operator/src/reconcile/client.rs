@@ -1,0 +1,226 @@
+//! The life of an `OAuth2Client`.
+
+use std::time::Instant;
+
+use crd::{ConditionType, OAuth2Client, OAuth2ClientStatus, Reason};
+use kube::{Resource, ResourceExt};
+use oauth::{ClientId, ClientSecret};
+use store::{ResourceRef, SecretState, StoredClient};
+use uuid::Uuid;
+
+use super::Context;
+use crate::apply::{Execution, Failure};
+use crate::events::{Event, EventReason};
+use crate::metrics::ReconcileLabels;
+use crate::objects::{ObjectError, Objects, ResourceView};
+use crate::outcome::Outcome;
+use crate::plan::client::{Gathered, Standing, plan};
+use crate::plan::client_status;
+use crate::plan::secret::{FoundSecret, judge};
+
+/// How often a resource is planned anew in one reconciliation: once to act, once to see that nothing is left, and a
+/// few more for races.
+const ROUNDS: usize = 5;
+
+/// Reconciles clients.
+///
+/// # Guarantees
+/// * A crash at any point, and two reconcilers at once, lead to the same end: no credential that a workload may hold
+///   stops working before its overlap has passed, and no third one is left behind.
+/// * Nothing is written where nothing changed.
+/// * The status tells of the generation that was reconciled, and of a state that was seen after the last write.
+#[derive(Clone)]
+pub struct ClientReconciler<O>(Context<O>);
+
+impl<O: Objects> ClientReconciler<O> {
+    /// A reconciler.
+    pub fn new(context: Context<O>) -> Self {
+        Self(context)
+    }
+
+    /// Makes everything around one resource what it declares.
+    pub async fn reconcile(&self, client: &OAuth2Client) -> Outcome {
+        if client.spec.instance != self.0.settings.instance {
+            return Outcome::Nothing;
+        }
+        let started = Instant::now();
+        let outcome = match self.settle(client.clone()).await {
+            Ok(outcome) => outcome,
+            Err(failure) => self.failed(client, &failure).await,
+        };
+        let labels = ReconcileLabels { kind: "OAuth2Client", result: outcome.result() };
+        self.0.metrics.reconcile.get_or_create(&labels).inc();
+        self.0.metrics.reconcile_seconds.observe(started.elapsed().as_secs_f64());
+        tracing::debug!(client = client_status::display(client), outcome = outcome.result(), "reconciled");
+        outcome
+    }
+
+    async fn settle(&self, mut client: OAuth2Client) -> Result<Outcome, Failure> {
+        let mut raced = None;
+        for _ in 0..ROUNDS {
+            let gathered = self.gather(&client).await?;
+            let planned = plan(&gathered);
+            if planned.actions.is_empty() {
+                return self.rest(&gathered, planned.standing).await;
+            }
+            let context = &self.0;
+            let mut execution =
+                Execution::new(&context.store, &*context.objects, &context.metrics, &gathered);
+            for action in planned.actions {
+                match execution.execute(&mut client, action).await {
+                    Ok(()) => {}
+                    Err(failure) if failure.is_race() => {
+                        raced = Some(failure);
+                        break;
+                    }
+                    Err(failure) => return Err(failure),
+                }
+            }
+        }
+        Err(raced.unwrap_or(Failure::Store(store::Error::Raced)))
+    }
+
+    /// Reads everything that the plan depends on.
+    async fn gather(&self, client: &OAuth2Client) -> Result<Gathered, Failure> {
+        let Context { store, objects, settings, gate, .. } = &self.0;
+        if !gate.is_open() {
+            return Err(store::Error::Unavailable("waiting for the database".to_owned()).into());
+        }
+        let me = reference(client, &settings.cluster);
+        let object = objects.secret(&me.namespace, &client.secret_name()).await?;
+        let secret = judge(client, object);
+        let (id, row) = self.find_row(client, &me, &secret).await?;
+        let matched = match (&row, secret.credentials().and_then(|found| found.secret.clone())) {
+            (Some(row), Some(value)) => self.match_secret(row, value).await,
+            _ => None,
+        };
+        Ok(Gathered {
+            client: client.clone(),
+            me,
+            id,
+            row,
+            secret,
+            matched,
+            fresh: ClientSecret::generate(store.entropy()),
+            issuer: settings.issuer.clone(),
+            now: store.clock().now(),
+        })
+    }
+
+    /// The client's id and row. The id is the spec's, the status', that of the row this resource owns, that in its
+    /// Secret, or one derived from its uid: losing any one of Secret, status and database does not change it.
+    async fn find_row(
+        &self,
+        client: &OAuth2Client,
+        me: &ResourceRef,
+        secret: &FoundSecret,
+    ) -> Result<(ClientId, Option<StoredClient>), Failure> {
+        let store = &self.0.store;
+        let status = client.status.as_ref().and_then(|status| status.client_id.as_deref());
+        let fixed = client.spec.client_id.as_deref().or(status);
+        if let Some(id) = fixed.and_then(|id| ClientId::parse(id).ok()) {
+            let row = store.read_client(&id).await?;
+            return Ok((id, row));
+        }
+        if let Some(row) = store.read_managed_client(me).await? {
+            return Ok((row.id.clone(), Some(row)));
+        }
+        let written = secret.credentials().and_then(|found| found.client_id.clone());
+        let derived = || Uuid::new_v5(&Uuid::NAMESPACE_OID, me.uid.as_bytes()).to_string();
+        let id =
+            written.and_then(|id| ClientId::parse(id).ok()).map_or_else(|| ClientId::parse(derived()), Ok);
+        let id = id.map_err(|error| store::Error::Corrupt(error.to_string()))?;
+        let row = store.read_client(&id).await?;
+        Ok((id, row))
+    }
+
+    /// What a value is to the row's secrets, off the reactor: comparing with a chosen one takes milliseconds.
+    async fn match_secret(&self, row: &StoredClient, value: ClientSecret) -> Option<SecretState> {
+        let (store, row) = (self.0.store.clone(), row.clone());
+        let now = store.clock().now();
+        let matching = tokio::task::spawn_blocking(move || {
+            let live = row.secrets.iter().filter(|secret| secret.expires_at.is_none_or(|at| now < at));
+            let matches = |secret: &&store::StoredSecret| {
+                secret.hash.verify(store.ring(), &row.id, row.incarnation, &value)
+            };
+            live.filter(matches).map(|secret| secret.state).next()
+        });
+        matching.await.unwrap_or(None)
+    }
+
+    /// Nothing is left to do: writes the status where it differs.
+    async fn rest(&self, gathered: &Gathered, standing: Standing) -> Result<Outcome, Failure> {
+        let client = &gathered.client;
+        if let Some(status) = client_status::status(gathered, &standing) {
+            if let Standing::Conflict(holder) = &standing
+                && ready_reason(client.status.as_ref()) != Some(&Reason::ClientIdConflict)
+            {
+                self.0.metrics.conflicts.inc();
+                let event =
+                    Event::new(EventReason::Conflict, format!("client {} is {holder}'s", gathered.id));
+                self.0.objects.publish(ResourceView::Client(client), event).await;
+            }
+            self.write_status(client, &status).await?;
+        }
+        Ok(match standing {
+            Standing::Ready { again_at, .. } => Outcome::Settled { again_at },
+            Standing::Suspended => Outcome::Settled { again_at: None },
+            Standing::SecretUnusable(unusable) => Outcome::Waiting { reason: unusable.reason },
+            Standing::Conflict(_) => Outcome::Waiting { reason: Reason::ClientIdConflict },
+            Standing::Invalid(_) => Outcome::Waiting { reason: Reason::InvalidSpec },
+            Standing::Gone => Outcome::Nothing,
+        })
+    }
+
+    async fn write_status(
+        &self,
+        client: &OAuth2Client,
+        status: &OAuth2ClientStatus,
+    ) -> Result<(), ObjectError> {
+        if client.status.as_ref() == Some(status) {
+            return Ok(());
+        }
+        self.0.objects.write_client_status(client, status).await
+    }
+
+    /// Says in the status what failed, as far as that can be said.
+    async fn failed(&self, client: &OAuth2Client, failure: &Failure) -> Outcome {
+        let (reason, outcome) = match failure {
+            Failure::Store(error) if error.is_transient() && !failure.is_race() => {
+                self.0.gate.close();
+                self.0.metrics.db_errors.inc();
+                (Reason::DatabaseUnavailable, Outcome::DatabaseAway)
+            }
+            Failure::Object(ObjectError::Unavailable(_) | ObjectError::Raced) => {
+                return Outcome::Failed { error: failure.to_string() };
+            }
+            _ => (Reason::Progressing, Outcome::Failed { error: failure.to_string() }),
+        };
+        let deleting = client.meta().deletion_timestamp.is_some();
+        let reason = if deleting { Reason::Terminating } else { reason };
+        if deleting && ready_reason(client.status.as_ref()) != Some(&Reason::Terminating) {
+            let event = Event::new(EventReason::DeletionBlocked, failure.to_string());
+            self.0.objects.publish(ResourceView::Client(client), event).await;
+        }
+        let status =
+            client_status::failing(client, &reason, &failure.to_string(), self.0.store.clock().now());
+        if let Err(error) = self.write_status(client, &status).await {
+            tracing::warn!(client = client_status::display(client), %error, "the status could not be written");
+        }
+        outcome
+    }
+}
+
+fn ready_reason(status: Option<&OAuth2ClientStatus>) -> Option<&Reason> {
+    status?.condition(&ConditionType::Ready).map(|ready| &ready.reason)
+}
+
+/// The resource, as the database names it.
+pub(super) fn reference<K: Resource>(resource: &K, cluster: &str) -> ResourceRef {
+    ResourceRef {
+        cluster: cluster.to_owned(),
+        namespace: resource.namespace().unwrap_or_default(),
+        name: resource.name_any(),
+        uid: resource.uid().unwrap_or_default(),
+    }
+}

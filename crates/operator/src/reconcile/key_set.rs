@@ -1,0 +1,171 @@
+//! The life of a `JsonWebKeySet`.
+
+use std::time::Instant;
+
+use crd::{ConditionType, JsonWebKeySet, JsonWebKeySetStatus, Reason, names};
+use kube::Resource;
+use store::{Declaration, ResourceRef};
+
+use super::Context;
+use super::client::reference;
+use crate::apply::Failure;
+use crate::events::{Event, EventReason};
+use crate::metrics::{ReconcileLabels, SetLabels};
+use crate::objects::{ObjectError, Objects, ResourceView};
+use crate::outcome::Outcome;
+use crate::plan::key_set::{Step, plan};
+use crate::plan::key_set_status;
+
+/// How often a resource is looked at anew in one reconciliation: finalizers come before keys.
+const ROUNDS: usize = 4;
+
+/// Reconciles key sets.
+///
+/// # Guarantees
+/// The turn of a set is one transaction, guarded by the set's version: a crash before it changes nothing, and one
+/// after it loses no more than a status, which the next reconciliation writes.
+#[derive(Clone)]
+pub struct KeySetReconciler<O>(Context<O>);
+
+impl<O: Objects> KeySetReconciler<O> {
+    /// A reconciler.
+    pub fn new(context: Context<O>) -> Self {
+        Self(context)
+    }
+
+    /// Makes a set what its resource declares, at this time.
+    pub async fn reconcile(&self, key_set: &JsonWebKeySet) -> Outcome {
+        if key_set.spec.instance != self.0.settings.instance {
+            return Outcome::Nothing;
+        }
+        let started = Instant::now();
+        let outcome = match self.settle(key_set.clone()).await {
+            Ok(outcome) => outcome,
+            Err(failure) => self.failed(key_set, &failure).await,
+        };
+        let labels = ReconcileLabels { kind: "JsonWebKeySet", result: outcome.result() };
+        self.0.metrics.reconcile.get_or_create(&labels).inc();
+        self.0.metrics.reconcile_seconds.observe(started.elapsed().as_secs_f64());
+        outcome
+    }
+
+    async fn settle(&self, mut key_set: JsonWebKeySet) -> Result<Outcome, Failure> {
+        let Context { store, objects, settings, gate, .. } = &self.0;
+        if !gate.is_open() {
+            return Err(store::Error::Unavailable("waiting for the database".to_owned()).into());
+        }
+        let me = reference(&key_set, &settings.cluster);
+        for _ in 0..ROUNDS {
+            let view = ResourceView::KeySet(&key_set);
+            let finalizers = match plan(&key_set, &me, settings, store.clock().now()) {
+                Step::AddFinalizer => objects.add_finalizer(view, names::KEY_SET_FINALIZER).await?,
+                Step::RemoveFinalizer => objects.remove_finalizer(view, names::KEY_SET_FINALIZER).await?,
+                Step::Delete => {
+                    store.delete_key_set(&key_set.set_name(), &me).await?;
+                    objects.remove_finalizer(view, names::KEY_SET_FINALIZER).await?
+                }
+                Step::Gone => return Ok(Outcome::Nothing),
+                Step::RefuseDeletion => return self.refuse_deletion(&key_set).await,
+                Step::NotHonoured => {
+                    let message = format!("key sets of the namespace {} are not honoured", me.namespace);
+                    return self.wait(&key_set, Reason::NamespaceNotAllowed, &message).await;
+                }
+                Step::Invalid(problem) => {
+                    return self.wait(&key_set, Reason::InvalidSpec, &problem).await;
+                }
+                Step::Declare(declaration) => return self.declare(&key_set, &me, &declaration).await,
+            };
+            key_set.meta_mut().finalizers = Some(finalizers);
+        }
+        Err(Failure::Object(ObjectError::Raced))
+    }
+
+    async fn declare(
+        &self,
+        key_set: &JsonWebKeySet,
+        me: &ResourceRef,
+        declaration: &Declaration,
+    ) -> Result<Outcome, Failure> {
+        let store = &self.0.store;
+        let turn = match store.declare_key_set(declaration).await {
+            Ok(turn) => turn,
+            Err(store::Error::Conflict(holder)) => {
+                if ready_reason(key_set) != Some(&Reason::SetConflict) {
+                    self.0.metrics.conflicts.inc();
+                    let event =
+                        Event::new(EventReason::Conflict, format!("set {} is {holder}'s", declaration.set));
+                    self.0.objects.publish(ResourceView::KeySet(key_set), event).await;
+                }
+                let message = format!("set {} belongs to {holder}", declaration.set);
+                return self.wait(key_set, Reason::SetConflict, &message).await;
+            }
+            Err(error) => {
+                let set = SetLabels { set: declaration.set.clone() };
+                self.0.metrics.jwk_rotation_failures.get_or_create(&set).inc();
+                return Err(error.into());
+            }
+        };
+        let now = store.clock().now();
+        let status = key_set_status::after_turn(key_set, &turn, now);
+        for event in key_set_status::events(key_set, &turn, &status, now) {
+            tracing::info!(set = declaration.set, by = %me, reason = %event.reason, "{}", event.note);
+            self.0.objects.publish(ResourceView::KeySet(key_set), event).await;
+        }
+        self.write_status(key_set, &status).await?;
+        if let Some(next) = turn.plan.next_turn {
+            let set = SetLabels { set: declaration.set.clone() };
+            self.0.metrics.next_rotation.get_or_create(&set).set(next.as_second());
+        }
+        Ok(Outcome::Settled { again_at: turn.plan.next_instant })
+    }
+
+    /// The server signs with this set: without it no token could be issued, and no issued one verified.
+    async fn refuse_deletion(&self, key_set: &JsonWebKeySet) -> Result<Outcome, Failure> {
+        let message = format!(
+            "the server signs with set {}; set deletionPolicy: Orphan to let the resource go",
+            key_set.set_name()
+        );
+        if ready_reason(key_set) != Some(&Reason::Terminating) {
+            let event = Event::new(EventReason::DeletionBlocked, &*message);
+            self.0.objects.publish(ResourceView::KeySet(key_set), event).await;
+        }
+        self.wait(key_set, Reason::Terminating, &message).await
+    }
+
+    async fn wait(&self, key_set: &JsonWebKeySet, reason: Reason, message: &str) -> Result<Outcome, Failure> {
+        let status = key_set_status::failing(key_set, &reason, message, self.0.store.clock().now());
+        self.write_status(key_set, &status).await?;
+        Ok(Outcome::Waiting { reason })
+    }
+
+    async fn write_status(
+        &self,
+        key_set: &JsonWebKeySet,
+        status: &JsonWebKeySetStatus,
+    ) -> Result<(), ObjectError> {
+        if key_set.status.as_ref() == Some(status) {
+            return Ok(());
+        }
+        self.0.objects.write_key_set_status(key_set, status).await
+    }
+
+    async fn failed(&self, key_set: &JsonWebKeySet, failure: &Failure) -> Outcome {
+        let (reason, outcome) = match failure {
+            Failure::Store(error) if error.is_transient() && !failure.is_race() => {
+                self.0.gate.close();
+                self.0.metrics.db_errors.inc();
+                (Reason::DatabaseUnavailable, Outcome::DatabaseAway)
+            }
+            Failure::Object(_) => return Outcome::Failed { error: failure.to_string() },
+            _ => (Reason::Progressing, Outcome::Failed { error: failure.to_string() }),
+        };
+        if let Err(error) = self.wait(key_set, reason, &failure.to_string()).await {
+            tracing::warn!(set = key_set.set_name(), %error, "the status could not be written");
+        }
+        outcome
+    }
+}
+
+fn ready_reason(key_set: &JsonWebKeySet) -> Option<&Reason> {
+    key_set.status.as_ref()?.condition(&ConditionType::Ready).map(|ready| &ready.reason)
+}
