@@ -87,17 +87,25 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn ensure_token_sets(&self) -> Result<(), Error> {
-        for name in [ID_TOKEN_SET, ACCESS_TOKEN_SET] {
-            if self.read_key_set(name).await?.is_none() {
-                let absent = StoredKeySet::absent(name, KeyUse::Sig, KeySetPolicy::undeclared());
-                match self.turn_by_stored_policy(absent).await {
-                    // Another process made it meanwhile.
-                    Ok(()) | Err(Error::Raced) => {}
-                    Err(error) => return Err(error),
-                }
-            }
+        self.ensure_token_set(ID_TOKEN_SET).await?;
+        self.ensure_token_set(ACCESS_TOKEN_SET).await
+    }
+
+    /// Makes one token set by the default policy, where it does not exist. Any number of processes may do so at once:
+    /// one set comes of it.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn ensure_token_set(&self, name: &str) -> Result<(), Error> {
+        if self.read_key_set(name).await?.is_some() {
+            return Ok(());
         }
-        Ok(())
+        let absent = StoredKeySet::absent(name, KeyUse::Sig, KeySetPolicy::undeclared());
+        match self.turn_by_stored_policy(absent).await {
+            // Another process made it meanwhile.
+            Err(Error::Raced) => Ok(()),
+            done => done,
+        }
     }
 
     /// Turns the sets that no resource owns by their stored policies, and those whose operator is an hour late.
