@@ -15,7 +15,6 @@ use crate::metrics::Metrics;
 use crate::settings::Settings;
 
 /// What both reconcilers work with.
-#[derive(Clone)]
 pub struct Context<O> {
     /// The database.
     pub store: Store,
@@ -27,4 +26,17 @@ pub struct Context<O> {
     pub gate: DatabaseGate,
     /// The metrics.
     pub metrics: Metrics,
+}
+
+// Derived, it would ask the objects to be cloneable too.
+impl<O> Clone for Context<O> {
+    fn clone(&self) -> Self {
+        Self {
+            store: self.store.clone(),
+            objects: self.objects.clone(),
+            settings: self.settings.clone(),
+            gate: self.gate.clone(),
+            metrics: self.metrics.clone(),
+        }
+    }
 }

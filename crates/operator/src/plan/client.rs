@@ -262,14 +262,15 @@ fn secret_actions(gathered: &Gathered, row: &StoredClient, found: Option<&Creden
     match (spec.secret.source, gathered.matched, value) {
         // A crash came between writing the Secret and promoting: finish.
         (_, Some(SecretState::Pending), _) => promotion(gathered, EventReason::SecretRotated),
-        (SecretSource::Reference, Some(SecretState::Current), _) => Vec::new(),
+        // Without a value, `check_referenced` has refused the Secret.
+        (SecretSource::Reference, Some(SecretState::Current), _) | (SecretSource::Reference, _, None) => {
+            Vec::new()
+        }
         (SecretSource::Reference, _, Some(value)) => {
             let mut actions = vec![Action::SetPending(value.clone())];
             actions.extend(promotion(gathered, EventReason::SecretRotated));
             actions
         }
-        // `check_referenced` has seen to it that there is a value.
-        (SecretSource::Reference, _, None) => Vec::new(),
         (SecretSource::Generate, Some(SecretState::Current), Some(value)) => match due(gathered, row) {
             Due::Now => replacement(gathered, found, Need::Rotation),
             Due::At(_) | Due::Never => write_secret(gathered, Some(value), found),

@@ -115,7 +115,7 @@ pub fn events(
         }
     }
     for old in before.iter().filter(|old| !after.keys.iter().any(|key| key.kid == old.kid)) {
-        events.extend(departure(key_set, &turn.before, old, now));
+        events.push(departure(key_set, &turn.before, old, now));
     }
     if turn.plan.overdue.is_some() && !was_overdue(key_set) {
         events.push(Event::new(EventReason::RotationOverdue, "the active key signs longer than planned"));
@@ -144,18 +144,18 @@ fn departure(
     stored_before: &StoredKeySet,
     old: &KeyStatus,
     now: Timestamp,
-) -> Option<Event> {
+) -> Event {
     let name = format!("{} key {}", old.algorithm, old.kid);
     if key_set.spec.revoked_key_ids.contains(&old.kid) {
-        return Some(Event::new(EventReason::KeyRevoked, format!("removed {name}: it was revoked")));
+        return Event::new(EventReason::KeyRevoked, format!("removed {name}: it was revoked"));
     }
     let was_stored = stored_before.keys.iter().any(|key| key.schedule.kid.as_str() == old.kid);
     let due = old.removed_at.is_some_and(|at| at.get() <= now);
-    Some(if was_stored || due {
+    if was_stored || due {
         Event::new(EventReason::KeyRemoved, format!("removed {name}"))
     } else {
         Event::new(EventReason::KeysLost, format!("{name} is gone from the database"))
-    })
+    }
 }
 
 fn was_overdue(key_set: &JsonWebKeySet) -> bool {

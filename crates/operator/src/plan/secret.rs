@@ -29,7 +29,7 @@ pub enum FoundSecret {
     /// Something that is not for this client.
     Unusable(Unusable),
     /// A Secret that this client may use.
-    Usable(Credentials),
+    Usable(Box<Credentials>),
 }
 
 /// What a usable Secret says.
@@ -65,11 +65,11 @@ pub fn judge(client: &OAuth2Client, object: Option<Secret>) -> FoundSecret {
         let bytes = object.data.as_ref()?.get(key)?;
         String::from_utf8(bytes.0.clone()).ok().filter(|text| !text.is_empty())
     };
-    FoundSecret::Usable(Credentials {
+    FoundSecret::Usable(Box::new(Credentials {
         client_id: text(&keys.client_id),
         secret: text(&keys.client_secret).map(ClientSecret::new),
         object,
-    })
+    }))
 }
 
 /// A generated Secret is ours by its controller, or, where it has none, by our label.

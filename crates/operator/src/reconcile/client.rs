@@ -29,7 +29,6 @@ const ROUNDS: usize = 5;
 ///   stops working before its overlap has passed, and no third one is left behind.
 /// * Nothing is written where nothing changed.
 /// * The status tells of the generation that was reconciled, and of a state that was seen after the last write.
-#[derive(Clone)]
 pub struct ClientReconciler<O>(Context<O>);
 
 impl<O: Objects> ClientReconciler<O> {

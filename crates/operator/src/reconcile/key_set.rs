@@ -24,7 +24,6 @@ const ROUNDS: usize = 4;
 /// # Guarantees
 /// The turn of a set is one transaction, guarded by the set's version: a crash before it changes nothing, and one
 /// after it loses no more than a status, which the next reconciliation writes.
-#[derive(Clone)]
 pub struct KeySetReconciler<O>(Context<O>);
 
 impl<O: Objects> KeySetReconciler<O> {

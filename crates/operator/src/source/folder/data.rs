@@ -1,0 +1,220 @@
+//! The data folder: what an API server would keep, as files that only their owner reads.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use k8s_openapi::api::core::v1::Secret;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tempfile::NamedTempFile;
+
+use super::FolderError;
+
+/// A folder for Secrets, resources and the database. Folders have mode 0700, files 0600; a file is replaced whole or
+/// not at all.
+#[derive(Debug, Clone)]
+pub struct DataFolder(PathBuf);
+
+impl DataFolder {
+    /// Opens the folder, and makes what is missing of it.
+    ///
+    /// # Errors
+    /// [`FolderError::Io`].
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, FolderError> {
+        let data = Self(path.into());
+        for folder in [data.0.clone(), data.secrets_dir(), data.resources_dir()] {
+            private_dir(&folder).map_err(|error| FolderError::Io { path: folder, error })?;
+        }
+        Ok(data)
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Where Secrets are.
+    pub fn secrets_dir(&self) -> PathBuf {
+        self.0.join("secrets")
+    }
+
+    /// Where resources are, with their status.
+    pub fn resources_dir(&self) -> PathBuf {
+        self.0.join("resources")
+    }
+
+    /// The file of a Secret.
+    pub fn secret_path(&self, namespace: &str, name: &str) -> PathBuf {
+        self.secrets_dir().join(file_name(namespace)).join(format!("{}.yaml", file_name(name)))
+    }
+
+    /// The file of a resource.
+    pub fn resource_path(&self, namespace: &str, kind: &str, name: &str) -> PathBuf {
+        let folder = self.resources_dir().join(file_name(namespace)).join(kind.to_lowercase());
+        folder.join(format!("{}.yaml", file_name(name)))
+    }
+
+    /// The folder's id, made when it is first asked for: what the uid of `kube-system` is for a cluster.
+    ///
+    /// # Errors
+    /// [`FolderError::Io`].
+    pub fn id(&self) -> Result<String, FolderError> {
+        let path = self.0.join("id");
+        match fs::read_to_string(&path) {
+            Ok(id) => Ok(id.trim().to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let id = uuid::Uuid::new_v4().to_string();
+                write_private(&path, id.as_bytes()).map_err(|error| FolderError::Io { path, error })?;
+                Ok(id)
+            }
+            Err(error) => Err(FolderError::Io { path, error }),
+        }
+    }
+
+    /// Reads a Secret; one whose file is no Secret any more has lost all its entries.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub(super) fn read_secret(&self, namespace: &str, name: &str) -> io::Result<Option<Secret>> {
+        let Some(bytes) = read(&self.secret_path(namespace, name))? else { return Ok(None) };
+        let mut secret: Secret = serde_yaml::from_slice(&bytes).unwrap_or_default();
+        secret.metadata.namespace = Some(namespace.to_owned());
+        secret.metadata.name = Some(name.to_owned());
+        secret.metadata.resource_version = Some(version_of(&bytes));
+        // Whatever stands in this folder is ours, label or not.
+        let labels = secret.metadata.labels.get_or_insert_default();
+        labels.insert(crd::names::MANAGED.to_owned(), crd::names::LABEL_TRUE.to_owned());
+        Ok(Some(secret))
+    }
+
+    /// Writes an object, replacing the file whole.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub(super) fn write<T: Serialize>(path: &Path, object: &T) -> io::Result<()> {
+        let yaml = serde_yaml::to_string(object).map_err(io::Error::other)?;
+        write_private(path, yaml.as_bytes())
+    }
+
+    /// Removes a file that may be gone already.
+    ///
+    /// # Errors
+    /// Where it is there and cannot be removed.
+    pub(super) fn remove(path: &Path) -> io::Result<()> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// All objects below a folder; files that cannot be read as one are reported and left alone.
+    pub(super) fn read_all<T: DeserializeOwned>(folder: &Path) -> Vec<T> {
+        let files = yaml_files(folder);
+        let object = |path: PathBuf| match fs::read(&path).map(|bytes| serde_yaml::from_slice(&bytes)) {
+            Ok(Ok(object)) => Some(object),
+            Ok(Err(error)) => {
+                tracing::warn!(path = %path.display(), %error, "not readable; it is made anew");
+                None
+            }
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "not readable");
+                None
+            }
+        };
+        files.into_iter().filter_map(object).collect()
+    }
+}
+
+/// The YAML and JSON files below a folder, in order; hidden ones are left out.
+///
+/// # Errors
+/// None: a folder that cannot be read has none. [`list_files`] tells.
+fn yaml_files(folder: &Path) -> Vec<PathBuf> {
+    list_files(folder).unwrap_or_default()
+}
+
+/// The YAML and JSON files below a folder, in order; hidden ones are left out.
+///
+/// # Errors
+/// Where some folder cannot be read.
+pub(super) fn list_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        if hidden {
+            continue;
+        }
+        if path.is_dir() {
+            files.extend(list_files(&path)?);
+        } else if path.extension().is_some_and(|e| e == "yaml" || e == "yml" || e == "json") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Names in Kubernetes have no slash and are not dots, but the schema does not check a manifest's namespace.
+fn file_name(name: &str) -> String {
+    name.replace(['/', '\\', '\0'], "_").trim_start_matches('.').to_owned()
+}
+
+fn version_of(bytes: &[u8]) -> String {
+    uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, bytes).to_string()
+}
+
+fn private_dir(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Writes beside the file, then renames: a reader sees the old content or the new, and a crash loses neither.
+fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    private_dir(folder)?;
+    // A temporary file has mode 0600 from the start.
+    let mut file = NamedTempFile::new_in(folder)?;
+    file.write_all(content)?;
+    file.as_file().set_permissions(fs::Permissions::from_mode(0o600))?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_private_and_names_cannot_leave_the_folder() {
+        let root = tempfile::tempdir().unwrap();
+        let data = DataFolder::open(root.path().join("data")).unwrap();
+        let path = data.secret_path("../../x", "..");
+        assert!(path.starts_with(data.secrets_dir()), "{}", path.display());
+        assert!(!path.to_string_lossy().contains(".."), "{}", path.display());
+        DataFolder::write(&path, &serde_json::json!({"a": 1})).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(data.path()).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(data.id().unwrap(), data.id().unwrap());
+    }
+
+    #[test]
+    fn a_file_that_is_no_secret_any_more_has_no_entries() {
+        let root = tempfile::tempdir().unwrap();
+        let data = DataFolder::open(root.path()).unwrap();
+        assert!(data.read_secret("default", "a").unwrap().is_none());
+        write_private(&data.secret_path("default", "a"), b"{{{ not yaml").unwrap();
+        let secret = data.read_secret("default", "a").unwrap().unwrap();
+        assert!(secret.data.is_none() && secret.metadata.resource_version.is_some());
+    }
+}
