@@ -44,6 +44,12 @@ impl<K: Hash + Eq, V: Clone> Cache<K, V> {
         }
     }
 
+    /// Drops a value that the database no longer has. Loads under way are not disturbed: whoever asks for what never
+    /// was must not keep others from filling the cache, and the deletion itself invalidates.
+    pub(crate) fn forget(&self, key: &K) {
+        self.map.remove(key);
+    }
+
     pub(crate) fn invalidate(&self, key: &K) {
         let mut invalidations = self.lock();
         *invalidations += 1;

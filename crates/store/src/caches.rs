@@ -64,7 +64,10 @@ impl Store {
     pub async fn fresh_client(&self, id: &ClientId) -> Result<Option<Arc<Client>>, Error> {
         let caches = self.caches();
         let load = caches.clients.begin_load();
-        let Some(row) = self.read_client(id).await? else { return Ok(None) };
+        let Some(row) = self.read_client(id).await? else {
+            caches.clients.forget(id);
+            return Ok(None);
+        };
         let client = Arc::new(row.to_client());
         caches.clients.finish_load(load, id.clone(), client.clone());
         Ok(Some(client))

@@ -176,7 +176,7 @@ impl Store {
                 "INSERT INTO clients (id, incarnation, epoch, metadata, longest_access_token, longest_id_token, \
                  manager_cluster, manager_namespace, manager_name, manager_uid, spec_hash, secret_rotated_at, \
                  handled_rotate_secret, version, created_at, updated_at) \
-                 VALUES ($1, $2, 0, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1, $13, $13) \
+                 VALUES ($1, $2, 0, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $14, $13, $13) \
                  ON CONFLICT (id) DO NOTHING",
             )
             .bind(new.id.to_string())
@@ -191,7 +191,8 @@ impl Store {
             .bind(new.spec_hash.clone())
             .bind(new.secret.as_ref().map(|_| now))
             .bind(new.handled_rotate_secret.clone())
-            .bind(now);
+            .bind(now)
+            .bind(self.first_version());
         if bounded(inserted.execute(&mut *tx)).await?.rows_affected() == 0 {
             drop(tx);
             return Err(self.holder_of(&new.id, &new.manager).await?);
@@ -241,7 +242,7 @@ impl Store {
     }
 
     /// Stores a secret that works at once and is about to be written into the client's Secret; it replaces a pending
-    /// one that never got there.
+    /// one that never got there. A former secret that returns is pending again; the current one stays current.
     ///
     /// # Errors
     /// [`Error::Raced`] where the row is no longer what was read.
@@ -279,18 +280,23 @@ impl Store {
             .bind(now)
             .bind(promotion.handled_rotate_secret.clone());
         changed(bounded(stamp.execute(&mut *tx)).await?.rows_affected())?;
+        // The promoted one is left out, and loses its expiry if it has one: a promotion that is repeated changes nothing.
         let retire = self
             .db()
             .query(
                 "UPDATE client_secrets SET state = 'previous', expires_at = $2 \
-                 WHERE client_id = $1 AND state = 'current'",
+                 WHERE client_id = $1 AND state = 'current' AND hash <> $3",
             )
             .bind(id.clone())
-            .bind(promotion.previous_expires_at.as_second());
+            .bind(promotion.previous_expires_at.as_second())
+            .bind(promotion.hash.to_string());
         bounded(retire.execute(&mut *tx)).await?;
         let promote = self
             .db()
-            .query("UPDATE client_secrets SET state = 'current' WHERE client_id = $1 AND hash = $2")
+            .query(
+                "UPDATE client_secrets SET state = 'current', expires_at = NULL \
+                 WHERE client_id = $1 AND hash = $2",
+            )
             .bind(id.clone())
             .bind(promotion.hash.to_string());
         changed(bounded(promote.execute(&mut *tx)).await?.rows_affected())?;
@@ -356,7 +362,11 @@ impl Store {
     ) -> Result<(), Error> {
         let query = self
             .db()
-            .query("INSERT INTO client_secrets (client_id, hash, state, created_at) VALUES ($1, $2, $3, $4)")
+            .query(
+                "INSERT INTO client_secrets (client_id, hash, state, created_at) VALUES ($1, $2, $3, $4) \
+                 ON CONFLICT (client_id, hash) DO UPDATE SET state = excluded.state, expires_at = NULL \
+                 WHERE client_secrets.state <> 'current'",
+            )
             .bind(id.to_string())
             .bind(hash.to_string())
             .bind(state)

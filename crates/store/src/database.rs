@@ -9,8 +9,8 @@ use sqlx::any::{AnyArguments, AnyPoolOptions, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AnyPool, AssertSqlSafe, Executor, Transaction};
 
-use crate::Error;
 use crate::clock::{Clock, process_micros};
+use crate::{Error, Options};
 
 /// The longest that one statement may take before the database counts as away. It bounds a connection that a network
 /// silently eats, which no error would ever report.
@@ -42,11 +42,18 @@ pub(crate) struct Database {
 
 impl Database {
     /// Makes the pool. No connection is opened yet, so this succeeds while the database is away.
-    pub(crate) fn new(url: &str, max_connections: u32) -> Result<Self, Error> {
+    pub(crate) fn new(options: &Options) -> Result<Self, Error> {
         sqlx::any::install_default_drivers();
-        let dialect = Dialect::of(url);
-        let pool = AnyPoolOptions::new()
-            .max_connections(max_connections)
+        let dialect = Dialect::of(&options.url);
+        let mut pool = AnyPoolOptions::new();
+        if let Some(age) = options.max_lifetime {
+            pool = pool.max_lifetime(age);
+        }
+        if let Some(idle) = options.idle_timeout {
+            pool = pool.idle_timeout(idle);
+        }
+        let pool = pool
+            .max_connections(options.max_connections)
             .acquire_timeout(Duration::from_secs(3))
             .after_connect(move |connection, _| {
                 Box::pin(async move {
@@ -61,7 +68,7 @@ impl Database {
                     Ok(())
                 })
             })
-            .connect_lazy(url)?;
+            .connect_lazy(&options.url)?;
         Ok(Self { pool, dialect, statements: Arc::default() })
     }
 

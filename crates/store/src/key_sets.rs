@@ -133,7 +133,7 @@ impl Store {
         let sql = if set.version == 0 {
             "INSERT INTO key_sets (name, version, key_use, policy, manager_cluster, manager_namespace, manager_name, \
              manager_uid, handled_rotate, handled_rotate_now, lead_floor, created_at, updated_at) \
-             VALUES ($1, $2 + 1, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12) ON CONFLICT (name) DO NOTHING"
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12) ON CONFLICT (name) DO NOTHING"
         } else {
             "UPDATE key_sets SET key_use = $3, policy = $4, manager_cluster = $5, manager_namespace = $6, \
              manager_name = $7, manager_uid = $8, handled_rotate = $9, handled_rotate_now = $10, lead_floor = $11, \
@@ -144,7 +144,7 @@ impl Store {
             .db()
             .query(sql)
             .bind(set.name.clone())
-            .bind(set.version)
+            .bind(if set.version == 0 { self.first_version() } else { set.version })
             .bind(set.key_use.to_string())
             .bind(serde_json::to_string(&set.policy).map_err(Error::corrupt)?)
             .bind(manager.map(|m| m.cluster.clone()))

@@ -55,7 +55,7 @@ pub use turn::{Declaration, Turn};
 const CALIBRATE_EVERY: Duration = Duration::from_mins(1);
 
 /// Where the database is, and what opens it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     /// `postgres://…`, or `sqlite://PATH`.
     pub url: String,
@@ -63,6 +63,10 @@ pub struct Options {
     pub listen_url: Option<String>,
     /// The most connections that the pool opens.
     pub max_connections: u32,
+    /// A connection is replaced at this age; `None` leaves it to the pool.
+    pub max_lifetime: Option<Duration>,
+    /// An idle connection is closed after this time; `None` leaves it to the pool.
+    pub idle_timeout: Option<Duration>,
     /// The system secrets; the first one is current.
     pub secrets: Arc<[SystemSecret]>,
     /// The server's token lifetimes: retired keys stay published for longer than the longest.
@@ -91,7 +95,7 @@ impl Store {
     /// [`Error::Unavailable`] while the database is away, [`Error::WrongSystemSecret`], [`Error::Corrupt`] where it
     /// was migrated by a newer version.
     pub async fn open(options: Options, clock: Clock, entropy: Entropy) -> Result<Self, Error> {
-        let database = Database::new(&options.url, options.max_connections)?;
+        let database = Database::new(&options)?;
         migrate::apply(&database, &options.url).await?;
         database.calibrate(&clock).await?;
         let ring = root_keys::load(&database, &options.secrets, &entropy, &clock).await?;
@@ -145,6 +149,12 @@ impl Store {
 
     pub(crate) fn caches(&self) -> &Caches {
         &self.0.caches
+    }
+
+    /// The version of a new row. It is random, so that a fence taken before a deletion does not fit what is created
+    /// under the same name afterwards; half of the range is left to count up.
+    pub(crate) fn first_version(&self) -> i64 {
+        (i64::from_be_bytes(self.entropy().bytes()) & (i64::MAX >> 1)) + 1
     }
 
     pub(crate) fn lifetimes(&self) -> Lifetimes {

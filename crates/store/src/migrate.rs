@@ -27,7 +27,7 @@ pub struct MigrationStatus {
 /// # Errors
 /// [`Error::Unavailable`], or [`Error::Corrupt`] where the database has migrations that this version does not know.
 pub async fn migrate(options: &Options) -> Result<(), Error> {
-    apply(&Database::new(&options.url, 1)?, &options.url).await
+    apply(&Database::new(options)?, &options.url).await
 }
 
 /// The state of each migration.
@@ -35,7 +35,7 @@ pub async fn migrate(options: &Options) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Unavailable`] or [`Error::Statement`].
 pub async fn status(options: &Options) -> Result<Vec<MigrationStatus>, Error> {
-    let database = Database::new(&options.url, 1)?;
+    let database = Database::new(options)?;
     let mut connection = database.pool().acquire().await?;
     connection.ensure_migrations_table("_sqlx_migrations").await?;
     let applied = connection.list_applied_migrations("_sqlx_migrations").await?;

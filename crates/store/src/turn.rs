@@ -181,16 +181,15 @@ fn decide(
     lifetime: Duration,
     now: Timestamp,
 ) -> Result<Decision, Error> {
-    let (first_seen, manager) = match &before.manager {
-        Some(holder) if !holder.same_place(&declared.manager) => {
-            return Err(Error::Conflict(Box::new(holder.clone())));
-        }
-        Some(_) => (false, declared.manager.clone()),
-        None => (true, declared.manager.clone()),
-    };
+    if let Some(holder) = before.manager.as_ref().filter(|holder| !holder.same_place(&declared.manager)) {
+        return Err(Error::Conflict(Box::new(holder.clone())));
+    }
+    // Another uid in the same place is another resource, which has never been seen either.
+    let first_seen = before.manager.as_ref() != Some(&declared.manager);
     let mut set = before.clone();
+    set.key_use = declared.key_use;
     set.policy = declared.policy.clone();
-    set.manager = Some(manager);
+    set.manager = Some(declared.manager.clone());
     set.lead_floor = lead_floor(before, declared, now);
     let asked = |request: &Option<String>, handled: &Option<String>| {
         !first_seen && !declared.policy.suspended && request.is_some() && request != handled
@@ -208,8 +207,8 @@ fn decide(
     }
     let policy = set.policy.schedule(lifetime, set.lead_floor).map_err(Error::corrupt)?;
     let plan = schedule::plan(&policy, &before.scheduled(), &requests, now);
-    let row_changed = (&set.policy, &set.manager, set.lead_floor)
-        != (&before.policy, &before.manager, before.lead_floor)
+    let row_changed = (set.key_use, &set.policy, &set.manager, set.lead_floor)
+        != (before.key_use, &before.policy, &before.manager, before.lead_floor)
         || (&set.handled_rotate, &set.handled_rotate_now)
             != (&before.handled_rotate, &before.handled_rotate_now);
     let changed = before.version == 0 || row_changed || !plan.is_empty();

@@ -65,6 +65,8 @@ impl TestDatabase {
             url: self.url.clone(),
             listen_url: Some(self.url.clone()),
             max_connections: 8,
+            max_lifetime: None,
+            idle_timeout: None,
             secrets: Arc::new([secret]),
             lifetimes: Lifetimes { access_token: Duration::from_hours(1), id_token: Duration::from_hours(1) },
         }

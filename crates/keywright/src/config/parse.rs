@@ -171,14 +171,11 @@ fn oauth2(r: &mut Reader<'_>) -> OAuth2 {
 fn webfinger(r: &mut Reader<'_>) -> Webfinger {
     let mut url = |name: &str| r.optional(&format!("webfinger.oidc_discovery.{name}"), plain);
     let (jwks_url, token_url) = (url("jwks_url"), url("token_url"));
-    let (auth_url, userinfo_url) = (url("auth_url"), url("userinfo_url"));
     Webfinger {
         broadcast_keys: r.setting("webfinger.jwks.broadcast_keys", plain),
         discovery: Discovery {
             jwks_url,
             token_url,
-            auth_url,
-            userinfo_url,
             supported_claims: r.setting("webfinger.oidc_discovery.supported_claims", plain),
             supported_scope: r.setting("webfinger.oidc_discovery.supported_scope", plain),
         },

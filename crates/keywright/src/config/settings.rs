@@ -190,10 +190,6 @@ pub struct Discovery {
     pub jwks_url: Option<String>,
     /// `token_endpoint`.
     pub token_url: Option<String>,
-    /// `authorization_endpoint`.
-    pub auth_url: Option<String>,
-    /// `userinfo_endpoint`.
-    pub userinfo_url: Option<String>,
     /// Further `claims_supported`.
     pub supported_claims: Vec<String>,
     /// Further `scopes_supported`.
