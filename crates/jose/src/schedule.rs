@@ -30,7 +30,8 @@
 //! * So no verifier that caches the published set for at most [`jwks_max_age`] meets an unknown key, and none
 //!   that reads it anew misses the key of a valid token, as long as clocks are within [`CLOCK_TOLERANCE`].
 //! * What is promised stays: neither a changed policy nor a late operator moves the activation of a published
-//!   key, and `removed_at` only ever moves later, except for a revoked key.
+//!   key, and `removed_at` only ever moves later, except for a revoked key. A key that was to retire goes on
+//!   signing instead if its successor is revoked or its algorithm declared again.
 //! * Planning again at the same time what has been applied yields an empty plan.
 //!
 //! # Caveats

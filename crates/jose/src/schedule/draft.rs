@@ -158,9 +158,7 @@ impl<'a> Draft<'a> {
     fn next_instant(&self, turn: Option<Timestamp>, overdue_from: Option<Timestamp>) -> Option<Timestamp> {
         let states = self.keys.iter().flat_map(|key| {
             let Instants { active_at, retired_at, removed_at, .. } = key.instants;
-            let has_private_half = key.stored.is_none_or(|stored| stored.has_private_half);
-            let destroyed_at = key.instants.private_destroyed_at().filter(|_| has_private_half);
-            [Some(active_at), retired_at, destroyed_at, removed_at]
+            [Some(active_at), retired_at, key.instants.private_destroyed_at(), removed_at]
         });
         let publication = turn.map(|turn| self.publication(turn));
         states.chain([publication, overdue_from]).flatten().filter(|instant| *instant > self.now).min()
@@ -182,13 +180,12 @@ impl<'a> Draft<'a> {
 
     /// When the oldest active key among the declared lines in question is due to hand over.
     fn due(&self, in_question: impl Fn(Algorithm) -> bool) -> Option<Timestamp> {
+        if self.policy.suspended {
+            return None;
+        }
         let lines = self.policy.algorithms.iter().filter(|algorithm| in_question(**algorithm));
         let oldest = lines.filter_map(|algorithm| Some(self.active(*algorithm)?.active_at)).min()?;
-        if self.policy.suspended {
-            None
-        } else {
-            self.policy.rotation.due(oldest, self.policy.publish_before)
-        }
+        self.policy.rotation.due(oldest, self.policy.publish_before)
     }
 
     /// When the keys for a turn are to be published.

@@ -27,7 +27,8 @@ pub struct Policy {
     /// No new key may sign before this instant. The caller sets it when `publish_before` gets shorter, to
     /// [`lead_floor_after_shortening`](super::lead_floor_after_shortening) unless it is later already.
     pub lead_floor: Option<Timestamp>,
-    /// No new keys: what is published goes its way, and the active keys go on signing.
+    /// No new keys: what is published goes its way, and the active keys go on signing. A line that is no longer
+    /// declared still ends, if a declared one signs.
     ///
     /// `rotate` and `rotate_now` wait (leave them unhandled until the set is resumed). A revoked key still
     /// leaves at once, and if it was active it is still replaced, as are the first keys of an empty set made:
@@ -76,4 +77,29 @@ pub struct Requests<'a> {
     pub rotate_now: bool,
     /// Compromised keys: they leave at once, and are replaced. Names that the set does not have mean nothing.
     pub revoked: &'a [KeyId],
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cron_instant_is_due_if_a_key_can_be_published_in_time_give_or_take_five_minutes() {
+        let rotation = Rotation::Cron(Schedule::parse("0 0 * * *", None).unwrap());
+        for (active_at, minutes, due) in [
+            ("2026-01-01T00:00:00Z", 60, "2026-01-02T00:00:00Z"),
+            ("2026-01-01T00:00:00Z", 24 * 60, "2026-01-02T00:00:00Z"),
+            ("2026-01-01T00:05:00Z", 24 * 60, "2026-01-02T00:00:00Z"),
+            ("2026-01-01T00:05:01Z", 24 * 60, "2026-01-03T00:00:00Z"),
+            ("2026-01-01T22:59:59Z", 60, "2026-01-02T00:00:00Z"),
+            ("2026-01-01T23:06:00Z", 60, "2026-01-03T00:00:00Z"),
+            ("2026-01-01T23:59:59Z", 2, "2026-01-02T00:00:00Z"),
+            ("2026-01-02T00:00:00Z", 2, "2026-01-03T00:00:00Z"),
+            ("2026-01-02T00:01:00Z", 2, "2026-01-03T00:00:00Z"),
+        ] {
+            let lead = SignedDuration::from_mins(minutes);
+            let found = rotation.due(active_at.parse().unwrap(), lead);
+            assert_eq!(found, Some(due.parse().unwrap()), "{active_at}, {minutes} min");
+        }
+    }
 }

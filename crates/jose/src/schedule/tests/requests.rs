@@ -40,6 +40,14 @@ fn rotate_now_lets_a_new_key_sign_at_once() {
 }
 
 #[test]
+fn a_server_whose_clock_is_behind_signs_with_the_new_key_after_rotate_now() {
+    let mut set = Set::started(&[RS256]);
+    set.plan(30.0, ROTATE_NOW);
+    let behind = active_key(&set.keys, RS256, at(30.0) - SignedDuration::from_mins(4));
+    assert_eq!(behind.unwrap().kid.as_str(), "RS256-2");
+}
+
+#[test]
 fn rotate_now_takes_the_next_key_if_there_is_one() {
     let mut set = Set::started(&[RS256]);
     set.plan(90.0, NOTHING);
@@ -104,6 +112,15 @@ fn a_revoked_next_key_is_replaced_with_full_lead() {
     set.plan(90.0, NOTHING);
     set.revoke(93.0, &["RS256-2"]);
     assert_eq!(set.lives(), ["RS256-1 0 0 103 123", "RS256-3 93 103 - -"], "the old one signs until then");
+}
+
+#[test]
+fn the_replacement_of_a_revoked_next_key_does_not_hurry_the_turn() {
+    let mut set = Set::started(&[RS256]);
+    set.plan(90.0, NOTHING);
+    set.policy.publish_before = hours(1.0);
+    set.revoke(93.0, &["RS256-2"]);
+    assert_eq!(set.lives(), ["RS256-1 0 0 100 120", "RS256-3 93 100 - -"]);
 }
 
 #[test]

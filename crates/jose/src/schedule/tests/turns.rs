@@ -47,8 +47,9 @@ fn between_plans_the_clock_alone_turns_the_keys() {
 fn the_private_half_goes_ten_minutes_after_retirement_and_the_key_after_retain() {
     let mut set = Set::started(&[RS256]);
     set.plan(90.0, NOTHING);
-    assert!(set.plan(100.1, NOTHING).is_empty());
-    let plan = set.plan(100.2, NOTHING);
+    let ten_minutes_after = at(100.0) + SignedDuration::from_mins(10);
+    assert!(set.plan_at(ten_minutes_after - SignedDuration::from_secs(1), NOTHING).is_empty());
+    let plan = set.plan_at(ten_minutes_after, NOTHING);
     assert_eq!(kids(&plan.destroy_private), ["RS256-1"]);
     assert!(!set.keys.iter().find(|key| key.kid.as_str() == "RS256-1").unwrap().has_private_half);
     assert!(set.plan(119.9, NOTHING).is_empty());
@@ -340,6 +341,20 @@ fn a_suspended_set_makes_no_keys_but_keeps_its_promises() {
     set.policy.suspended = true;
     set.run(501.0, 9999.0);
     assert_eq!(set.lives(), ["ES256-3 501 511 - -", "RS256-2 501 511 - -"]);
+}
+
+#[test]
+fn a_suspended_set_starts_no_line_but_ends_those_that_are_not_needed() {
+    let mut set = Set::started(&[RS256]);
+    set.policy.suspended = true;
+    set.policy.algorithms = vec![ES256];
+    assert!(set.plan(30.0, NOTHING).is_empty(), "nothing else could sign");
+
+    let mut set = Set::started(&[RS256, ES256]);
+    set.policy.suspended = true;
+    set.policy.algorithms = vec![ES256];
+    set.plan(30.0, NOTHING);
+    assert_eq!(set.lives(), ["ES256-2 0 0 - -", "RS256-1 0 0 30 50"]);
 }
 
 #[test]

@@ -280,7 +280,7 @@ fn emergencies() -> impl Strategy<Value = (f64, Event)> {
 const NO_FAULTS: Vec<String> = Vec::new();
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(100))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn in_a_year_no_verifier_meets_an_unknown_key_and_no_token_outlives_its_key(
