@@ -1,7 +1,9 @@
-//! What the tests of several crates share: databases to test on, and ways to wait.
+//! What the tests of several crates share: databases to test on, an API server, and ways to wait.
 
+pub mod cluster;
 pub mod database;
 pub mod wait;
 
+pub use cluster::TestCluster;
 pub use database::TestDatabase;
 pub use wait::eventually;

@@ -1,0 +1,98 @@
+//! What the API server is watched for.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::kind::Kind;
+use crd::{OAuth2Client, names};
+use futures::{Stream, StreamExt};
+use k8s_openapi::api::core::v1::Secret;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
+use kube::runtime::{Predicate as _, PredicateConfig, WatchStreamExt, predicates, watcher};
+use kube::{Api, Client, Resource, ResourceExt};
+
+/// A resource as it is watched: one that cannot be read is no reason to be blind to all others.
+pub(super) type Watched<K> = DeserializeGuard<K>;
+
+/// The instance's resources of a kind, each time that something but the status changes. `writer` keeps all of it.
+pub(super) fn resources<K: Kind>(
+    client: &Client,
+    instance: &str,
+    writer: Writer<Watched<K>>,
+) -> impl Stream<Item = watcher::Result<Watched<K>>> + Send + 'static {
+    let config = watcher::Config::default().fields(&format!("spec.instance={instance}"));
+    let changes = watcher(Api::<Watched<K>>::all(client.clone()), config)
+        .default_backoff()
+        .modify(|resource| resource.meta_mut().managed_fields = None)
+        .reflect(writer)
+        .touched_objects();
+    let predicate = predicates::generation
+        .combine(predicates::annotations)
+        .combine(predicates::labels)
+        .combine(predicates::finalizers)
+        .combine(deletion);
+    without_errors(K::plural(&()).into_owned(), changes)
+        .predicate_filter(predicate, PredicateConfig::default())
+}
+
+/// The Secrets with a label, without what is in them, each time that they change.
+pub(super) fn labelled_secrets(
+    client: &Client,
+    label: &str,
+) -> impl Stream<Item = watcher::Result<PartialObjectMeta<Secret>>> + Send + 'static {
+    let config = watcher::Config::default().labels(&format!("{label}={}", names::LABEL_TRUE));
+    let changes = watcher(Api::<PartialObjectMeta<Secret>>::all(client.clone()), config)
+        .default_backoff()
+        .modify(|secret| secret.metadata.managed_fields = None)
+        .touched_objects();
+    without_errors(format!("secrets with the label {label}"), changes)
+        .predicate_filter(predicates::resource_version, PredicateConfig::default())
+}
+
+/// The clients whose credentials this Secret carries, or should carry.
+pub(super) fn clients_of(
+    clients: &Store<Watched<OAuth2Client>>,
+    secret: &PartialObjectMeta<Secret>,
+) -> Vec<ObjectRef<Watched<OAuth2Client>>> {
+    let name = secret.name_any();
+    let uses = |client: &Watched<OAuth2Client>| {
+        client.meta().namespace == secret.metadata.namespace
+            && client.0.as_ref().is_ok_and(|client| client.secret_name() == name)
+    };
+    clients.state_filter(uses).iter().map(|client| ObjectRef::from_obj(&**client)).collect()
+}
+
+/// A watch's errors go to the log and no further: each watch retries by itself, at a growing distance, and in a
+/// controller's queue an error of one would hold up all others.
+fn without_errors<K, S>(what: String, watch: S) -> impl Stream<Item = watcher::Result<K>> + Send + 'static
+where
+    K: Send + 'static,
+    S: Stream<Item = watcher::Result<K>> + Send + 'static,
+{
+    let mut failing = false;
+    watch.filter_map(move |change| {
+        let heard = match change {
+            Ok(object) => {
+                failing = false;
+                Some(Ok(object))
+            }
+            Err(error) => {
+                if failing {
+                    tracing::debug!(what, %error, "still cannot watch");
+                } else {
+                    tracing::warn!(what, %error, "cannot watch; trying again");
+                }
+                failing = true;
+                None
+            }
+        };
+        std::future::ready(heard)
+    })
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the form of a predicate")]
+fn deletion<K: Resource>(resource: &K) -> Option<u64> {
+    let mut hasher = DefaultHasher::new();
+    resource.meta().deletion_timestamp.is_some().hash(&mut hasher);
+    Some(hasher.finish())
+}

@@ -1,0 +1,95 @@
+//! One reconciliation from the queue, and when the next one is due.
+
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt;
+use futures::channel::mpsc::UnboundedSender;
+use futures::future::BoxFuture;
+use jose::Entropy;
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, Client, Resource};
+use store::Clock;
+use tokio::time::Instant;
+
+use super::answer::answer;
+use super::attempts::Attempts;
+use super::kind::Kind;
+use super::requeue;
+use super::watches::Watched;
+use crate::database_gate::DatabaseGate;
+use crate::outcome::Outcome;
+
+/// How a resource of kind `K` is reconciled.
+pub(super) type Reconcile<K> = Box<dyn Fn(K) -> BoxFuture<'static, Outcome> + Send + Sync>;
+
+/// Works off the queue of a kind.
+pub(super) struct Worker<K: Kind> {
+    pub(super) client: Client,
+    pub(super) reconcile: Reconcile<K>,
+    pub(super) gate: DatabaseGate,
+    pub(super) clock: Clock,
+    pub(super) entropy: Entropy,
+    pub(super) attempts: Attempts<ObjectRef<Watched<K>>>,
+    /// Into the queue, for those that lost against a resource that is gone now.
+    pub(super) again: UnboundedSender<ObjectRef<Watched<K>>>,
+}
+
+impl<K: Kind> Worker<K> {
+    /// Reconciles one resource, and says when it is to be looked at again.
+    pub(super) async fn work(&self, watched: &Watched<K>) -> Action {
+        let resource = ObjectRef::from_obj(watched);
+        if let Err(wait) = self.attempts.begin(&resource, Instant::now()) {
+            tracing::debug!(%resource, ?wait, "changes all the time; slowed down");
+            return Action::requeue(wait);
+        }
+        let outcome = self.outcome(watched).await;
+        let failures = self.attempts.end(&resource, watched.meta().generation, &outcome);
+        let delay = requeue::delay(&outcome, failures, self.clock.now(), &self.entropy);
+        match (&outcome, delay) {
+            (Outcome::Failed { error }, Some(delay)) => {
+                tracing::warn!(%resource, error, failures, ?delay, "failed; trying again");
+            }
+            (Outcome::Nothing, _) => {
+                for loser in self.attempts.losers() {
+                    // The queue is gone only when nobody works any more.
+                    let _ = self.again.unbounded_send(loser);
+                }
+            }
+            _ => {}
+        }
+        delay.map_or_else(Action::await_change, Action::requeue)
+    }
+
+    async fn outcome(&self, watched: &Watched<K>) -> Outcome {
+        let resource = match self.live(watched).await {
+            Ok(resource) => resource,
+            Err(outcome) => return outcome,
+        };
+        let work = AssertUnwindSafe((self.reconcile)(resource)).catch_unwind();
+        // What it panicked over was printed where it happened.
+        work.await
+            .unwrap_or_else(|_| Outcome::Failed { error: "a defect ended the reconciliation".to_owned() })
+    }
+
+    /// The resource as it is now: what the watch brought may be older than what we wrote ourselves, and acting on
+    /// that would tell events twice. While the database is away all that comes of it is a status, so the API server
+    /// is not asked.
+    async fn live(&self, watched: &Watched<K>) -> Result<K, Outcome> {
+        let known = watched.0.as_ref().map_err(|invalid| {
+            tracing::error!(name = invalid.metadata.name, error = invalid.error, "cannot be read");
+            Outcome::Waiting { reason: crd::Reason::InvalidSpec }
+        })?;
+        if !self.gate.is_open() {
+            return Ok(known.clone());
+        }
+        let meta = known.meta();
+        let namespace = meta.namespace.as_deref().unwrap_or_default();
+        let api = Api::<K>::namespaced(self.client.clone(), namespace);
+        match answer(api.get_opt(meta.name.as_deref().unwrap_or_default())).await {
+            Ok(Some(live)) => Ok(live),
+            Ok(None) => Err(Outcome::Nothing),
+            Err(error) => Err(Outcome::Failed { error: error.to_string() }),
+        }
+    }
+}
