@@ -54,6 +54,10 @@ CREATE TABLE key_sets (
     handled_rotate_now TEXT,
     -- No key becomes active before this: verifiers may hold a key set with a longer max-age until then.
     lead_floor BIGINT,
+    -- The longest lifetime in seconds of what the set signs; and a longer one from before, until its last token ends.
+    lifetime BIGINT NOT NULL,
+    lifetime_before BIGINT,
+    lifetime_before_until BIGINT,
     version BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL

@@ -1,6 +1,7 @@
 //! The `key_sets` and `keys` tables.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use jose::schedule::{Instants, Plan, ScheduledKey};
@@ -11,7 +12,7 @@ use sqlx::{Any, Row, Transaction};
 use crate::clients::timestamp;
 use crate::database::bounded;
 use crate::invalidation::Change;
-use crate::{Error, KeySetPolicy, ResourceRef, Store};
+use crate::{Error, KeySetPolicy, ResourceRef, SignedLifetimes, Store};
 
 /// One key of a set.
 #[derive(Debug, Clone)]
@@ -41,6 +42,8 @@ pub struct StoredKeySet {
     pub handled_rotate_now: Option<String>,
     /// No key becomes active before this instant.
     pub lead_floor: Option<Timestamp>,
+    /// How long the tokens live that it has signed.
+    pub lifetimes: SignedLifetimes,
     /// The row's version, which fences writes; 0 where there is no row yet.
     pub version: i64,
     /// The keys.
@@ -58,9 +61,16 @@ impl StoredKeySet {
             handled_rotate: None,
             handled_rotate_now: None,
             lead_floor: None,
+            lifetimes: SignedLifetimes::default(),
             version: 0,
             keys: Vec::new(),
         }
+    }
+
+    /// The row without its keys: what a write of it would change.
+    pub(crate) fn row(&self) -> impl PartialEq + '_ {
+        let handled = (&self.handled_rotate, &self.handled_rotate_now);
+        (&self.policy, &self.manager, handled, self.lead_floor, self.lifetimes)
     }
 
     /// The keys as the schedule sees them.
@@ -71,7 +81,8 @@ impl StoredKeySet {
 
 const SELECT: &str = "SELECT s.name, s.key_use, s.policy, s.manager_cluster, s.manager_namespace, s.manager_name, \
     s.manager_uid, s.handled_rotate, s.handled_rotate_now, s.lead_floor, s.version, \
-    k.kid, k.algorithm, k.public_jwk, k.private_jwk, k.published_at, k.active_at, k.retired_at, k.removed_at \
+    k.kid, k.algorithm, k.public_jwk, k.private_jwk, k.published_at, k.active_at, k.retired_at, k.removed_at, \
+    s.lifetime, s.lifetime_before, s.lifetime_before_until \
     FROM key_sets s LEFT JOIN keys k ON k.set_name = s.name";
 
 const SELECT_ONE: &str = const_format::concatcp!(SELECT, " WHERE s.name = $1");
@@ -132,12 +143,15 @@ impl Store {
     ) -> Result<(), Error> {
         let sql = if set.version == 0 {
             "INSERT INTO key_sets (name, version, key_use, policy, manager_cluster, manager_namespace, manager_name, \
-             manager_uid, handled_rotate, handled_rotate_now, lead_floor, created_at, updated_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12) ON CONFLICT (name) DO NOTHING"
+             manager_uid, handled_rotate, handled_rotate_now, lead_floor, created_at, updated_at, \
+             lifetime, lifetime_before, lifetime_before_until) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13, $14, $15) \
+             ON CONFLICT (name) DO NOTHING"
         } else {
             "UPDATE key_sets SET key_use = $3, policy = $4, manager_cluster = $5, manager_namespace = $6, \
              manager_name = $7, manager_uid = $8, handled_rotate = $9, handled_rotate_now = $10, lead_floor = $11, \
-             updated_at = $12, version = version + 1 WHERE name = $1 AND version = $2"
+             updated_at = $12, lifetime = $13, lifetime_before = $14, lifetime_before_until = $15, \
+             version = version + 1 WHERE name = $1 AND version = $2"
         };
         let manager = set.manager.as_ref();
         let query = self
@@ -154,7 +168,10 @@ impl Store {
             .bind(set.handled_rotate.clone())
             .bind(set.handled_rotate_now.clone())
             .bind(set.lead_floor.map(Timestamp::as_second))
-            .bind(self.clock().now().as_second());
+            .bind(self.clock().now().as_second())
+            .bind(seconds(set.lifetimes.longest))
+            .bind(set.lifetimes.before.map(|(lifetime, _)| seconds(lifetime)))
+            .bind(set.lifetimes.before.map(|(_, until)| until.as_second()));
         match bounded(query.execute(&mut **tx)).await?.rows_affected() {
             0 => Err(Error::Raced),
             _ => Ok(()),
@@ -265,9 +282,23 @@ fn set_of(name: String, row: &AnyRow) -> Result<StoredKeySet, Error> {
         handled_rotate: row.try_get(7)?,
         handled_rotate_now: row.try_get(8)?,
         lead_floor: timestamp(row.try_get(9)?)?,
+        lifetimes: lifetimes_of(row)?,
         version: row.try_get(10)?,
         keys: Vec::new(),
     })
+}
+
+fn lifetimes_of(row: &AnyRow) -> Result<SignedLifetimes, Error> {
+    let lifetime = |seconds: i64| Duration::from_secs(seconds.unsigned_abs());
+    let until = timestamp(row.try_get(21)?)?;
+    Ok(SignedLifetimes {
+        longest: lifetime(row.try_get(19)?),
+        before: row.try_get::<Option<i64>, _>(20)?.map(lifetime).zip(until),
+    })
+}
+
+fn seconds(lifetime: Duration) -> i64 {
+    i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn key_of(row: &AnyRow) -> Result<Option<StoredKey>, Error> {

@@ -26,6 +26,7 @@ mod migrate;
 mod resource_ref;
 mod revoked_tokens;
 mod root_keys;
+mod signed_lifetimes;
 mod turn;
 
 use std::sync::Arc;
@@ -49,6 +50,7 @@ pub use key_set_policy::{KeySetPolicy, StoredRotation};
 pub use key_sets::{StoredKey, StoredKeySet};
 pub use migrate::{MigrationStatus, migrate, status};
 pub use resource_ref::ResourceRef;
+pub use signed_lifetimes::SignedLifetimes;
 pub use turn::{Declaration, Turn};
 
 /// How often the database's time is sampled.

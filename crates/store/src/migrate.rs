@@ -1,6 +1,7 @@
 //! Migrations: one text for both databases, applied under a lock.
 
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
 
 use sqlx::migrate::{Migrate, Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, SqlSafeStr};
@@ -54,8 +55,7 @@ pub(crate) async fn apply(database: &Database, url: &str) -> Result<(), Error> {
         Dialect::Postgres => None,
         Dialect::Sqlite => sqlite_lock(url).await?,
     };
-    let mut connection = database.pool().acquire().await?;
-    migrator.run(&mut *connection).await?;
+    migrator.run(database.pool()).await?;
     drop(lock);
     Ok(())
 }
@@ -77,11 +77,14 @@ async fn sqlite_lock(url: &str) -> Result<Option<File>, Error> {
     if path.is_empty() || path.contains(":memory:") {
         return Ok(None);
     }
-    let path = format!("{path}.lock");
+    let path = path.to_owned();
     let locked = tokio::task::spawn_blocking(move || {
-        let file = File::options().create(true).truncate(false).write(true).open(&path)?;
-        file.lock()?;
-        Ok::<_, std::io::Error>(file)
+        let private = |path: &str| File::options().create(true).append(true).mode(0o600).open(path);
+        let lock = private(&format!("{path}.lock"))?;
+        lock.lock()?;
+        // SQLite gives its own files the mode of the database.
+        private(&path)?;
+        Ok::<_, std::io::Error>(lock)
     });
     let file = locked.await.map_err(|e| Error::Unavailable(e.to_string()))?;
     Ok(Some(file.map_err(|e| Error::Unavailable(format!("cannot lock the database file: {e}")))?))

@@ -130,17 +130,20 @@ impl Store {
     /// True where the set's turn was due at `then` already.
     async fn is_due(&self, set: &StoredKeySet, then: Timestamp) -> Result<bool, Error> {
         let lifetime = self.longest_lifetime(&set.name).await?;
+        let lifetime = set.lifetimes.observe(lifetime, then).effective(then);
         let policy = set.policy.schedule(lifetime, set.lead_floor).map_err(Error::corrupt)?;
         Ok(!schedule::plan(&policy, &set.scheduled(), &Requests::default(), then).is_empty())
     }
 
-    async fn turn_by_stored_policy(&self, set: StoredKeySet) -> Result<(), Error> {
-        let lifetime = self.longest_lifetime(&set.name).await?;
-        let policy = set.policy.schedule(lifetime, set.lead_floor).map_err(Error::corrupt)?;
+    async fn turn_by_stored_policy(&self, before: StoredKeySet) -> Result<(), Error> {
         let now = self.clock().now();
+        let mut set = before.clone();
+        set.lifetimes = before.lifetimes.observe(self.longest_lifetime(&set.name).await?, now);
+        let policy =
+            set.policy.schedule(set.lifetimes.effective(now), set.lead_floor).map_err(Error::corrupt)?;
         let plan = schedule::plan(&policy, &set.scheduled(), &Requests::default(), now);
-        let changed = set.version == 0 || !plan.is_empty();
-        self.execute_turn(set.clone(), Decision { set, plan, changed }).await?;
+        let changed = set.version == 0 || set.lifetimes != before.lifetimes || !plan.is_empty();
+        self.execute_turn(before, Decision { set, plan, changed }).await?;
         Ok(())
     }
 
@@ -191,6 +194,7 @@ fn decide(
     set.policy = declared.policy.clone();
     set.manager = Some(declared.manager.clone());
     set.lead_floor = lead_floor(before, declared, now);
+    set.lifetimes = before.lifetimes.observe(lifetime, now);
     let asked = |request: &Option<String>, handled: &Option<String>| {
         !first_seen && !declared.policy.suspended && request.is_some() && request != handled
     };
@@ -205,12 +209,9 @@ fn decide(
     if first_seen || requests.rotate_now {
         set.handled_rotate_now.clone_from(&declared.rotate_now);
     }
-    let policy = set.policy.schedule(lifetime, set.lead_floor).map_err(Error::corrupt)?;
+    let policy = set.policy.schedule(set.lifetimes.effective(now), set.lead_floor).map_err(Error::corrupt)?;
     let plan = schedule::plan(&policy, &before.scheduled(), &requests, now);
-    let row_changed = (set.key_use, &set.policy, &set.manager, set.lead_floor)
-        != (before.key_use, &before.policy, &before.manager, before.lead_floor)
-        || (&set.handled_rotate, &set.handled_rotate_now)
-            != (&before.handled_rotate, &before.handled_rotate_now);
+    let row_changed = set.row() != before.row();
     let changed = before.version == 0 || row_changed || !plan.is_empty();
     Ok(Decision { set, plan, changed })
 }
