@@ -10,25 +10,43 @@ use crate::metrics::Metrics;
 use crate::objects::{ObjectError, Objects, ResourceView};
 use crate::plan::client::{Action, Gathered, spec_hash};
 
-/// Why an action failed.
+/// Why a reconciliation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The database.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// The gate is closed: the database was not asked.
+    #[error("waiting for the database")]
+    GateClosed,
     /// The object.
     #[error(transparent)]
     Object(#[from] ObjectError),
+    /// The client's Secret cannot be written.
+    #[error("Secret {name}: {error}")]
+    SecretWrite {
+        /// Its name.
+        name: String,
+        /// Why.
+        error: ObjectError,
+    },
     /// A secret that cannot be hashed.
     #[error(transparent)]
     Secret(#[from] oauth::client_secret::SecretError),
+    /// What was written was not there any more when it was read again, time after time.
+    #[error("something keeps undoing what is written")]
+    Undone,
 }
 
 impl Failure {
     /// True where another writer was first, so that gathering again gives another plan.
     pub fn is_race(&self) -> bool {
         use store::Error::{Conflict, Raced, Unmanaged};
-        matches!(self, Self::Store(Raced | Conflict(_) | Unmanaged) | Self::Object(ObjectError::Raced))
+        match self {
+            Self::Store(error) => matches!(error, Raced | Conflict(_) | Unmanaged),
+            Self::Object(error) | Self::SecretWrite { error, .. } => matches!(error, ObjectError::Raced),
+            _ => false,
+        }
     }
 }
 
@@ -74,7 +92,11 @@ impl<'a, O: Objects> Execution<'a, O> {
                 let finalizers = self.objects.remove_finalizer(view, names::CLIENT_FINALIZER).await?;
                 client.meta_mut().finalizers = Some(finalizers);
             }
-            Action::WriteSecret(secret) => self.objects.write_secret(&secret).await?,
+            Action::WriteSecret(secret) => self
+                .objects
+                .write_secret(&secret.0)
+                .await
+                .map_err(|error| Failure::SecretWrite { name: client.secret_name(), error })?,
             Action::CreateRow { metadata, secret } => self.create_row(*metadata, secret).await?,
             Action::UpdateRow(metadata) => {
                 let fence = self.fence()?;

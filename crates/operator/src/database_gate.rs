@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use store::Store;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::backoff;
 
 /// The longest pause between two probes.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long the gate has to have been open for the database to count as well.
+const STEADY: Duration = Duration::from_mins(1);
 
 /// Open while the database answers. Clones share it.
 #[derive(Debug, Clone)]
@@ -38,25 +41,36 @@ impl DatabaseGate {
     }
 
     /// Probes the database while the gate is closed, and opens it with the first answer. Never ends.
+    ///
+    /// A database that answers the probe and refuses what follows, a read-only one for instance, counts as failing
+    /// too: the pauses get longer, or opening and closing would follow each other as fast as they can.
     pub async fn probe(&self, store: &Store) {
         let mut changes = self.open.subscribe();
+        let mut failures = 0;
+        let mut opened = None;
         loop {
-            let mut failures = 0;
+            // The sender lives in `self`, so this cannot fail.
+            let _ = changes.wait_for(|open| !open).await;
+            failures = match opened {
+                Some(at) if Instant::now().duration_since(at) < STEADY => failures + 1,
+                _ => 0,
+            };
             while !self.is_open() {
+                if failures > 0 {
+                    tokio::time::sleep(backoff::delay(failures).min(LONGEST_PAUSE)).await;
+                }
                 match store.ping().await {
                     Ok(()) => {
                         tracing::info!("the database answers again");
+                        opened = Some(Instant::now());
                         self.open.send_replace(true);
                     }
                     Err(error) => {
                         failures += 1;
                         tracing::warn!(%error, failures, "the database does not answer");
-                        tokio::time::sleep(backoff::delay(failures).min(LONGEST_PAUSE)).await;
                     }
                 }
             }
-            // The sender lives in `self`, so this cannot fail.
-            let _ = changes.wait_for(|open| !open).await;
         }
     }
 }

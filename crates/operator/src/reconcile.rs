@@ -8,10 +8,14 @@ pub use key_set::KeySetReconciler;
 
 use std::sync::Arc;
 
+use crd::Reason;
 use store::Store;
 
+use crate::apply::Failure;
 use crate::database_gate::DatabaseGate;
 use crate::metrics::Metrics;
+use crate::objects::ObjectError;
+use crate::outcome::Outcome;
 use crate::settings::Settings;
 
 /// What both reconcilers work with.
@@ -37,6 +41,43 @@ impl<O> Clone for Context<O> {
             settings: self.settings.clone(),
             gate: self.gate.clone(),
             metrics: self.metrics.clone(),
+        }
+    }
+}
+
+/// What a status says while a reconciliation fails.
+struct Trouble {
+    reason: Reason,
+    message: String,
+}
+
+impl<O> Context<O> {
+    /// What a failure comes to, and what the status is to say of it: nothing where it passes by itself or cannot be
+    /// said. An answer that the database owes closes the gate.
+    fn trouble(&self, failure: &Failure) -> (Option<Trouble>, Outcome) {
+        let failed = Outcome::Failed { error: failure.to_string() };
+        match failure {
+            Failure::GateClosed => (Some(Trouble::database_away()), Outcome::DatabaseAway),
+            _ if failure.is_race() => (None, failed),
+            Failure::Store(error) if error.is_transient() => {
+                tracing::warn!(%error, "the database does not answer");
+                self.gate.close();
+                self.metrics.db_errors.inc();
+                (Some(Trouble::database_away()), Outcome::DatabaseAway)
+            }
+            Failure::Object(ObjectError::Unavailable(_))
+            | Failure::SecretWrite { error: ObjectError::Unavailable(_), .. } => (None, failed),
+            _ => (Some(Trouble { reason: Reason::Progressing, message: failure.to_string() }), failed),
+        }
+    }
+}
+
+impl Trouble {
+    /// The same words for as long as it lasts, whatever the database said: the status is written once.
+    fn database_away() -> Self {
+        Self {
+            reason: Reason::DatabaseUnavailable,
+            message: "the database does not answer; what is declared is applied when it does".to_owned(),
         }
     }
 }

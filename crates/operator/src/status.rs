@@ -24,7 +24,8 @@ impl Wanted {
 }
 
 /// The conditions of a status: the wanted ones, each with the time at which its status last changed, and those of
-/// other controllers as they are. Our own that are not wanted go.
+/// other controllers as they are. Our own that are not wanted go. All keep their places, so that a status that says
+/// the same also equals the present one.
 pub(crate) fn conditions(
     present: &[Condition],
     wanted: &[Wanted],
@@ -42,8 +43,12 @@ pub(crate) fn conditions(
             message: wanted.message.clone(),
         }
     };
-    let foreign = present.iter().filter(|c| matches!(c.type_, ConditionType::Other(_))).cloned();
-    wanted.iter().map(condition).chain(foreign).collect()
+    let kept = present.iter().filter_map(|present| match &present.type_ {
+        ConditionType::Other(_) => Some(present.clone()),
+        own => wanted.iter().find(|wanted| wanted.type_ == *own).map(condition),
+    });
+    let is_new = |wanted: &&Wanted| present.iter().all(|present| present.type_ != wanted.type_);
+    kept.chain(wanted.iter().filter(is_new).map(condition)).collect()
 }
 
 #[cfg(test)]
@@ -82,6 +87,22 @@ mod tests {
         });
         let after = conditions(&present, &[ready(ConditionStatus::True, Reason::Synced)], None, at(2));
         let types: Vec<_> = after.iter().map(|c| c.type_.to_string()).collect();
-        assert_eq!(types, ["Ready", "example.com/Audited"]);
+        assert_eq!(types, ["example.com/Audited", "Ready"]);
+    }
+
+    #[test]
+    fn what_says_the_same_is_the_same_wherever_the_api_server_puts_the_conditions_of_others() {
+        let wanted = [
+            ready(ConditionStatus::True, Reason::Synced),
+            Wanted::new(ConditionType::Synced, ConditionStatus::True, Reason::Synced, ""),
+        ];
+        let ours = conditions(&[], &wanted, Some(1), at(1));
+        let foreign =
+            Condition { type_: ConditionType::Other("example.com/Audited".into()), ..ours[0].clone() };
+        for place in 0..=ours.len() {
+            let mut present = ours.clone();
+            present.insert(place, foreign.clone());
+            assert_eq!(conditions(&present, &wanted, Some(1), at(2)), present, "{place}");
+        }
     }
 }

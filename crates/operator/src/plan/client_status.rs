@@ -4,7 +4,8 @@ use crd::ConditionStatus::{False, True, Unknown};
 use crd::{ConditionType, OAuth2ClientStatus, Reason, SecretRotationStatus};
 use kube::{Resource, ResourceExt};
 
-use super::client::{Due, Gathered, Standing, due, previous_expires_at};
+use super::client::{Gathered, Standing};
+use super::rotation::{Due, due, previous_expires_at};
 use crate::status::{Wanted, conditions};
 
 /// The status of a resource that stands so. `None` where there is nothing left to write it to.
@@ -13,11 +14,16 @@ pub fn status(gathered: &Gathered, standing: &Standing) -> Option<OAuth2ClientSt
         Standing::Gone => return None,
         Standing::Ready { not_served, .. } => ready(gathered, not_served),
         Standing::SecretUnusable(unusable) => {
-            let synced = if gathered.row.is_some() { True } else { False };
+            let (reason, message) = (&unusable.reason, &*unusable.message);
             vec![
-                Wanted::new(ConditionType::Ready, False, unusable.reason.clone(), &*unusable.message),
-                Wanted::new(ConditionType::Synced, synced, unusable.reason.clone(), &*unusable.message),
-                Wanted::new(ConditionType::SecretReady, False, unusable.reason.clone(), &*unusable.message),
+                Wanted::new(ConditionType::Ready, False, reason.clone(), message),
+                match &gathered.row {
+                    Some(row) => {
+                        Wanted::new(ConditionType::Synced, True, Reason::Synced, registered(&row.id))
+                    }
+                    None => Wanted::new(ConditionType::Synced, False, reason.clone(), message),
+                },
+                Wanted::new(ConditionType::SecretReady, False, reason.clone(), message),
             ]
         }
         Standing::Conflict(holder) => {
@@ -36,17 +42,24 @@ pub fn status(gathered: &Gathered, standing: &Standing) -> Option<OAuth2ClientSt
     Some(with_conditions(gathered, &wanted))
 }
 
-/// The status while something fails that may pass; what is known stays as it was.
+/// The status while something fails that may pass; what is known stays as it was. `secret` is true where it is the
+/// Secret that cannot be written.
 pub fn failing(
     client: &crd::OAuth2Client,
     reason: &Reason,
     message: &str,
+    secret: bool,
     now: jiff::Timestamp,
 ) -> OAuth2ClientStatus {
     let mut status = client.status.clone().unwrap_or_default();
-    let generation = client.meta().generation;
-    status.conditions = conditions(&status.conditions, &failed(reason.clone(), message), generation, now);
-    status.observed_generation = generation;
+    let mut wanted = failed(reason.clone(), message);
+    if secret {
+        wanted.push(Wanted::new(ConditionType::SecretReady, False, reason.clone(), message));
+    }
+    let known = status.condition(&ConditionType::SecretReady).filter(|_| !secret).cloned();
+    status.observed_generation = client.meta().generation;
+    status.conditions = conditions(&status.conditions, &wanted, status.observed_generation, now);
+    status.conditions.extend(known);
     status
 }
 
@@ -60,7 +73,7 @@ fn failed(reason: Reason, message: &str) -> Vec<Wanted> {
 fn ready(gathered: &Gathered, not_served: &[String]) -> Vec<Wanted> {
     let client = &gathered.client;
     let name = client.secret_name();
-    let mut message = format!("client {} is registered", gathered.id);
+    let mut message = registered(&gathered.id);
     if !not_served.is_empty() {
         message = format!("{message}; kept, but not served yet: {}", not_served.join(", "));
     }
@@ -74,6 +87,10 @@ fn ready(gathered: &Gathered, not_served: &[String]) -> Vec<Wanted> {
             format!("Secret {name} holds working credentials"),
         ),
     ]
+}
+
+fn registered(id: &oauth::ClientId) -> String {
+    format!("client {id} is registered")
 }
 
 fn with_conditions(gathered: &Gathered, wanted: &[Wanted]) -> OAuth2ClientStatus {
@@ -92,10 +109,13 @@ fn with_conditions(gathered: &Gathered, wanted: &[Wanted]) -> OAuth2ClientStatus
 }
 
 fn rotation(gathered: &Gathered, row: &store::StoredClient) -> Option<SecretRotationStatus> {
-    let next = match due(gathered, row) {
+    if !gathered.client.spec.token_endpoint_auth_method.uses_secret() {
+        return None;
+    }
+    let next = match due(&gathered.client, row, gathered.now) {
         Due::At(at) => Some(at),
-        Due::Now => Some(gathered.now),
-        Due::Never => None,
+        // It is done before the status is written, but where something is in the way: then nobody knows when.
+        Due::Now | Due::Never => None,
     };
     let status = SecretRotationStatus {
         last_rotation_time: row.secret_rotated_at.map(Into::into),

@@ -1,6 +1,7 @@
 //! The Secret that carries a client's credentials: whose it is, what it should say, and what it says.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crd::{DeletionPolicy, OAuth2Client, Reason, SecretSource, names};
 use k8s_openapi::ByteString;
@@ -8,6 +9,14 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::{Resource, ResourceExt};
 use oauth::{ClientId, ClientSecret, Issuer};
+use uuid::Uuid;
+
+/// Annotation of a generated Secret: the resource that it was written for. A Secret that outlives its resource has no
+/// controller to say so.
+pub const WRITTEN_FOR: &str = "keywright.dev/written-for";
+/// Annotation of a generated Secret: a digest of the names, not the values, of all that was written into it. By it a
+/// declaration that no longer has an entry, a label or an owner is told from a Secret to which somebody added one.
+pub const WRITTEN_FIELDS: &str = "keywright.dev/written-fields";
 
 /// The only type of Secret that this operator writes.
 const OPAQUE: &str = "Opaque";
@@ -32,6 +41,16 @@ pub enum FoundSecret {
     Usable(Box<Credentials>),
 }
 
+/// A Secret, which may be printed: its entries are not.
+#[derive(Clone)]
+pub struct SecretObject(pub Secret);
+
+impl fmt::Debug for SecretObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret({}/{})", self.0.namespace().unwrap_or_default(), self.0.name_any())
+    }
+}
+
 /// What a usable Secret says.
 #[derive(Debug, Clone)]
 pub struct Credentials {
@@ -40,7 +59,7 @@ pub struct Credentials {
     /// The client secret in it.
     pub secret: Option<ClientSecret>,
     /// The object itself, to compare with what it should be.
-    pub object: Secret,
+    pub object: SecretObject,
 }
 
 impl FoundSecret {
@@ -68,19 +87,23 @@ pub fn judge(client: &OAuth2Client, object: Option<Secret>) -> FoundSecret {
     FoundSecret::Usable(Box::new(Credentials {
         client_id: text(&keys.client_id),
         secret: text(&keys.client_secret).map(ClientSecret::new),
-        object,
+        object: SecretObject(object),
     }))
 }
 
-/// A generated Secret is ours by its controller, or, where it has none, by our label.
+/// A generated Secret is ours by its controller; where it has none, by the resource that it was written for; and where
+/// it names none, by our label.
 fn refuse_to_write(client: &OAuth2Client, object: &Secret) -> Option<Unusable> {
     let name = object.name_any();
     let conflict = |message: String| Some(Unusable { reason: Reason::SecretConflict, message });
-    match controller(object) {
-        Some(owner) if Some(owner.uid.as_str()) != client.meta().uid.as_deref() => {
+    match (controller(object), object.annotations().get(WRITTEN_FOR)) {
+        (Some(owner), _) if Some(owner.uid.as_str()) != client.meta().uid.as_deref() => {
             return conflict(format!("Secret {name} belongs to {} {}", owner.kind, owner.name));
         }
-        None if !is_labelled(object, names::MANAGED) => {
+        (None, Some(other)) if *other != client.name_any() => {
+            return conflict(format!("Secret {name} was written for another OAuth2Client, {other}"));
+        }
+        (None, None) if !is_labelled(object, names::MANAGED) => {
             return conflict(format!(
                 "Secret {name} exists and is not Keywright's; delete it, or name another in secret.name"
             ));
@@ -140,12 +163,15 @@ pub fn desired(
         DeletionPolicy::Delete => client.controller_owner_ref(&()).map(|owner| vec![owner]),
         DeletionPolicy::Orphan => None,
     };
+    let mut annotations = spec.annotations.clone();
+    annotations.insert(WRITTEN_FOR.to_owned(), client.name_any());
+    annotations.insert(WRITTEN_FIELDS.to_owned(), digest(&labels, &annotations, &data, owners.is_some()));
     Secret {
         metadata: ObjectMeta {
             name: Some(client.secret_name()),
             namespace: client.namespace(),
             labels: Some(labels),
-            annotations: (!spec.annotations.is_empty()).then(|| spec.annotations.clone()),
+            annotations: Some(annotations),
             owner_references: owners,
             resource_version: found.and_then(ResourceExt::resource_version),
             ..ObjectMeta::default()
@@ -161,7 +187,12 @@ pub fn is_as(object: &Secret, desired: &Secret) -> bool {
     let has_all = |have: &BTreeMap<String, String>, want: Option<&BTreeMap<String, String>>| {
         want.into_iter().flatten().all(|(key, value)| have.get(key) == Some(value))
     };
-    let owned = |owner: &OwnerReference| object.owner_references().iter().any(|have| have.uid == owner.uid);
+    let owned = |owner: &OwnerReference| {
+        object
+            .owner_references()
+            .iter()
+            .any(|have| have.uid == owner.uid && have.controller == owner.controller)
+    };
     has_all(object.labels(), desired.metadata.labels.as_ref())
         && has_all(object.annotations(), desired.metadata.annotations.as_ref())
         && desired.owner_references().iter().all(owned)
@@ -170,6 +201,23 @@ pub fn is_as(object: &Secret, desired: &Secret) -> bool {
             .iter()
             .flatten()
             .all(|(key, value)| object.data.as_ref().and_then(|data| data.get(key)) == Some(value))
+}
+
+/// True where `object` was last written with the same labels, annotations, entries and owner as `desired` has.
+pub(super) fn has_fields_of(object: &Secret, desired: &Secret) -> bool {
+    object.annotations().get(WRITTEN_FIELDS) == desired.annotations().get(WRITTEN_FIELDS)
+}
+
+/// Digests the names of what is written. None of them can hold a comma or a semicolon.
+fn digest(
+    labels: &BTreeMap<String, String>,
+    annotations: &BTreeMap<String, String>,
+    data: &BTreeMap<String, ByteString>,
+    owned: bool,
+) -> String {
+    let names = |names: &mut dyn Iterator<Item = &String>| names.cloned().collect::<Vec<_>>().join(",");
+    let fields = [names(&mut labels.keys()), names(&mut annotations.keys()), names(&mut data.keys())];
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{};{owned}", fields.join(";")).as_bytes()).to_string()
 }
 
 fn bytes(text: &str) -> ByteString {

@@ -8,7 +8,7 @@ use oauth::{ClientId, ClientSecret};
 use store::{ResourceRef, SecretState, StoredClient};
 use uuid::Uuid;
 
-use super::Context;
+use super::{Context, Trouble};
 use crate::apply::{Execution, Failure};
 use crate::events::{Event, EventReason};
 use crate::metrics::ReconcileLabels;
@@ -55,7 +55,7 @@ impl<O: Objects> ClientReconciler<O> {
     }
 
     async fn settle(&self, mut client: OAuth2Client) -> Result<Outcome, Failure> {
-        let mut raced = None;
+        let mut last = Failure::Undone;
         for _ in 0..ROUNDS {
             let gathered = self.gather(&client).await?;
             let planned = plan(&gathered);
@@ -69,26 +69,37 @@ impl<O: Objects> ClientReconciler<O> {
                 match execution.execute(&mut client, action).await {
                     Ok(()) => {}
                     Err(failure) if failure.is_race() => {
-                        raced = Some(failure);
+                        last = failure;
                         break;
                     }
                     Err(failure) => return Err(failure),
                 }
             }
         }
-        Err(raced.unwrap_or(Failure::Store(store::Error::Raced)))
+        Err(last)
     }
 
-    /// Reads everything that the plan depends on.
+    /// Reads everything that the plan depends on. The row comes before the Secret: where another reconciler is at
+    /// work, this one then holds the older version of the row, and its first write is refused.
     async fn gather(&self, client: &OAuth2Client) -> Result<Gathered, Failure> {
         let Context { store, objects, settings, gate, .. } = &self.0;
         if !gate.is_open() {
-            return Err(store::Error::Unavailable("waiting for the database".to_owned()).into());
+            return Err(Failure::GateClosed);
         }
         let me = reference(client, &settings.cluster);
+        let fixed = fixed_id(client);
+        let mut row = self.find_row(fixed.as_ref(), &me).await?;
         let object = objects.secret(&me.namespace, &client.secret_name()).await?;
         let secret = judge(client, object);
-        let (id, row) = self.find_row(client, &me, &secret).await?;
+        let id = match (&row, fixed) {
+            (Some(row), _) => row.id.clone(),
+            (None, Some(fixed)) => fixed,
+            (None, None) => {
+                let (id, found) = self.unfixed_id(&me, &secret).await?;
+                row = found;
+                id
+            }
+        };
         let matched = match (&row, secret.credentials().and_then(|found| found.secret.clone())) {
             (Some(row), Some(value)) => self.match_secret(row, value).await,
             _ => None,
@@ -106,29 +117,44 @@ impl<O: Objects> ClientReconciler<O> {
         })
     }
 
-    /// The client's id and row. The id is the spec's, the status', that of the row this resource owns, that in its
-    /// Secret, or one derived from its uid: losing any one of Secret, status and database does not change it.
+    /// The row that this resource owns, under whatever id; else that of the id that is fixed, whoever owns it.
     async fn find_row(
         &self,
-        client: &OAuth2Client,
+        fixed: Option<&ClientId>,
+        me: &ResourceRef,
+    ) -> Result<Option<StoredClient>, Failure> {
+        let store = &self.0.store;
+        let named = match fixed {
+            Some(id) => store.read_client(id).await?,
+            None => None,
+        };
+        if named.as_ref().is_some_and(|row| row.manager.same_place(me)) {
+            return Ok(named);
+        }
+        Ok(store.read_managed_client(me).await?.or(named))
+    }
+
+    /// The id of a client that neither spec nor status nor a row names: that in its Secret, else one derived from its
+    /// uid.
+    ///
+    /// An id in a Secret is taken up where it is this place's already, or one that nobody chose: else whoever may
+    /// write Secrets could take any id that is free, past the rules for `spec.clientId`.
+    async fn unfixed_id(
+        &self,
         me: &ResourceRef,
         secret: &FoundSecret,
     ) -> Result<(ClientId, Option<StoredClient>), Failure> {
         let store = &self.0.store;
-        let status = client.status.as_ref().and_then(|status| status.client_id.as_deref());
-        let fixed = client.spec.client_id.as_deref().or(status);
-        if let Some(id) = fixed.and_then(|id| ClientId::parse(id).ok()) {
-            let row = store.read_client(&id).await?;
-            return Ok((id, row));
-        }
-        if let Some(row) = store.read_managed_client(me).await? {
-            return Ok((row.id.clone(), Some(row)));
-        }
         let written = secret.credentials().and_then(|found| found.client_id.clone());
-        let derived = || Uuid::new_v5(&Uuid::NAMESPACE_OID, me.uid.as_bytes()).to_string();
-        let id =
-            written.and_then(|id| ClientId::parse(id).ok()).map_or_else(|| ClientId::parse(derived()), Ok);
-        let id = id.map_err(|error| store::Error::Corrupt(error.to_string()))?;
+        if let Some(id) = written.and_then(|id| ClientId::parse(id).ok()) {
+            let row = store.read_client(&id).await?;
+            let is_mine = row.as_ref().is_some_and(|row| row.manager.same_place(me));
+            if is_mine || (row.is_none() && is_generated(&id)) {
+                return Ok((id, row));
+            }
+        }
+        let derived = Uuid::new_v5(&Uuid::NAMESPACE_OID, me.uid.as_bytes()).to_string();
+        let id = ClientId::parse(derived).map_err(|error| store::Error::Corrupt(error.to_string()))?;
         let row = store.read_client(&id).await?;
         Ok((id, row))
     }
@@ -142,7 +168,12 @@ impl<O: Objects> ClientReconciler<O> {
             let matches = |secret: &&store::StoredSecret| {
                 secret.hash.verify(store.ring(), &row.id, row.incarnation, &value)
             };
-            live.filter(matches).map(|secret| secret.state).next()
+            // A referenced value that came back is both a former one and the current one.
+            live.filter(matches).map(|secret| secret.state).min_by_key(|state| match state {
+                SecretState::Current => 0,
+                SecretState::Pending => 1,
+                SecretState::Previous => 2,
+            })
         });
         matching.await.unwrap_or(None)
     }
@@ -184,25 +215,17 @@ impl<O: Objects> ClientReconciler<O> {
 
     /// Says in the status what failed, as far as that can be said.
     async fn failed(&self, client: &OAuth2Client, failure: &Failure) -> Outcome {
-        let (reason, outcome) = match failure {
-            Failure::Store(error) if error.is_transient() && !failure.is_race() => {
-                self.0.gate.close();
-                self.0.metrics.db_errors.inc();
-                (Reason::DatabaseUnavailable, Outcome::DatabaseAway)
-            }
-            Failure::Object(ObjectError::Unavailable(_) | ObjectError::Raced) => {
-                return Outcome::Failed { error: failure.to_string() };
-            }
-            _ => (Reason::Progressing, Outcome::Failed { error: failure.to_string() }),
-        };
+        let (trouble, outcome) = self.0.trouble(failure);
+        let Some(Trouble { reason, message }) = trouble else { return outcome };
         let deleting = client.meta().deletion_timestamp.is_some();
         let reason = if deleting { Reason::Terminating } else { reason };
         if deleting && ready_reason(client.status.as_ref()) != Some(&Reason::Terminating) {
-            let event = Event::new(EventReason::DeletionBlocked, failure.to_string());
+            let event = Event::new(EventReason::DeletionBlocked, &*message);
             self.0.objects.publish(ResourceView::Client(client), event).await;
         }
-        let status =
-            client_status::failing(client, &reason, &failure.to_string(), self.0.store.clock().now());
+        let secret = matches!(failure, Failure::SecretWrite { .. });
+        let now = self.0.store.clock().now();
+        let status = client_status::failing(client, &reason, &message, secret, now);
         if let Err(error) = self.write_status(client, &status).await {
             tracing::warn!(client = client_status::display(client), %error, "the status could not be written");
         }
@@ -212,6 +235,17 @@ impl<O: Objects> ClientReconciler<O> {
 
 fn ready_reason(status: Option<&OAuth2ClientStatus>) -> Option<&Reason> {
     status?.condition(&ConditionType::Ready).map(|ready| &ready.reason)
+}
+
+/// The id that the resource's spec or, from when it has a client, its status names.
+fn fixed_id(client: &OAuth2Client) -> Option<ClientId> {
+    let status = client.status.as_ref().and_then(|status| status.client_id.as_deref());
+    ClientId::parse(client.spec.client_id.as_deref().or(status)?).ok()
+}
+
+/// True for an id of the form that is derived where nobody chooses one.
+fn is_generated(id: &ClientId) -> bool {
+    Uuid::parse_str(id.as_str()).is_ok_and(|uuid| uuid.to_string() == id.as_str())
 }
 
 /// The resource, as the database names it.

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use crd::{ConditionType, JsonWebKeySet, JsonWebKeySetStatus, Reason, names};
 use kube::Resource;
-use store::{Declaration, ResourceRef};
+use store::Declaration;
 
-use super::Context;
 use super::client::reference;
+use super::{Context, Trouble};
 use crate::apply::Failure;
 use crate::events::{Event, EventReason};
 use crate::metrics::{ReconcileLabels, SetLabels};
@@ -51,7 +51,7 @@ impl<O: Objects> KeySetReconciler<O> {
     async fn settle(&self, mut key_set: JsonWebKeySet) -> Result<Outcome, Failure> {
         let Context { store, objects, settings, gate, .. } = &self.0;
         if !gate.is_open() {
-            return Err(store::Error::Unavailable("waiting for the database".to_owned()).into());
+            return Err(Failure::GateClosed);
         }
         let me = reference(&key_set, &settings.cluster);
         for _ in 0..ROUNDS {
@@ -64,7 +64,13 @@ impl<O: Objects> KeySetReconciler<O> {
                     objects.remove_finalizer(view, names::KEY_SET_FINALIZER).await?
                 }
                 Step::Gone => return Ok(Outcome::Nothing),
-                Step::RefuseDeletion => return self.refuse_deletion(&key_set).await,
+                Step::RefuseDeletion => match store.read_key_set(&key_set.set_name()).await? {
+                    Some(set) if set.manager.as_ref().is_some_and(|holder| holder.same_place(&me)) => {
+                        return self.refuse_deletion(&key_set).await;
+                    }
+                    // It is not this resource that the server signs with.
+                    _ => objects.remove_finalizer(view, names::KEY_SET_FINALIZER).await?,
+                },
                 Step::NotHonoured => {
                     let message = format!("key sets of the namespace {} are not honoured", me.namespace);
                     return self.wait(&key_set, Reason::NamespaceNotAllowed, &message).await;
@@ -72,19 +78,14 @@ impl<O: Objects> KeySetReconciler<O> {
                 Step::Invalid(problem) => {
                     return self.wait(&key_set, Reason::InvalidSpec, &problem).await;
                 }
-                Step::Declare(declaration) => return self.declare(&key_set, &me, &declaration).await,
+                Step::Declare(declaration) => return self.declare(&key_set, &declaration).await,
             };
             key_set.meta_mut().finalizers = Some(finalizers);
         }
         Err(Failure::Object(ObjectError::Raced))
     }
 
-    async fn declare(
-        &self,
-        key_set: &JsonWebKeySet,
-        me: &ResourceRef,
-        declaration: &Declaration,
-    ) -> Result<Outcome, Failure> {
+    async fn declare(&self, key_set: &JsonWebKeySet, declaration: &Declaration) -> Result<Outcome, Failure> {
         let store = &self.0.store;
         let turn = match store.declare_key_set(declaration).await {
             Ok(turn) => turn,
@@ -107,7 +108,6 @@ impl<O: Objects> KeySetReconciler<O> {
         let now = store.clock().now();
         let status = key_set_status::after_turn(key_set, &turn, now);
         for event in key_set_status::events(key_set, &turn, &status, now) {
-            tracing::info!(set = declaration.set, by = %me, reason = %event.reason, "{}", event.note);
             self.0.objects.publish(ResourceView::KeySet(key_set), event).await;
         }
         self.write_status(key_set, &status).await?;
@@ -149,16 +149,11 @@ impl<O: Objects> KeySetReconciler<O> {
     }
 
     async fn failed(&self, key_set: &JsonWebKeySet, failure: &Failure) -> Outcome {
-        let (reason, outcome) = match failure {
-            Failure::Store(error) if error.is_transient() && !failure.is_race() => {
-                self.0.gate.close();
-                self.0.metrics.db_errors.inc();
-                (Reason::DatabaseUnavailable, Outcome::DatabaseAway)
-            }
-            Failure::Object(_) => return Outcome::Failed { error: failure.to_string() },
-            _ => (Reason::Progressing, Outcome::Failed { error: failure.to_string() }),
-        };
-        if let Err(error) = self.wait(key_set, reason, &failure.to_string()).await {
+        let (trouble, outcome) = self.0.trouble(failure);
+        let Some(Trouble { reason, message }) = trouble else { return outcome };
+        let deleting = key_set.meta().deletion_timestamp.is_some();
+        let reason = if deleting { Reason::Terminating } else { reason };
+        if let Err(error) = self.wait(key_set, reason, &message).await {
             tracing::warn!(set = key_set.set_name(), %error, "the status could not be written");
         }
         outcome
