@@ -1,1 +1,44 @@
-//! server
+//! Keywright over HTTP: the public API, the admin API, health and metrics.
+//!
+//! Handlers are thin; each goes the same way:
+//!
+//! ```text
+//!  listener ─▶ router ─▶ observe ─▶ handler: gather    form, credentials, client       form, authenticate ─▶ store
+//!  (sockets,   (paths)   (id, log,           decide    allowed or refused              oauth
+//!   limits)               metrics)           apply     a signature or one statement    work_pool, store
+//!                                            answer    JSON in Hydra's form            answer, error
+//! ```
+//!
+//! * [`Server`] is what requests need: the database, the settings, the pools for slow work.
+//! * [`Server::public_router`] and [`Server::admin_router`] are the two APIs; [`serve`] runs one on a socket.
+//! * [`Server::maintain`] turns unattended keys and forgets what has expired.
+//!
+//! Which status an error has is known to `error` alone; where this server differs from Ory Hydra on purpose is listed
+//! in `docs/deviations.md`.
+
+mod admin;
+mod answer;
+mod authenticate;
+mod documents;
+mod error;
+mod form;
+mod head_deadline;
+mod health;
+mod listener;
+mod maintenance;
+mod metrics;
+mod not_found;
+mod observe;
+mod presented_token;
+mod public;
+mod request_id;
+mod router;
+mod settings;
+mod state;
+mod verified_secrets;
+mod work_pool;
+
+pub use listener::{ListenerLimits, serve};
+pub use metrics::Metrics;
+pub use settings::Settings;
+pub use state::Server;

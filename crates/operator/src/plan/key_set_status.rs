@@ -111,7 +111,7 @@ pub fn events(
     for key in after.keys.iter().filter(|key| !(taken_over && known(key))) {
         let was = before.iter().find(|old| old.kid == key.kid).map(|old| old.state);
         if was != Some(key.state) {
-            events.push(transition(key, was));
+            events.push(transition(key, was, turn.before.keys.is_empty()));
         }
     }
     for old in before.iter().filter(|old| !after.keys.iter().any(|key| key.kid == old.kid)) {
@@ -123,7 +123,8 @@ pub fn events(
     events
 }
 
-fn transition(key: &KeyStatus, was: Option<KeyState>) -> Event {
+/// `first`: the set had no keys before, so there was nothing else to sign with.
+fn transition(key: &KeyStatus, was: Option<KeyState>, first: bool) -> Event {
     let name = format!("{} key {}", key.algorithm, key.kid);
     match key.state {
         KeyState::Next => {
@@ -131,7 +132,7 @@ fn transition(key: &KeyStatus, was: Option<KeyState>) -> Event {
             Event::new(EventReason::KeyPublished, format!("published {name}{at}"))
         }
         KeyState::Active => {
-            let unannounced = was.is_none() && key.published_at == key.active_at;
+            let unannounced = !first && was.is_none() && key.published_at == key.active_at;
             let event = Event::new(EventReason::KeyActivated, format!("{name} signs"));
             if unannounced { event.as_warning() } else { event }
         }

@@ -71,6 +71,7 @@ pub async fn run(
     let watch = Watch::new(&[&manifests, &secrets])?;
     let mut folder = Folder::new(Manifests::new(manifests), context, report);
     folder.rescan();
+    folder.all_due();
     folder.make_undeclared_token_sets().await?;
     folder.serve(watch, shutdown).await;
     Ok(())
@@ -138,16 +139,14 @@ impl Folder {
     fn rescan(&mut self) {
         let objects = self.context.objects.clone();
         let snapshot = self.manifests.read(&objects.registry().known());
-        objects.set_referenced(snapshot.secrets);
+        // A Secret among the manifests may be what any client waits for.
+        if objects.set_referenced(snapshot.secrets) {
+            self.all_due();
+        }
         for key in objects.registry().apply(&snapshot.resources, objects.data()) {
             self.due.insert(key.clone(), Instant::now());
             self.failures.remove(&key);
         }
-        // A Secret among the manifests may be what a client waits for.
-        for key in objects.registry().keys() {
-            self.due.entry(key).or_insert_with(Instant::now);
-        }
-        self.all_due();
     }
 
     fn all_due(&mut self) {
@@ -191,7 +190,8 @@ impl Folder {
             self.failures.remove(&key);
             self.due.remove(&key);
             // A manifest of the same name may be back already, and an id that was taken is free again.
-            return self.rescan();
+            self.rescan();
+            return self.all_due();
         }
         let delay = self.delay(&key, &outcome);
         // What became due while it ran stays due.

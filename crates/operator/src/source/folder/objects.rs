@@ -42,9 +42,12 @@ impl FolderObjects {
         &self.registry
     }
 
-    /// Takes over the Secrets among the manifests.
-    pub(super) fn set_referenced(&self, secrets: BTreeMap<(String, String), Secret>) {
-        *self.referenced.lock().unwrap_or_else(PoisonError::into_inner) = secrets;
+    /// Takes over the Secrets among the manifests. True where they are others than before.
+    pub(super) fn set_referenced(&self, secrets: BTreeMap<(String, String), Secret>) -> bool {
+        let mut referenced = self.referenced.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = *referenced != secrets;
+        *referenced = secrets;
+        changed
     }
 
     fn change(&self, key: &Key, change: impl FnOnce(&mut Resource)) -> Result<Option<Resource>, ObjectError> {

@@ -1,0 +1,155 @@
+//! The command line: Hydra's grammar where Hydra has the command.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// OAuth 2.0 and OpenID Connect for Kubernetes.
+#[derive(Debug, Parser)]
+#[command(name = "keywright", version, about, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the binary does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the authorization server.
+    Serve(ServeArgs),
+    /// Reconcile the custom resources of a cluster.
+    Operator(OperatorArgs),
+    /// Run server and reconcilers on a folder of manifests, with a database of its own.
+    Dev(DevArgs),
+    /// Apply or show database migrations.
+    Migrate {
+        /// Which database.
+        #[command(subcommand)]
+        database: MigrateDatabase,
+    },
+    /// Print the CustomResourceDefinitions.
+    Crds,
+    /// Print the version.
+    Version,
+}
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ConfigArgs {
+    /// Configuration file (.yaml, .json, .toml); may be given several times, later ones win.
+    #[arg(short = 'c', long = "config", value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Development mode: allows an http issuer.
+    #[arg(long)]
+    pub dev: bool,
+    /// Accepted for Hydra's sake; nothing is ever reported anywhere.
+    #[arg(long, hide = true)]
+    pub sqa_opt_out: bool,
+}
+
+/// Which of the two APIs to serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Api {
+    /// Both.
+    #[default]
+    All,
+    /// The public one.
+    Public,
+    /// The admin one.
+    Admin,
+}
+
+/// `keywright serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Which API to serve.
+    #[arg(value_enum, default_value_t)]
+    pub api: Api,
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+/// `keywright operator`.
+#[derive(Debug, Args)]
+pub struct OperatorArgs {
+    /// The instance whose resources are reconciled (`spec.instance`).
+    #[arg(long, default_value = "default")]
+    pub instance: String,
+    /// The operator's own namespace, in which key sets are honoured. By default $POD_NAMESPACE, else the service
+    /// account's, else "keywright".
+    #[arg(long)]
+    pub namespace: Option<String>,
+    /// Further namespaces in which key sets are honoured.
+    #[arg(long, value_delimiter = ',')]
+    pub key_set_namespaces: Vec<String>,
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+/// `keywright dev`.
+#[derive(Debug, Args)]
+pub struct DevArgs {
+    /// Folder with OAuth2Client, JsonWebKeySet and Secret manifests; changes take effect at once.
+    #[arg(long, value_name = "DIR")]
+    pub manifests: PathBuf,
+    /// Folder for the database, the system secret, Secrets and statuses.
+    #[arg(long, value_name = "DIR", default_value = ".keywright")]
+    pub data: PathBuf,
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+/// `keywright migrate …`.
+#[derive(Debug, Subcommand)]
+pub enum MigrateDatabase {
+    /// `migrate sql [up|status] [-e] [--yes] [DSN]`
+    Sql(MigrateSqlArgs),
+}
+
+/// `keywright migrate sql`.
+#[derive(Debug, Args)]
+pub struct MigrateSqlArgs {
+    /// `up` (the default) or `status`, and the DSN where it does not come from the configuration.
+    #[arg(value_name = "up|status|DSN", num_args = 0..=2)]
+    pub words: Vec<String>,
+    /// Read the DSN from the environment; a DSN that is given wins.
+    #[arg(short = 'e', long)]
+    pub read_from_env: bool,
+    /// Do not ask. Nothing ever asks; accepted for Hydra's sake.
+    #[arg(short = 'y', long)]
+    pub yes: bool,
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn hydras_ways_to_write_a_migration_parse() {
+        for line in [
+            "keywright migrate sql -e --yes",
+            "keywright migrate sql -e --yes postgres://user:pass@hydra-db:5432/hydra",
+            "keywright migrate sql up -e -y",
+            "keywright migrate sql status postgres://db/x",
+            "keywright migrate sql -c /etc/config.yml -e --yes",
+            "keywright serve all --dev -c a.yml -c b.yml --sqa-opt-out",
+            "keywright serve",
+            "keywright operator --instance b --key-set-namespaces x,y",
+        ] {
+            Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The commands.
+
+mod dev;
+mod migrate;
+mod operator;
+mod serve;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::cli::{Cli, Command, MigrateDatabase};
+
+/// Runs a command; what goes wrong is told on standard error, with exit code 1.
+pub async fn run(cli: Cli) -> ExitCode {
+    let done = match cli.command {
+        Command::Serve(args) => serve::run(args).await,
+        Command::Operator(args) => operator::run(args).await,
+        Command::Dev(args) => dev::run(args).await,
+        Command::Migrate { database: MigrateDatabase::Sql(args) } => migrate::run(args).await,
+        Command::Crds => print(&crd::crds_yaml()),
+        Command::Version => print(&format!("v{}\n", env!("CARGO_PKG_VERSION"))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes to standard output. A reader that has gone away (`| head`) is no error.
+fn print(text: &str) -> Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Says what went wrong on standard error, whether or not the log has begun.
+pub fn complain(message: &str) {
+    // There is nowhere left to say that this failed.
+    let _ = writeln!(std::io::stderr(), "keywright: {message}");
+}

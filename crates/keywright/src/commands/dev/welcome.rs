@@ -1,0 +1,82 @@
+//! What `dev` prints once everything stands: the issuer, the resources, and how to get a token.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use ::operator::source::folder::{DataFolder, Report, Row};
+use crd::{GrantType, OAuth2Client, TokenEndpointAuthMethod};
+
+use crate::config::Config;
+
+/// The whole text.
+pub(super) fn text(config: &Config, data: &DataFolder, report: &Report) -> String {
+    let mut text = format!("\nIssuer: {}\n\n", config.urls.issuer);
+    text.push_str(&table(&report.rows));
+    for problem in &report.problems {
+        // Writing to a String cannot fail; so below.
+        let _ = writeln!(text, "\nnot applied: {problem}");
+    }
+    if let Some(client) = report.rows.iter().find_map(|row| TokenClient::of(row, data)) {
+        text.push_str(&client.command(config));
+    }
+    text.push_str("\nEdit the manifests and see them take effect. Ctrl-C stops.\n\n");
+    text
+}
+
+fn table(rows: &[Row]) -> String {
+    let width = |of: fn(&Row) -> usize, head: &str| rows.iter().map(of).max().unwrap_or(0).max(head.len());
+    let kind = width(|row| row.key.kind.len(), "KIND");
+    let name = width(|row| row.key.namespace.len() + 1 + row.key.name.len(), "NAME");
+    let mut text = format!("{:kind$}  {:name$}  {:7}  REASON\n", "KIND", "NAME", "READY");
+    for row in rows {
+        let full_name = format!("{}/{}", row.key.namespace, row.key.name);
+        let _ = write!(text, "{:kind$}  {full_name:name$}  {:7}  {}", row.key.kind, row.ready, row.reason);
+        // What is well needs no words.
+        if row.ready != "True" {
+            let _ = write!(text, ": {}", row.message);
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// A client that can get a token with what stands in its Secret.
+struct TokenClient {
+    name: String,
+    secret: PathBuf,
+    id_key: String,
+    secret_key: String,
+}
+
+impl TokenClient {
+    fn of(row: &Row, data: &DataFolder) -> Option<Self> {
+        if row.key.kind != "OAuth2Client" || row.ready != "True" {
+            return None;
+        }
+        let path = data.resource_path(&row.key.namespace, row.key.kind, &row.key.name);
+        let client: OAuth2Client = serde_yaml::from_str(&std::fs::read_to_string(path).ok()?).ok()?;
+        let secret = data.secret_path(&row.key.namespace, &client.secret_name());
+        let gets_tokens = client.spec.grant_types.contains(&GrantType::ClientCredentials)
+            && client.spec.token_endpoint_auth_method == TokenEndpointAuthMethod::ClientSecretBasic
+            && secret.exists();
+        let keys = client.spec.secret.keys;
+        gets_tokens.then(|| Self {
+            name: row.key.name.clone(),
+            secret,
+            id_key: keys.client_id,
+            secret_key: keys.client_secret,
+        })
+    }
+
+    /// A command line that gets a token. It holds no credential: it reads the Secret's file.
+    fn command(&self, config: &Config) -> String {
+        let Self { name, secret, id_key, secret_key } = self;
+        let (secret, url) = (secret.display(), config.urls.public.join("oauth2/token"));
+        format!(
+            "\nGet a token as {name}:\n\n  \
+             secret='{secret}'\n  \
+             value() {{ sed -n \"s/^  $1: *[\\\"']*\\([^\\\"']*\\).*/\\1/p\" \"$secret\" | base64 -d; }}\n  \
+             curl -s -u \"$(value {id_key}):$(value {secret_key})\" -d grant_type=client_credentials {url}\n"
+        )
+    }
+}

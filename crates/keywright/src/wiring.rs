@@ -1,0 +1,190 @@
+//! From the configuration to what the crates take.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use jose::Entropy;
+use oauth::Lifetimes;
+use oauth::client_credentials::Policy;
+use oauth::discovery::DiscoveryPolicy;
+use oauth::jwt_access_token::ClaimsPolicy;
+use serde_json::{Map, Value};
+use store::{Clock, Options, Store};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::ConfigArgs;
+use crate::config::{self, Config, Dsn, Listener, Loaded, Notice, Sources};
+
+/// How many connections a process opens to a database whose DSN does not say.
+const MAX_CONNECTIONS: u32 = 16;
+
+/// The longest pause between two attempts to reach the database at the start.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// A database's options, and the folder that is removed with a database that lives only as long as the process.
+pub struct Database {
+    /// The options.
+    pub options: Options,
+    _temporary: Option<TempDir>,
+}
+
+/// Reads the configuration. `flags` are what a command sets, in the form of a file.
+///
+/// # Errors
+/// All problems of the configuration, one on each line.
+pub fn configuration(
+    args: &ConfigArgs,
+    mut flags: Map<String, Value>,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<Loaded> {
+    if args.dev {
+        flags.insert("dev".to_owned(), true.into());
+    }
+    let sources = Sources { files: args.files.clone(), flags: Value::Object(flags), environment };
+    config::load(sources).context("the configuration is not valid")
+}
+
+/// Makes sure of a system secret, and writes all notices to the log.
+///
+/// # Errors
+/// Where there is no secret and none may be made.
+pub fn prepare(loaded: Loaded, entropy: &Entropy) -> Result<Config> {
+    let Loaded { mut config, warnings } = loaded;
+    warnings.iter().for_each(warn);
+    config.ensure_system_secret(entropy)?.iter().for_each(warn);
+    Ok(config)
+}
+
+fn warn(notice: &Notice) {
+    tracing::warn!("{notice}");
+}
+
+/// The options of the database that a configuration names.
+///
+/// # Errors
+/// Where a database in memory gets no folder.
+pub fn database(config: &mut Config) -> Result<Database> {
+    let mut temporary = None;
+    let pool = if let Dsn::Postgres(dsn) = &config.dsn { dsn.pool() } else { config::PoolOptions::default() };
+    let (url, listen_url) = match &config.dsn {
+        Dsn::Postgres(dsn) => {
+            let listen = config.listen_dsn.as_ref().unwrap_or(dsn);
+            (dsn.url().to_owned(), listen.url().to_owned())
+        }
+        Dsn::Sqlite(path) => (sqlite(path), sqlite(path)),
+        Dsn::Memory => {
+            let folder = TempDir::new().context("a folder for the database in memory")?;
+            let url = sqlite(&folder.path().join("keywright.db"));
+            temporary = Some(folder);
+            (url.clone(), url)
+        }
+    };
+    let options = Options {
+        url,
+        listen_url: Some(listen_url),
+        max_connections: pool.max_connections.unwrap_or(MAX_CONNECTIONS),
+        max_lifetime: pool.max_lifetime,
+        idle_timeout: pool.idle_timeout,
+        secrets: Arc::from(std::mem::take(&mut config.secrets.system)),
+        lifetimes: lifetimes(config),
+    };
+    Ok(Database { options, _temporary: temporary })
+}
+
+fn sqlite(path: &std::path::Path) -> String {
+    format!("sqlite://{}?mode=rwc", path.display())
+}
+
+fn lifetimes(config: &Config) -> Lifetimes {
+    Lifetimes { access_token: config.ttl.access_token, id_token: config.ttl.id_token }
+}
+
+/// Opens the store, and waits for a database that does not answer yet.
+///
+/// # Errors
+/// Where waiting cannot help. `None` after a shutdown.
+pub async fn open(
+    options: &Options,
+    entropy: &Entropy,
+    shutdown: &CancellationToken,
+) -> Result<Option<Store>> {
+    let mut failures = 0;
+    let attempts = async {
+        loop {
+            match Store::open(options.clone(), Clock::system(), entropy.clone()).await {
+                Err(error) if error.is_transient() => {
+                    failures += 1;
+                    tracing::warn!(%error, "waiting for the database");
+                    tokio::time::sleep(operator::backoff::delay(failures).min(LONGEST_PAUSE)).await;
+                }
+                done => return done.context("the database cannot be used"),
+            }
+        }
+    };
+    shutdown.run_until_cancelled(attempts).await.transpose()
+}
+
+/// Does something while `router` answers on `listener`: probes get an answer from the first moment on.
+///
+/// # Errors
+/// Where the listener cannot be shared, or what is done fails.
+pub async fn meanwhile<T>(
+    listeners: Vec<&std::net::TcpListener>,
+    router: axum::Router,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let done = CancellationToken::new();
+    let mut serving = tokio::task::JoinSet::new();
+    for listener in listeners {
+        let listener = TcpListener::from_std(listener.try_clone()?)?;
+        let limits = server::ListenerLimits { grace: Duration::from_secs(1), ..Default::default() };
+        serving.spawn(server::serve(listener, router.clone(), limits, done.clone()));
+    }
+    let result = work.await;
+    done.cancel();
+    while serving.join_next().await.is_some() {}
+    result
+}
+
+/// Binds a listener of the configuration.
+///
+/// # Errors
+/// Naming the setting and the address.
+pub async fn bind(listener: &Listener, setting: &str) -> Result<std::net::TcpListener> {
+    let bound = TcpListener::bind(listener.to_string()).await.and_then(TcpListener::into_std);
+    bound.with_context(|| format!("{setting}: cannot listen on {listener}"))
+}
+
+/// The server's settings.
+pub fn server_settings(config: &Config) -> server::Settings {
+    let discovery = &config.webfinger.discovery;
+    server::Settings {
+        issuer: config.urls.issuer.clone(),
+        public_url: config.urls.public.clone(),
+        client_credentials: Policy {
+            scope_strategy: config.strategies.scope,
+            default_to_registered_scope: config.oauth2.default_grant_allowed_scope,
+            strategy: config.strategies.access_token,
+            lifetimes: lifetimes(config),
+        },
+        jwt: ClaimsPolicy {
+            scope_claim: config.strategies.jwt.scope_claim,
+            exclude_not_before: config.oauth2.exclude_not_before_claim,
+        },
+        discovery: DiscoveryPolicy {
+            jwks_url: discovery.jwks_url.clone(),
+            token_url: discovery.token_url.clone(),
+            supported_claims: discovery.supported_claims.clone(),
+            supported_scope: discovery.supported_scope.clone(),
+        },
+        broadcast_keys: config.webfinger.broadcast_keys.clone(),
+        expose_internal_errors: config.oauth2.expose_internal_errors,
+        version: format!("v{}", env!("CARGO_PKG_VERSION")),
+        quiet_public_health: config.serve.public.quiet_health,
+        quiet_admin_health: config.serve.admin.quiet_health,
+    }
+}

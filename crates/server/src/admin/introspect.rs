@@ -1,0 +1,40 @@
+//! `POST /admin/oauth2/introspect` (RFC 7662).
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::StatusCode;
+use oauth::introspect::{Introspection, is_live};
+use oauth::{ScopeSet, introspect};
+
+use crate::error::{Challenge, Failure};
+use crate::form::FormRequest;
+use crate::{Server, answer, presented_token};
+
+pub(crate) async fn introspect(State(server): State<Server>, request: Request) -> Response {
+    match ask(&server, request).await {
+        Ok(introspection) => answer::oauth_json(StatusCode::OK, answer::to_json(&introspection)),
+        Err(failure) => failure.answer(server.settings(), Challenge::None),
+    }
+}
+
+/// The database is asked each time, by one statement: what any server revoked is inactive here at once.
+async fn ask(server: &Server, request: Request) -> Result<Introspection, Failure> {
+    let request = FormRequest::read(request).await?;
+    let presented = request.form.require("token")?;
+    // What is no scope was granted to nobody.
+    let Ok(required) = request.form.get("scope").unwrap_or_default().parse::<ScopeSet>() else {
+        return Ok(Introspection::INACTIVE);
+    };
+    let Some(token) = presented_token::open(server, presented).await? else {
+        return Ok(Introspection::INACTIVE);
+    };
+    if token.is_expired(server.now()) {
+        return Ok(Introspection::INACTIVE);
+    }
+    let state = server.store().token_state(&token).await?;
+    if !is_live(&token, state, server.now()) {
+        return Ok(Introspection::INACTIVE);
+    }
+    let settings = server.settings();
+    Ok(introspect::answer(token, &settings.issuer, &required, settings.scope_strategy()))
+}

@@ -1,0 +1,94 @@
+//! Client authentication (RFC 6749 §2.3.1).
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use oauth::client::SecretCheck;
+use oauth::{Client, ClientSecret, ClientSecretHash, Error, PresentedCredentials};
+
+use crate::Server;
+use crate::error::Failure;
+use crate::form::FormRequest;
+
+/// The client that a request proves to come from.
+///
+/// # Guarantees
+/// Who cannot prove a secret learns nothing: an unknown client, a wrong secret and a missing one are refused with the
+/// same words. That a client is registered for another method, it is told once its secret has proven right.
+///
+/// # Errors
+/// `invalid_client` or `invalid_request`; [`Failure::Busy`] where too many slow hashes wait; [`Failure::Store`].
+pub(crate) async fn authenticate(server: &Server, request: &FormRequest) -> Result<Arc<Client>, Failure> {
+    let presented = PresentedCredentials::from_request(request.authorization()?, &request.form)?;
+    let Some(secret) = &presented.secret else { return Err(refused()) };
+    let Some(known) = server.store().client(&presented.client_id).await? else { return Err(refused()) };
+    tracing::Span::current().record("client_id", known.id.as_str());
+    let now = server.now();
+    let client = if proves(server, &known, secret, now).await? {
+        known
+    } else {
+        // What is cached may be older than a rotation: the new secret gets a second chance.
+        let fresh = server.store().fresh_client(&presented.client_id).await?.ok_or_else(refused)?;
+        if same_secrets(&known, &fresh) || !proves(server, &fresh, secret, now).await? {
+            return Err(refused());
+        }
+        fresh
+    };
+    client.check_method(presented.method)?;
+    Ok(client)
+}
+
+fn refused() -> Failure {
+    Error::invalid_client(
+        "Client authentication failed: the client is unknown, or its secret is missing, wrong or expired.",
+    )
+    .into()
+}
+
+async fn proves(
+    server: &Server,
+    client: &Arc<Client>,
+    secret: &ClientSecret,
+    now: Timestamp,
+) -> Result<bool, Failure> {
+    match client.check_secret(server.store().ring(), secret, now) {
+        SecretCheck::Match => Ok(true),
+        SecretCheck::Mismatch => Ok(false),
+        SecretCheck::Slow(hashes) => matches_slow_hash(server, client, &hashes, secret, now).await,
+    }
+}
+
+async fn matches_slow_hash(
+    server: &Server,
+    client: &Arc<Client>,
+    hashes: &[&ClientSecretHash],
+    secret: &ClientSecret,
+    now: Timestamp,
+) -> Result<bool, Failure> {
+    let verified = server.verified_secrets();
+    let proofs: Vec<_> = hashes.iter().map(|hash| verified.proof(client, hash, secret)).collect();
+    if proofs.iter().flatten().any(|proof| verified.is_known(*proof, now)) {
+        return Ok(true);
+    }
+    for (&hash, proof) in hashes.iter().zip(proofs) {
+        let (store, client, secret, hash) =
+            (server.store().clone(), Arc::clone(client), secret.clone(), hash.clone());
+        let verify = move || hash.verify(store.ring(), &client.id, client.incarnation, &secret);
+        if server.hashes().run(verify).await? {
+            if let Some(proof) = proof {
+                verified.remember(proof, now);
+            }
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// True where comparing with `fresh` would only repeat the comparison with `known`.
+fn same_secrets(known: &Client, fresh: &Client) -> bool {
+    known.incarnation == fresh.incarnation
+        && known.secrets.len() == fresh.secrets.len()
+        && known.secrets.iter().zip(&fresh.secrets).all(|(known, fresh)| {
+            known.expires_at == fresh.expires_at && known.hash.to_string() == fresh.hash.to_string()
+        })
+}

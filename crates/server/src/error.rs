@@ -1,0 +1,130 @@
+//! Why a request fails, and how that is answered. Nothing else in this crate knows an error's status.
+
+use axum::response::Response;
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use oauth::ErrorCode;
+use serde::Serialize;
+
+use crate::{Settings, answer};
+
+/// Why a request fails, by what the server does about it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The protocol refuses it.
+    #[error(transparent)]
+    Refused(#[from] oauth::Error),
+    /// Its body is larger than the server reads.
+    #[error("the request body is larger than {} bytes", crate::form::BODY_LIMIT)]
+    TooLarge,
+    /// It was not there, or not answered, in time.
+    #[error("the request took too long")]
+    TooSlow,
+    /// More slow work waits already than can be done soon.
+    #[error("too much work is waiting")]
+    Busy,
+    /// The token key sets are not there yet.
+    #[error("no key is there to sign with")]
+    NoSigningKey,
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The server itself failed.
+    #[error("{0}")]
+    Defect(String),
+}
+
+/// Whether the request used its `Authorization` header: then a 401 names the scheme to use in it (RFC 6749 §5.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Challenge {
+    /// It did.
+    Basic,
+    /// It did not.
+    None,
+}
+
+/// An error response (RFC 6749 §5.2).
+#[derive(Serialize)]
+struct Body<'a> {
+    error: &'a str,
+    error_description: &'a str,
+}
+
+impl Failure {
+    /// The `error` member of the answer.
+    pub(crate) fn code(&self) -> ErrorCode {
+        match self {
+            Self::Refused(error) => error.code,
+            Self::TooLarge | Self::TooSlow => ErrorCode::InvalidRequest,
+            Self::Busy | Self::NoSigningKey => ErrorCode::TemporarilyUnavailable,
+            Self::Store(error) if error.is_transient() => ErrorCode::TemporarilyUnavailable,
+            Self::Store(_) | Self::Defect(_) => ErrorCode::ServerError,
+        }
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::TooLarge => return StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => return StatusCode::REQUEST_TIMEOUT,
+            _ => {}
+        }
+        match self.code() {
+            ErrorCode::InvalidClient => StatusCode::UNAUTHORIZED,
+            ErrorCode::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
+            ErrorCode::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorCode::InvalidRequest
+            | ErrorCode::InvalidGrant
+            | ErrorCode::UnauthorizedClient
+            | ErrorCode::UnsupportedGrantType
+            | ErrorCode::InvalidScope => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// The answer. What is the server's own fault is logged here, with its cause.
+    pub(crate) fn answer(&self, settings: &Settings, challenge: Challenge) -> Response {
+        let (status, code) = (self.status(), self.code());
+        match code {
+            ErrorCode::ServerError => tracing::error!(cause = %self, "the request failed"),
+            ErrorCode::TemporarilyUnavailable => {
+                tracing::warn!(cause = %self, "the request could not be served");
+            }
+            _ => {}
+        }
+        let error = self.told(code, settings.expose_internal_errors);
+        let body = Body { error: code.as_str(), error_description: &error.description };
+        let mut response = answer::oauth_json(status, answer::to_json(&body));
+        let headers = response.headers_mut();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if status == StatusCode::UNAUTHORIZED && challenge == Challenge::Basic {
+            let scheme = HeaderValue::from_static("Basic realm=\"keywright\", charset=\"UTF-8\"");
+            headers.insert(WWW_AUTHENTICATE, scheme);
+        }
+        response
+    }
+
+    /// What the caller is told.
+    fn told(&self, code: ErrorCode, expose: bool) -> oauth::Error {
+        let general = match (self, code) {
+            (Self::Refused(error), _) => return error.clone(),
+            (Self::TooLarge | Self::TooSlow, _) => {
+                return oauth::Error::new(code, sentence(&self.to_string()));
+            }
+            (_, ErrorCode::TemporarilyUnavailable) => "The server cannot serve this now; try again later.",
+            _ => "The server failed; its log says why.",
+        };
+        if expose {
+            oauth::Error::new(code, format!("{general} {}", sentence(&self.to_string())))
+        } else {
+            oauth::Error::new(code, general)
+        }
+    }
+}
+
+/// A message as a sentence: errors begin with a small letter and have no full stop.
+fn sentence(message: &str) -> String {
+    let mut characters = message.chars();
+    let first = characters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(characters).chain(['.']).collect()
+}

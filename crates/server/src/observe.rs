@@ -1,0 +1,113 @@
+//! What happens around every request: its id, its time limit, its line in the log, its metrics.
+
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use futures::FutureExt;
+use http::header::CACHE_CONTROL;
+use http::{HeaderValue, Method};
+use tokio::time::timeout;
+use tracing::Instrument;
+use tracing::field::Empty;
+
+use crate::error::{Challenge, Failure};
+use crate::request_id::{RequestId, X_REQUEST_ID};
+use crate::{Server, router};
+
+/// The longest that a request may take, its body included.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+
+/// The status under which a request is counted whose client went away before the answer; as in Hydra and nginx.
+const CLIENT_GONE: u16 = 499;
+
+/// Watches the requests of one API.
+#[derive(Clone)]
+pub(crate) struct Observer {
+    /// The server.
+    pub(crate) server: Server,
+    /// Health checks are not logged.
+    pub(crate) quiet_health: bool,
+}
+
+/// Watches one request.
+///
+/// What the log gets of it is its method, the template of its path, and the ids: never a query, a header, a body.
+pub(crate) async fn observe(State(observer): State<Observer>, request: Request, next: Next) -> Response {
+    let server = &observer.server;
+    let id = RequestId::of(request.headers(), server.store().entropy());
+    // Lines that matter are in this span whatever the log's level, hence its own.
+    let span = tracing::error_span!("request", request_id = id.as_str(), client_id = Empty);
+    let entry = Entry::begin(&observer, &request);
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let watched = async {
+        let mut response = answered(server, request, next).await;
+        let headers = response.headers_mut();
+        if reads && !headers.contains_key(CACHE_CONTROL) {
+            let private = HeaderValue::from_static("private, no-cache, no-store, must-revalidate");
+            headers.insert(CACHE_CONTROL, private);
+        }
+        headers.insert(X_REQUEST_ID, id.into_header());
+        entry.finish(response.status().as_u16());
+        response
+    };
+    watched.instrument(span).await
+}
+
+async fn answered(server: &Server, request: Request, next: Next) -> Response {
+    // Whatever a panic left behind is not used again: the request owned it.
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let failure = match timeout(TIME_LIMIT, answer).await {
+        Ok(Ok(response)) => return response,
+        Ok(Err(_panic)) => Failure::Defect("its handler panicked".to_owned()),
+        Err(_) => Failure::TooSlow,
+    };
+    failure.answer(server.settings(), Challenge::None)
+}
+
+/// A request that is to be counted and logged once, however it ends.
+struct Entry {
+    server: Server,
+    method: Method,
+    endpoint: &'static str,
+    logged: bool,
+    started: Instant,
+    status: u16,
+}
+
+impl Entry {
+    fn begin(observer: &Observer, request: &Request) -> Self {
+        let endpoint = request.extensions().get::<MatchedPath>().map_or("unknown", router::template);
+        Self {
+            server: observer.server.clone(),
+            method: request.method().clone(),
+            endpoint,
+            logged: !(observer.quiet_health && router::is_health(endpoint)),
+            started: Instant::now(),
+            status: CLIENT_GONE,
+        }
+    }
+
+    fn finish(mut self, status: u16) {
+        self.status = status;
+    }
+}
+
+/// An entry that is dropped unfinished is of a client that went away: the server then drops the request's future.
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let took = self.started.elapsed();
+        self.server.metrics().http_request(self.status, &self.method, self.endpoint, took);
+        if self.logged {
+            tracing::info!(
+                method = %self.method,
+                path = self.endpoint,
+                status = self.status,
+                duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+                "request"
+            );
+        }
+    }
+}

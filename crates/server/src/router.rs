@@ -1,0 +1,166 @@
+//! Which path and method leads where.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use http::Uri;
+use http::uri::PathAndQuery;
+use prometheus_client::registry::Registry;
+use tower::ServiceBuilder;
+
+use crate::admin::{introspect, version};
+use crate::not_found::not_found;
+use crate::observe::{Observer, observe};
+use crate::public::{discovery, jwks, revoke, token};
+use crate::{Server, health, metrics};
+
+const OPENID_CONFIGURATION: &str = "/.well-known/openid-configuration";
+const AUTHORIZATION_SERVER: &str = "/.well-known/oauth-authorization-server";
+const JWKS: &str = "/.well-known/jwks.json";
+const TOKEN: &str = "/oauth2/token";
+const REVOKE: &str = "/oauth2/revoke";
+const ALIVE: &str = "/health/alive";
+const READY: &str = "/health/ready";
+const INTROSPECT: &str = "/admin/oauth2/introspect";
+const VERSION: &str = "/admin/version";
+const METRICS: &str = "/admin/metrics/prometheus";
+const ADMIN_ALIVE: &str = "/admin/health/alive";
+const ADMIN_READY: &str = "/admin/health/ready";
+
+/// Every path that is served, for labels that live as long as the program.
+const TEMPLATES: [&str; 12] = [
+    TOKEN,
+    INTROSPECT,
+    JWKS,
+    OPENID_CONFIGURATION,
+    AUTHORIZATION_SERVER,
+    REVOKE,
+    ALIVE,
+    READY,
+    ADMIN_ALIVE,
+    ADMIN_READY,
+    METRICS,
+    VERSION,
+];
+
+impl Server {
+    /// The public API.
+    pub fn public_router(&self) -> Router {
+        let routes = Router::new()
+            .route(OPENID_CONFIGURATION, get(discovery::discovery))
+            .route(AUTHORIZATION_SERVER, get(discovery::discovery))
+            .route(JWKS, get(jwks::jwks))
+            .route(TOKEN, post(token::token).options(token::options))
+            .route(REVOKE, post(revoke::revoke))
+            .route(ALIVE, get(health::alive))
+            .route(READY, get(health::ready_without_reasons));
+        self.finish(routes, self.settings().quiet_public_health, without_trailing_slash)
+    }
+
+    /// The admin API, which authenticates nobody: its port is for the inside. `registry` is what its metrics show.
+    pub fn admin_router(&self, registry: Arc<Registry>) -> Router {
+        let exposed = move |State(server): State<Self>| async move { metrics::expose(&server, &registry) };
+        let routes = Router::new()
+            .route(INTROSPECT, post(introspect::introspect))
+            .route(VERSION, get(version::version))
+            .route(METRICS, get(exposed))
+            .route(ADMIN_ALIVE, get(health::alive))
+            .route(ADMIN_READY, get(health::ready));
+        self.finish(routes, self.settings().quiet_admin_health, below_admin)
+    }
+
+    /// `rewrite` comes before the routes are tried, all else after: what is observed is the path that was found.
+    fn finish(
+        &self,
+        routes: Router<Self>,
+        quiet_health: bool,
+        rewrite: fn(&str) -> Option<String>,
+    ) -> Router {
+        let observer = Observer { server: self.clone(), quiet_health };
+        let routes = routes
+            .fallback(not_found)
+            .method_not_allowed_fallback(not_found)
+            .layer(from_fn_with_state(observer, observe))
+            .with_state(self.clone());
+        let rewritten = ServiceBuilder::new()
+            .map_request(move |mut request: Request| {
+                if let Some(path) = rewrite(request.uri().path()) {
+                    replace_path(request.uri_mut(), &path);
+                }
+                request
+            })
+            .service(routes);
+        Router::new().fallback_service(rewritten)
+    }
+}
+
+/// The path of a found route, as a label.
+pub(crate) fn template(path: &MatchedPath) -> &'static str {
+    TEMPLATES.into_iter().find(|template| *template == path.as_str()).unwrap_or("unknown")
+}
+
+/// True for the endpoints that probes ask all the time.
+pub(crate) fn is_health(template: &str) -> bool {
+    [ALIVE, READY, ADMIN_ALIVE, ADMIN_READY].contains(&template)
+}
+
+/// The path without slashes at its end; `None` where it has none.
+fn without_trailing_slash(path: &str) -> Option<String> {
+    let trimmed = path.trim_end_matches('/');
+    (trimmed.len() < path.len() && !trimmed.is_empty()).then(|| trimmed.to_owned())
+}
+
+/// The path in its full form: clients of the admin API may leave `/admin` out.
+fn below_admin(path: &str) -> Option<String> {
+    if path.starts_with("/admin/") {
+        return without_trailing_slash(path);
+    }
+    Some(format!("/admin{}", path.trim_end_matches('/')))
+}
+
+/// The query stays. A path that makes no URI is left as it is, and not found.
+fn replace_path(uri: &mut Uri, path: &str) {
+    let replaced = match uri.query() {
+        Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
+        None => PathAndQuery::try_from(path),
+    };
+    let mut parts = std::mem::take(uri).into_parts();
+    if let Ok(replaced) = replaced {
+        parts.path_and_query = Some(replaced);
+    }
+    *uri = Uri::from_parts(parts).unwrap_or_default();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_brought_into_their_full_form() {
+        let public = [("/", None), ("/a", None), ("/a/", Some("/a")), ("/a//", Some("/a")), ("//", None)];
+        for (path, rewritten) in public {
+            assert_eq!(without_trailing_slash(path).as_deref(), rewritten, "{path}");
+        }
+        let admin = [
+            ("/admin/version", None),
+            ("/admin/version/", Some("/admin/version")),
+            ("/version", Some("/admin/version")),
+            ("/health/ready/", Some("/admin/health/ready")),
+            ("/administration", Some("/admin/administration")),
+            ("/", Some("/admin")),
+        ];
+        for (path, rewritten) in admin {
+            assert_eq!(below_admin(path).as_deref(), rewritten, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_replaced_path_keeps_its_query() {
+        let mut uri: Uri = "http://localhost:1/a/?x=%2F&y".parse().unwrap();
+        replace_path(&mut uri, "/b");
+        assert_eq!(uri, "http://localhost:1/b?x=%2F&y");
+    }
+}
