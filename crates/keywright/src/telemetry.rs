@@ -22,7 +22,7 @@ pub fn start(log: Log, fallback: LogFormat) {
     // A second start, in a test, keeps the first.
     let _ = match log.format.unwrap_or(fallback) {
         LogFormat::Text => builder.finish().try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).with_current_span(true).finish().try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).with_span_list(false).finish().try_init(),
         LogFormat::JsonPretty => builder.json().pretty().finish().try_init(),
     };
 }

@@ -55,7 +55,9 @@ pub(super) async fn run(args: OperatorArgs) -> Result<()> {
         shutdown.clone(),
     ));
     tracing::info!(instance = args.instance, address = %config.serve.operator, "reconciling");
-    let result = cluster::run(client, context, config.keys.autocreate, ready, shutdown.clone()).await;
+    // Where the server does not make the token sets, the operator does, as declared or by default.
+    let makes_sets = !config.keys.autocreate;
+    let result = cluster::run(client, context, makes_sets, ready, shutdown.clone()).await;
     shutdown.cancel();
     serving.await?;
     store.close().await;

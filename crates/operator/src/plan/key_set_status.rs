@@ -14,7 +14,10 @@ use crate::status::{Wanted, conditions};
 pub fn after_turn(key_set: &JsonWebKeySet, turn: &Turn, now: Timestamp) -> JsonWebKeySetStatus {
     let set = &turn.after;
     let scheduled = set.scheduled();
-    let active = set.policy.algorithms.iter().find_map(|line| active_key(&scheduled, *line, now));
+    // A line that is no longer declared signs until the first declared one does.
+    let undeclared = scheduled.iter().map(|key| key.algorithm);
+    let mut lines = set.policy.algorithms.iter().copied().chain(undeclared);
+    let active = lines.find_map(|line| active_key(&scheduled, line, now));
     let mut keys: Vec<&StoredKey> = set.keys.iter().collect();
     keys.sort_by_key(|key| {
         let instants = key.schedule.instants;
@@ -163,3 +166,6 @@ fn was_overdue(key_set: &JsonWebKeySet) -> bool {
     let ready = key_set.status.as_ref().and_then(|status| status.condition(&ConditionType::Ready));
     ready.is_some_and(|ready| ready.reason == Reason::RotationOverdue)
 }
+
+#[cfg(test)]
+mod tests;
