@@ -16,11 +16,11 @@ CREATE TABLE clients (
     longest_access_token BIGINT,
     longest_id_token BIGINT,
     -- The resource that owns the row.
-    manager_cluster TEXT NOT NULL,
-    manager_namespace TEXT NOT NULL,
-    manager_name TEXT NOT NULL,
-    manager_uid TEXT NOT NULL,
-    spec_hash TEXT NOT NULL,
+    manager_cluster TEXT,
+    manager_namespace TEXT,
+    manager_name TEXT,
+    manager_uid TEXT,
+    spec_hash TEXT,
     -- When the current secret was made, and the rotation request that was handled last.
     secret_rotated_at BIGINT,
     handled_rotate_secret TEXT,
