@@ -21,7 +21,7 @@ use crate::{Audience, Client, ClientId, Error, Incarnation, ScopeSet};
 pub const PREFIX: &str = "ory_at_";
 
 /// The largest payload of a token, in bytes: what lies above has no place in a header.
-const MAX_PAYLOAD: usize = 8 * 1024;
+pub const MAX_PAYLOAD: usize = 8 * 1024;
 
 /// Names one token for revocation: 16 random bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::access_token::MAX_PAYLOAD;
 use crate::audience::{Audience, parse_list};
 use crate::{
     AccessTokenStrategy, Client, Error, ErrorCode, Form, GrantType, Lifetimes, Scope, ScopeSet, ScopeStrategy,
@@ -60,6 +61,10 @@ fn granted_scope(client: &Client, form: &Form, policy: &Policy) -> Result<ScopeS
         return Ok(granted.cloned().collect());
     };
     let invalid = |description: String| Error::new(ErrorCode::InvalidScope, description);
+    // What no token could carry is not even compared.
+    if requested.len() > MAX_PAYLOAD {
+        return Err(invalid("The scope is larger than an access token can carry.".to_owned()));
+    }
     let requested: ScopeSet = requested.parse().map_err(|e| invalid(format!("{e}.")))?;
     match requested.first_beyond(registered, policy.scope_strategy) {
         Some(scope) => Err(invalid(format!("The client may not request the scope '{scope}'."))),
@@ -69,6 +74,9 @@ fn granted_scope(client: &Client, form: &Form, policy: &Policy) -> Result<ScopeS
 
 fn granted_audience(client: &Client, form: &Form) -> Result<Vec<Audience>, Error> {
     let mut granted: Vec<Audience> = Vec::new();
+    if form.all("audience").map(str::len).sum::<usize>() > MAX_PAYLOAD {
+        return Err(Error::invalid_request("The audience is larger than an access token can carry."));
+    }
     for value in form.all("audience") {
         for audience in parse_list(value).map_err(|e| Error::invalid_request(format!("{e}.")))? {
             if !client.metadata.audience.iter().any(|registered| registered.allows(&audience)) {
@@ -138,6 +146,16 @@ mod tests {
             let got = decided(service(), form, &policy()).map(|i| (i.scope.to_string(), i.audience.len()));
             assert_eq!(got, want.map(|(scope, n)| (scope.to_owned(), n)), "{form}");
         }
+    }
+
+    #[test]
+    fn what_no_token_could_carry_is_refused() {
+        let many = |prefix: &str| (0..2000).map(|i| format!("{prefix}{i}")).collect::<Vec<_>>().join("+");
+        let scope = decided(service(), &format!("scope={}", many("orders.")), &policy());
+        assert_eq!(scope, Err(ErrorCode::InvalidScope));
+        let audience = many("https://api.example.com/");
+        let audience = decided(service(), &format!("audience={audience}"), &policy());
+        assert_eq!(audience, Err(ErrorCode::InvalidRequest));
     }
 
     #[test]

@@ -13,6 +13,9 @@ use crate::Error;
 #[derive(Clone, Default)]
 pub struct Form(Vec<(String, String)>);
 
+/// The most parameters that a request may carry: each one is compared with those before it.
+const MAX_PARAMETERS: usize = 500;
+
 /// Parameters of which a request may carry several values.
 const REPEATABLE: [&str; 2] = ["audience", "resource"];
 
@@ -20,7 +23,7 @@ impl Form {
     /// Parses a body.
     ///
     /// # Errors
-    /// `invalid_request` for broken percent-encoding, invalid UTF-8, or a repeated parameter, which it names.
+    /// `invalid_request` for broken percent-encoding, invalid UTF-8, a repeated parameter, which it names, or too many.
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
         if has_broken_escape(body) {
             return Err(Error::invalid_request("The request body holds a % that no two hex digits follow."));
@@ -31,6 +34,9 @@ impl Form {
         }
         let mut params: Vec<(String, String)> = Vec::new();
         for (name, value) in form_urlencoded::parse(body) {
+            if params.len() == MAX_PARAMETERS {
+                return Err(Error::invalid_request("The request has too many parameters."));
+            }
             let repeated = params.iter().any(|(known, _)| *known == name);
             if repeated && !REPEATABLE.contains(&name.as_ref()) {
                 return Err(Error::invalid_request(format!(
@@ -127,6 +133,14 @@ mod tests {
             let error = Form::parse(body).unwrap_err();
             assert!(error.description.contains(hint), "{error}");
         }
+    }
+
+    #[test]
+    fn a_body_of_nothing_but_parameters_is_refused_before_it_costs_anything() {
+        let body = |count: usize| (0..count).map(|i| format!("p{i}=1")).collect::<Vec<_>>().join("&");
+        assert!(Form::parse(body(MAX_PARAMETERS).as_bytes()).is_ok());
+        let error = Form::parse(body(MAX_PARAMETERS + 1).as_bytes()).unwrap_err();
+        assert!(error.description.contains("too many parameters"), "{error}");
     }
 
     #[test]
