@@ -8,3 +8,6 @@ pub mod key_set;
 pub mod key_set_status;
 pub mod rotation;
 pub mod secret;
+
+#[cfg(test)]
+mod scene;

@@ -223,3 +223,6 @@ pub fn spec_hash(metadata: &ClientMetadata) -> String {
     let json = serde_json::to_vec(metadata).unwrap_or_default();
     uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, &json).to_string()
 }
+
+#[cfg(test)]
+mod tests;

@@ -130,3 +130,6 @@ fn rotation(gathered: &Gathered, row: &store::StoredClient) -> Option<SecretRota
 pub fn display(client: &crd::OAuth2Client) -> String {
     format!("{}/{}", client.namespace().unwrap_or_default(), client.name_any())
 }
+
+#[cfg(test)]
+mod tests;

@@ -114,3 +114,6 @@ fn check_schedule(policy: &KeySetPolicy, now: Timestamp) -> Result<(), String> {
 pub(crate) fn is_token_set(name: &str) -> bool {
     name == ID_TOKEN_SET || name == ACCESS_TOKEN_SET
 }
+
+#[cfg(test)]
+mod tests;

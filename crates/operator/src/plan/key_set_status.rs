@@ -114,7 +114,7 @@ pub fn events(
     for key in after.keys.iter().filter(|key| !(taken_over && known(key))) {
         let was = before.iter().find(|old| old.kid == key.kid).map(|old| old.state);
         if was != Some(key.state) {
-            events.push(transition(key, was, turn.before.keys.is_empty()));
+            events.push(transition(key, turn.before.keys.is_empty()));
         }
     }
     for old in before.iter().filter(|old| !after.keys.iter().any(|key| key.kid == old.kid)) {
@@ -127,7 +127,7 @@ pub fn events(
 }
 
 /// `first`: the set had no keys before, so there was nothing else to sign with.
-fn transition(key: &KeyStatus, was: Option<KeyState>, first: bool) -> Event {
+fn transition(key: &KeyStatus, first: bool) -> Event {
     let name = format!("{} key {}", key.algorithm, key.kid);
     match key.state {
         KeyState::Next => {
@@ -135,7 +135,8 @@ fn transition(key: &KeyStatus, was: Option<KeyState>, first: bool) -> Event {
             Event::new(EventReason::KeyPublished, format!("published {name}{at}"))
         }
         KeyState::Active => {
-            let unannounced = !first && was.is_none() && key.published_at == key.active_at;
+            // Also a next key that did not wait for its time, at a request or because the active one was revoked.
+            let unannounced = !first && key.published_at == key.active_at;
             let event = Event::new(EventReason::KeyActivated, format!("{name} signs"));
             if unannounced { event.as_warning() } else { event }
         }

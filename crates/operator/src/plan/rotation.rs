@@ -80,3 +80,6 @@ fn later(instant: Timestamp, by: SignedDuration) -> Timestamp {
 fn signed(duration: std::time::Duration) -> SignedDuration {
     SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -223,3 +223,6 @@ fn digest(
 fn bytes(text: &str) -> ByteString {
     ByteString(text.as_bytes().to_vec())
 }
+
+#[cfg(test)]
+mod tests;
