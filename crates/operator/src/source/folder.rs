@@ -67,9 +67,10 @@ pub async fn run(
     report: tokio::sync::watch::Sender<Report>,
     shutdown: CancellationToken,
 ) -> Result<(), FolderError> {
-    let secrets = context.objects.data().secrets_dir();
-    let watch = Watch::new(&[&manifests, &secrets])?;
-    let mut folder = Folder::new(Manifests::new(manifests), context, report);
+    let data = context.objects.data();
+    let watch = Watch::new(&manifests, data)?;
+    let manifests = Manifests::new(&manifests, data);
+    let mut folder = Folder::new(manifests, context, report);
     folder.rescan();
     folder.all_due();
     folder.make_undeclared_token_sets().await?;
@@ -121,14 +122,21 @@ impl Folder {
             if self.running.is_empty() {
                 self.tell();
             }
-            let next = self.due.values().min().copied().unwrap_or_else(|| Instant::now() + RESYNC);
+            let next = self.next_due();
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(done) = self.tasks.join_next() => self.finish(done),
-                changed = watch.changed() => if changed.manifests { self.rescan() } else { self.all_due() },
+                changed = watch.changed() => {
+                    if changed.manifests {
+                        self.rescan();
+                    }
+                    if changed.secrets {
+                        self.all_due();
+                    }
+                }
                 Ok(()) = gate_changes.changed() => if gate.is_open() { self.all_due() },
                 () = &mut probe => {}
-                () = tokio::time::sleep_until(next), if !self.due.is_empty() => {}
+                () = tokio::time::sleep_until(next) => {}
             }
         }
         // What is under way is finished: a half-done plan would only be done again at the next start.
@@ -153,6 +161,12 @@ impl Folder {
         for key in self.context.objects.registry().keys() {
             self.due.insert(key, Instant::now());
         }
+    }
+
+    /// When to look next. What is due while it still runs is started when it ends.
+    fn next_due(&self) -> Instant {
+        let waiting = self.due.iter().filter(|(key, _)| !self.running.contains(*key));
+        waiting.map(|(_, at)| *at).min().unwrap_or_else(|| Instant::now() + RESYNC)
     }
 
     fn start_due(&mut self) {

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use k8s_openapi::api::core::v1::Secret;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tempfile::NamedTempFile;
 
 use super::FolderError;
+
+/// How the names of files begin that are not written to their end. Hidden ones are never read.
+const UNFINISHED: &str = ".unfinished-";
 
 /// A folder for Secrets, resources and the database. Folders have mode 0700, files 0600; a file is replaced whole or
 /// not at all.
@@ -24,8 +26,9 @@ impl DataFolder {
     /// [`FolderError::Io`].
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, FolderError> {
         let data = Self(path.into());
-        for folder in [data.0.clone(), data.secrets_dir(), data.resources_dir()] {
-            private_dir(&folder).map_err(|error| FolderError::Io { path: folder, error })?;
+        for folder in [data.secrets_dir(), data.resources_dir()] {
+            let prepared = private_dir(&folder).and_then(|()| remove_unfinished(&folder));
+            prepared.map_err(|error| FolderError::Io { path: folder, error })?;
         }
         Ok(data)
     }
@@ -174,6 +177,19 @@ fn version_of(bytes: &[u8]) -> String {
     uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, bytes).to_string()
 }
 
+/// Removes what processes that were killed while they wrote have left: it may hold secrets.
+fn remove_unfinished(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_unfinished(&entry.path())?;
+        } else if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            DataFolder::remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 fn private_dir(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
@@ -182,8 +198,8 @@ fn private_dir(path: &Path) -> io::Result<()> {
 fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     private_dir(folder)?;
-    // A temporary file has mode 0600 from the start.
-    let mut file = NamedTempFile::new_in(folder)?;
+    // A temporary file has mode 0600 from the start; a process that is killed here leaves it behind.
+    let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
     file.write_all(content)?;
     file.as_file().set_permissions(fs::Permissions::from_mode(0o600))?;
     file.as_file().sync_all()?;
@@ -217,5 +233,18 @@ mod tests {
         write_private(&data.secret_path("default", "a"), b"{{{ not yaml").unwrap();
         let secret = data.read_secret("default", "a").unwrap().unwrap();
         assert!(secret.data.is_none() && secret.metadata.resource_version.is_some());
+    }
+
+    #[test]
+    fn what_was_not_written_to_its_end_is_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let data = DataFolder::open(root.path()).unwrap();
+        let path = data.secret_path("default", "a");
+        DataFolder::write(&path, &serde_json::json!({"a": 1})).unwrap();
+        // What a process leaves that is killed in between.
+        let file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(path.parent().unwrap()).unwrap();
+        let left = file.into_temp_path().keep().unwrap();
+        DataFolder::open(root.path()).unwrap();
+        assert!(path.exists() && !left.exists());
     }
 }

@@ -72,10 +72,16 @@ impl Objects for FolderObjects {
             let secrets = self.referenced.lock().unwrap_or_else(PoisonError::into_inner);
             secrets.get(&(namespace.to_owned(), name.to_owned())).cloned()
         };
-        match referenced {
-            Some(secret) => Ok(Some(secret)),
-            None => self.data.read_secret(namespace, name).map_err(|error| unavailable(&error)),
+        if referenced.is_some() {
+            return Ok(referenced);
         }
+        let mut secret = self.data.read_secret(namespace, name).map_err(|error| unavailable(&error))?;
+        // An owner that is gone owns nothing: a resource that lost its file comes back under another uid.
+        let owners = secret.as_mut().and_then(|secret| secret.metadata.owner_references.as_mut());
+        if let Some(owners) = owners {
+            owners.retain(|owner| self.registry.has_uid(&owner.uid));
+        }
+        Ok(secret)
     }
 
     async fn write_secret(&self, secret: &Secret) -> Result<(), ObjectError> {

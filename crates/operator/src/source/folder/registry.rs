@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crd::{JsonWebKeySet, OAuth2Client, Resource};
+use crd::{DeletionPolicy, JsonWebKeySet, OAuth2Client, Resource, SecretSource};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::ResourceExt;
@@ -108,24 +108,28 @@ impl Registry {
 
     /// Takes over what the manifests declare: creates, changes, and begins to delete. Gives the keys that changed.
     pub(super) fn apply(&self, declared: &BTreeMap<Key, Declared>, data: &DataFolder) -> Vec<Key> {
+        // Held throughout: between reading a resource and writing it, no reconciler's status may come.
+        let mut resources = self.lock();
         let mut changed = Vec::new();
-        let known = self.known();
         for (key, declared) in declared {
-            let next = match known.get(key) {
+            let next = match resources.get(key) {
                 Some(present) if meta(present).deletion_timestamp.is_some() => continue,
                 Some(present) => updated(present, declared),
                 None => Some(self.created(declared)),
             };
             if let Some(next) = next {
-                self.put(key, next, data);
+                put(&mut resources, key, next, data);
                 changed.push(key.clone());
             }
         }
-        for (key, mut gone) in known.into_iter().filter(|(key, _)| !declared.contains_key(key)) {
-            if meta(&gone).deletion_timestamp.is_none() {
+        let gone: Vec<Key> = resources.keys().filter(|key| !declared.contains_key(key)).cloned().collect();
+        for key in gone {
+            if let Some(mut gone) = resources.get(&key).cloned()
+                && meta(&gone).deletion_timestamp.is_none()
+            {
                 meta_mut(&mut gone).deletion_timestamp = Some(Time(self.clock.now()));
-                self.put(&key, gone, data);
-                self.collect_garbage(&key, data);
+                put(&mut resources, &key, gone, data);
+                collect_garbage(&mut resources, &key, data);
             }
             changed.push(key);
         }
@@ -133,12 +137,11 @@ impl Registry {
     }
 
     fn created(&self, declared: &Declared) -> Resource {
-        let mut resource = declared.resource.clone();
+        let mut resource = written(declared);
         let meta = meta_mut(&mut resource);
         meta.uid = Some(uuid::Uuid::new_v4().to_string());
         meta.generation = Some(1);
         meta.creation_timestamp = Some(Time(self.clock.now()));
-        note_source(meta, declared);
         resource
     }
 
@@ -149,57 +152,80 @@ impl Registry {
         data: &DataFolder,
         change: impl FnOnce(&mut Resource),
     ) -> std::io::Result<Option<Resource>> {
-        let Some(mut resource) = self.get(key) else { return Ok(None) };
+        let mut resources = self.lock();
+        let Some(mut resource) = resources.get(key).cloned() else { return Ok(None) };
         change(&mut resource);
         DataFolder::write(&path(key, data), &resource)?;
-        self.lock().insert(key.clone(), resource.clone());
+        resources.insert(key.clone(), resource.clone());
         Ok(Some(resource))
-    }
-
-    fn put(&self, key: &Key, resource: Resource, data: &DataFolder) {
-        if let Err(error) = DataFolder::write(&path(key, data), &resource) {
-            tracing::warn!(%key, %error, "the resource's file could not be written");
-        }
-        self.lock().insert(key.clone(), resource);
     }
 
     /// Removes a resource that waits for nothing any more, and its Secret with it. True where it is gone.
     pub(super) fn collect_garbage(&self, key: &Key, data: &DataFolder) -> bool {
-        let Some(resource) = self.get(key) else { return false };
-        let meta = meta(&resource);
-        let waits = meta.finalizers.as_ref().is_some_and(|finalizers| !finalizers.is_empty());
-        if meta.deletion_timestamp.is_none() || waits {
-            return false;
-        }
-        if let Resource::OAuth2Client(client) = &resource {
-            remove_owned_secret(client, data);
-        }
-        if let Err(error) = DataFolder::remove(&path(key, data)) {
-            tracing::warn!(%key, %error, "the resource's file could not be removed");
-        }
-        self.lock().remove(key);
-        true
+        collect_garbage(&mut self.lock(), key, data)
+    }
+
+    /// True where a resource of this uid is there: one that owns something.
+    pub(super) fn has_uid(&self, uid: &str) -> bool {
+        self.lock().values().any(|resource| meta(resource).uid.as_deref() == Some(uid))
     }
 }
 
-/// What a garbage collector does: a Secret goes with its owner.
+fn put(resources: &mut BTreeMap<Key, Resource>, key: &Key, resource: Resource, data: &DataFolder) {
+    if let Err(error) = DataFolder::write(&path(key, data), &resource) {
+        tracing::warn!(%key, %error, "the resource's file could not be written");
+    }
+    resources.insert(key.clone(), resource);
+}
+
+fn collect_garbage(resources: &mut BTreeMap<Key, Resource>, key: &Key, data: &DataFolder) -> bool {
+    let Some(resource) = resources.get(key) else { return false };
+    let meta = meta(resource);
+    let waits = meta.finalizers.as_ref().is_some_and(|finalizers| !finalizers.is_empty());
+    if meta.deletion_timestamp.is_none() || waits {
+        return false;
+    }
+    if let Resource::OAuth2Client(client) = resource {
+        remove_owned_secret(client, data);
+    }
+    if let Err(error) = DataFolder::remove(&path(key, data)) {
+        tracing::warn!(%key, %error, "the resource's file could not be removed");
+    }
+    resources.remove(key);
+    true
+}
+
+/// What a garbage collector does: a Secret goes with its owner. One that somebody has spoilt names no owner, but it
+/// stands where only this client's can.
 fn remove_owned_secret(client: &OAuth2Client, data: &DataFolder) {
     let namespace = client.namespace().unwrap_or_default();
     let name = client.secret_name();
     let Ok(Some(secret)) = data.read_secret(&namespace, &name) else { return };
-    if secret.owner_references().iter().any(|owner| Some(&owner.uid) == client.metadata.uid.as_ref())
-        && let Err(error) = DataFolder::remove(&data.secret_path(&namespace, &name))
-    {
+    let owners = secret.owner_references();
+    let goes = if owners.is_empty() {
+        client.spec.deletion_policy == DeletionPolicy::Delete
+            && client.spec.secret.source == SecretSource::Generate
+    } else {
+        owners.iter().any(|owner| Some(&owner.uid) == client.metadata.uid.as_ref())
+    };
+    if goes && let Err(error) = DataFolder::remove(&data.secret_path(&namespace, &name)) {
         tracing::warn!(secret = name, %error, "the Secret's file could not be removed");
     }
 }
 
 /// The resource with what the manifest changed; `None` where it says the same.
 fn updated(present: &Resource, declared: &Declared) -> Option<Resource> {
-    let mut next = declared.resource.clone();
-    let spec_changed = match (present, &next) {
-        (Resource::OAuth2Client(a), Resource::OAuth2Client(b)) => a.spec != b.spec,
-        (Resource::JsonWebKeySet(a), Resource::JsonWebKeySet(b)) => a.spec != b.spec,
+    let mut next = written(declared);
+    // The manifest was checked against the status of a moment ago; this is the one of now.
+    let spec_changed = match (present, &mut next) {
+        (Resource::OAuth2Client(before), Resource::OAuth2Client(after)) => {
+            after.status.clone_from(&before.status);
+            before.spec != after.spec
+        }
+        (Resource::JsonWebKeySet(before), Resource::JsonWebKeySet(after)) => {
+            after.status.clone_from(&before.status);
+            before.spec != after.spec
+        }
         _ => true,
     };
     let before = meta(present);
@@ -208,13 +234,19 @@ fn updated(present: &Resource, declared: &Declared) -> Option<Resource> {
     after.creation_timestamp.clone_from(&before.creation_timestamp);
     after.finalizers.clone_from(&before.finalizers);
     after.generation = before.generation.map(|generation| generation + i64::from(spec_changed));
-    note_source(after, declared);
     (next != *present).then_some(next)
 }
 
-fn note_source(meta: &mut ObjectMeta, declared: &Declared) {
+/// The resource as its manifest has it. Of what an API server decides, a manifest that was exported from one may tell
+/// another story: a deletion under way, or finalizers of controllers that do not run here.
+fn written(declared: &Declared) -> Resource {
+    let mut resource = declared.resource.clone();
+    let meta = meta_mut(&mut resource);
+    meta.deletion_timestamp = None;
+    meta.finalizers = None;
     let annotations = meta.annotations.get_or_insert_default();
     annotations.insert(SOURCE_FILE.to_owned(), declared.file.display().to_string());
+    resource
 }
 
 fn path(key: &Key, data: &DataFolder) -> std::path::PathBuf {
@@ -237,3 +269,6 @@ fn read(value: serde_json::Value) -> Option<Resource> {
 pub(super) fn deleted_at(resource: &Resource) -> Option<Timestamp> {
     meta(resource).deletion_timestamp.as_ref().map(|time| time.0)
 }
+
+#[cfg(test)]
+mod tests;
