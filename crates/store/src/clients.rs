@@ -169,7 +169,8 @@ impl Store {
     /// [`Error::Conflict`] where the id is another resource's; [`Error::Raced`] where it is this resource's already.
     pub async fn create_client(&self, new: &NewClient) -> Result<(), Error> {
         let now = self.clock().now().as_second();
-        let mut tx = self.db().begin().await?;
+        let mut lease = self.db().lease().await?;
+        let mut tx = lease.begin().await?;
         let inserted = self
             .db()
             .query(
@@ -195,6 +196,7 @@ impl Store {
             .bind(self.first_version());
         if bounded(inserted.execute(&mut *tx)).await?.rows_affected() == 0 {
             drop(tx);
+            drop(lease);
             return Err(self.holder_of(&new.id, &new.manager).await?);
         }
         if let Some(hash) = &new.secret {
@@ -221,7 +223,8 @@ impl Store {
         manager: &ResourceRef,
         spec_hash: &str,
     ) -> Result<(), Error> {
-        let mut tx = self.db().begin().await?;
+        let mut lease = self.db().lease().await?;
+        let mut tx = lease.begin().await?;
         let query = self
             .db()
             .query(
@@ -251,7 +254,8 @@ impl Store {
         fence: &ClientFence,
         hash: &ClientSecretHash,
     ) -> Result<(), Error> {
-        let mut tx = self.db().begin().await?;
+        let mut lease = self.db().lease().await?;
+        let mut tx = lease.begin().await?;
         self.bump(&mut tx, fence).await?;
         let delete = self
             .db()
@@ -268,7 +272,8 @@ impl Store {
     /// [`Error::Raced`] where the row is no longer what was read.
     pub async fn promote_secret(&self, fence: &ClientFence, promotion: &Promotion) -> Result<(), Error> {
         let (id, now) = (fence.id.to_string(), self.clock().now().as_second());
-        let mut tx = self.db().begin().await?;
+        let mut lease = self.db().lease().await?;
+        let mut tx = lease.begin().await?;
         let stamp = self
             .db()
             .query(
@@ -314,7 +319,8 @@ impl Store {
     /// # Errors
     /// [`Error::Raced`] where the row is no longer what was read.
     pub async fn remove_secrets(&self, fence: &ClientFence) -> Result<(), Error> {
-        let mut tx = self.db().begin().await?;
+        let mut lease = self.db().lease().await?;
+        let mut tx = lease.begin().await?;
         self.bump(&mut tx, fence).await?;
         let delete =
             self.db().query("DELETE FROM client_secrets WHERE client_id = $1").bind(fence.id.to_string());
@@ -327,7 +333,8 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn delete_client(&self, id: &ClientId, manager: &ResourceRef) -> Result<bool, Error> {
-        let mut tx = self.db().begin().await?;
+        let mut lease = self.db().lease().await?;
+        let mut tx = lease.begin().await?;
         let query = self
             .db()
             .query(
@@ -343,7 +350,7 @@ impl Store {
         Ok(deleted > 0)
     }
 
-    async fn bump(&self, tx: &mut Transaction<'static, Any>, fence: &ClientFence) -> Result<(), Error> {
+    async fn bump(&self, tx: &mut Transaction<'_, Any>, fence: &ClientFence) -> Result<(), Error> {
         let query = self
             .db()
             .query("UPDATE clients SET version = version + 1, updated_at = $3 WHERE id = $1 AND version = $2")
@@ -355,7 +362,7 @@ impl Store {
 
     async fn insert_secret(
         &self,
-        tx: &mut Transaction<'static, Any>,
+        tx: &mut Transaction<'_, Any>,
         id: &ClientId,
         hash: &ClientSecretHash,
         state: &'static str,

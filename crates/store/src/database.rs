@@ -7,14 +7,19 @@ use std::time::Duration;
 
 use sqlx::any::{AnyArguments, AnyPoolOptions, AnyRow};
 use sqlx::query::Query;
-use sqlx::{Any, AnyPool, AssertSqlSafe, Executor, Transaction};
+use sqlx::{Any, AnyPool, AssertSqlSafe, Connection, Executor};
 
 use crate::clock::{Clock, process_micros};
+use crate::lease::Lease;
 use crate::{Error, Options};
 
 /// The longest that one statement may take before the database counts as away. It bounds a connection that a network
 /// silently eats, which no error would ever report.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection may have been idle to be used without asking whether it still works. Asking each time would
+/// double the round trips of every statement.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// Which database it is; most statements are the same for both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,16 +60,18 @@ impl Database {
         let pool = pool
             .max_connections(options.max_connections)
             .acquire_timeout(Duration::from_secs(3))
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > FRESH {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .after_connect(move |connection, _| {
                 Box::pin(async move {
-                    if dialect == Dialect::Sqlite {
-                        connection
-                            .execute(
-                                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-                                 PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON",
-                            )
-                            .await?;
-                    }
+                    connection.execute(AssertSqlSafe(prelude(dialect))).await?;
                     Ok(())
                 })
             })
@@ -97,7 +104,7 @@ impl Database {
         &self,
         query: Query<'static, Any, AnyArguments>,
     ) -> Result<Option<AnyRow>, Error> {
-        bounded(query.fetch_optional(&self.pool)).await
+        bounded(query.fetch_optional(&mut *self.lease().await?)).await
     }
 
     /// Runs a statement that gives rows.
@@ -105,21 +112,17 @@ impl Database {
         &self,
         query: Query<'static, Any, AnyArguments>,
     ) -> Result<Vec<AnyRow>, Error> {
-        bounded(query.fetch_all(&self.pool)).await
+        bounded(query.fetch_all(&mut *self.lease().await?)).await
     }
 
     /// Runs a statement, and tells how many rows it changed.
     pub(crate) async fn execute(&self, query: Query<'static, Any, AnyArguments>) -> Result<u64, Error> {
-        Ok(bounded(query.execute(&self.pool)).await?.rows_affected())
+        Ok(bounded(query.execute(&mut *self.lease().await?)).await?.rows_affected())
     }
 
-    /// Begins a transaction that writes.
-    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Any>, Error> {
-        // SQLite: take the write lock at once. A deferred transaction that reads first could not upgrade later.
-        match self.dialect {
-            Dialect::Postgres => bounded(self.pool.begin()).await,
-            Dialect::Sqlite => bounded(self.pool.begin_with("BEGIN IMMEDIATE")).await,
-        }
+    /// Lends a connection.
+    pub(crate) async fn lease(&self) -> Result<Lease, Error> {
+        Ok(Lease::new(bounded(self.pool.acquire()).await?, self.dialect))
     }
 
     /// Samples the database's time into `clock`. SQLite shares the process's.
@@ -128,10 +131,25 @@ impl Database {
             return Ok(());
         }
         let query = self.query("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)");
+        // The connection first: waiting for one is no part of the round trip.
+        let mut lease = self.lease().await?;
         let before = process_micros();
-        let row = self.fetch_optional(query).await?.ok_or_else(|| Error::corrupt("no clock"))?;
+        let row = bounded(query.fetch_one(&mut *lease)).await?;
         clock.calibrate(before, sqlx::Row::try_get(&row, 0)?, process_micros());
         Ok(())
+    }
+}
+
+/// What each new connection begins with.
+fn prelude(dialect: Dialect) -> &'static str {
+    match dialect {
+        // A process that vanishes within a transaction, with no word to PostgreSQL, holds its locks for so long: as
+        // long as it would wait for an answer itself.
+        Dialect::Postgres => "SET idle_in_transaction_session_timeout = '10s'",
+        Dialect::Sqlite => {
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; \
+             PRAGMA foreign_keys = ON"
+        }
     }
 }
 

@@ -70,7 +70,7 @@ impl StoredKeySet {
     /// The row without its keys: what a write of it would change.
     pub(crate) fn row(&self) -> impl PartialEq + '_ {
         let handled = (&self.handled_rotate, &self.handled_rotate_now);
-        (&self.policy, &self.manager, handled, self.lead_floor, self.lifetimes)
+        (self.key_use, &self.policy, &self.manager, handled, self.lead_floor, self.lifetimes)
     }
 
     /// The keys as the schedule sees them.
@@ -116,7 +116,8 @@ impl Store {
         plan: &Plan,
         made: &[PrivateKey],
     ) -> Result<(), Error> {
-        let mut tx = self.db().begin().await?;
+        let mut lease = self.db().lease().await?;
+        let mut tx = lease.begin().await?;
         self.write_set_row(&mut tx, set).await?;
         for (kid, instants) in &plan.update {
             self.update_key(&mut tx, &set.name, kid, instants).await?;
@@ -136,11 +137,7 @@ impl Store {
         self.commit(tx, Change::KeySets).await
     }
 
-    async fn write_set_row(
-        &self,
-        tx: &mut Transaction<'static, Any>,
-        set: &StoredKeySet,
-    ) -> Result<(), Error> {
+    async fn write_set_row(&self, tx: &mut Transaction<'_, Any>, set: &StoredKeySet) -> Result<(), Error> {
         let sql = if set.version == 0 {
             "INSERT INTO key_sets (name, version, key_use, policy, manager_cluster, manager_namespace, manager_name, \
              manager_uid, handled_rotate, handled_rotate_now, lead_floor, created_at, updated_at, \
@@ -180,7 +177,7 @@ impl Store {
 
     async fn update_key(
         &self,
-        tx: &mut Transaction<'static, Any>,
+        tx: &mut Transaction<'_, Any>,
         set: &str,
         kid: &KeyId,
         instants: &Instants,
@@ -203,7 +200,7 @@ impl Store {
 
     async fn insert_key(
         &self,
-        tx: &mut Transaction<'static, Any>,
+        tx: &mut Transaction<'_, Any>,
         set: &str,
         key: &PrivateKey,
         instants: &Instants,
@@ -233,7 +230,8 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn delete_key_set(&self, name: &str, manager: &ResourceRef) -> Result<bool, Error> {
-        let mut tx = self.db().begin().await?;
+        let mut lease = self.db().lease().await?;
+        let mut tx = lease.begin().await?;
         let query = self
             .db()
             .query(

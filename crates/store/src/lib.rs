@@ -22,6 +22,7 @@ mod invalidation;
 mod key_registry;
 mod key_set_policy;
 mod key_sets;
+mod lease;
 mod migrate;
 mod resource_ref;
 mod revoked_tokens;
@@ -165,11 +166,7 @@ impl Store {
 
     /// Commits, and tells every process what changed: others by a notification inside the transaction, this one at
     /// once.
-    pub(crate) async fn commit(
-        &self,
-        mut tx: Transaction<'static, Any>,
-        change: Change,
-    ) -> Result<(), Error> {
+    pub(crate) async fn commit(&self, mut tx: Transaction<'_, Any>, change: Change) -> Result<(), Error> {
         if self.db().dialect() == Dialect::Postgres {
             let notify = self.db().query("SELECT pg_notify($1, $2)");
             let notify = notify.bind(invalidation::CHANNEL).bind(change.payload());

@@ -1,0 +1,66 @@
+//! A connection on loan from the pool.
+
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::{Any, AnyConnection, Connection, Transaction};
+use tokio::runtime::Handle;
+
+use crate::Error;
+use crate::database::{Dialect, bounded};
+
+/// How long a connection has to prove, when it comes back, that it still works.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A connection that goes back to the pool when this is dropped, also where a caller went away in the middle of a
+/// statement or a transaction.
+///
+/// The pool itself would wait without end for a connection to prove itself. One that a network silently eats would
+/// keep its place until the operating system gives it up, a quarter of an hour later; a handful would fill the pool.
+pub(crate) struct Lease {
+    connection: Option<PoolConnection<Any>>,
+    dialect: Dialect,
+}
+
+impl Lease {
+    pub(crate) fn new(connection: PoolConnection<Any>, dialect: Dialect) -> Self {
+        Self { connection: Some(connection), dialect }
+    }
+
+    /// Begins a transaction that writes.
+    pub(crate) async fn begin(&mut self) -> Result<Transaction<'_, Any>, Error> {
+        // SQLite: take the write lock at once. A deferred transaction that reads first could not upgrade later.
+        match self.dialect {
+            Dialect::Postgres => bounded(Connection::begin(&mut **self)).await,
+            Dialect::Sqlite => bounded(Connection::begin_with(&mut **self, "BEGIN IMMEDIATE")).await,
+        }
+    }
+}
+
+#[expect(clippy::expect_used, reason = "the connection is only taken by drop")]
+impl Deref for Lease {
+    type Target = AnyConnection;
+
+    fn deref(&self) -> &AnyConnection {
+        self.connection.as_ref().expect("taken by drop only")
+    }
+}
+
+#[expect(clippy::expect_used, reason = "the connection is only taken by drop")]
+impl DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut AnyConnection {
+        self.connection.as_mut().expect("taken by drop only")
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let (Some(mut connection), Ok(runtime)) = (self.connection.take(), Handle::try_current()) else {
+            return;
+        };
+        // What the pool does when a connection is dropped, in bounded time: then it is closed, and its place free.
+        let returned = connection.return_to_pool();
+        runtime.spawn(tokio::time::timeout(RELEASE_TIMEOUT, returned));
+    }
+}
