@@ -2,8 +2,10 @@
 
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use sqlx::migrate::{Migrate, Migration, MigrationType, Migrator};
+use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
 use crate::database::{Database, Dialect};
@@ -72,15 +74,17 @@ fn migrations(dialect: Dialect) -> Vec<Migration> {
 }
 
 async fn sqlite_lock(url: &str) -> Result<Option<File>, Error> {
-    let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
-    let path = path.split('?').next().unwrap_or(path);
-    if path.is_empty() || path.contains(":memory:") {
+    // sqlx says which file it is: the path may be encoded in the URL.
+    let options: SqliteConnectOptions = url.parse()?;
+    let path = options.get_filename().to_owned();
+    if url.contains(":memory:") || url.contains("mode=memory") {
         return Ok(None);
     }
-    let path = path.to_owned();
     let locked = tokio::task::spawn_blocking(move || {
-        let private = |path: &str| File::options().create(true).append(true).mode(0o600).open(path);
-        let lock = private(&format!("{path}.lock"))?;
+        let private = |path: &Path| File::options().create(true).append(true).mode(0o600).open(path);
+        let mut lock = path.clone().into_os_string();
+        lock.push(".lock");
+        let lock = private(Path::new(&lock))?;
         lock.lock()?;
         // SQLite gives its own files the mode of the database.
         private(&path)?;

@@ -111,20 +111,25 @@ impl Store {
     /// Turns the sets that no resource owns by their stored policies, and those whose operator is an hour late.
     ///
     /// # Errors
-    /// [`Error::Unavailable`].
+    /// [`Error::Unavailable`]; else that of the first set that cannot be turned, when the others have been.
     pub async fn turn_unattended_sets(&self) -> Result<(), Error> {
+        let mut failed = None;
         for set in self.read_key_sets().await? {
-            let owned = set.manager.is_some();
-            let late = self.clock().now().as_second() - OPERATOR_GRACE;
-            if owned && !self.is_due(&set, Timestamp::from_second(late).map_err(Error::corrupt)?).await? {
-                continue;
-            }
-            match self.turn_by_stored_policy(set).await {
+            match self.turn_unattended(set).await {
                 Ok(()) | Err(Error::Raced) => {}
-                Err(error) => return Err(error),
+                Err(error @ Error::Unavailable(_)) => return Err(error),
+                Err(error) => failed = failed.or(Some(error)),
             }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
+    }
+
+    async fn turn_unattended(&self, set: StoredKeySet) -> Result<(), Error> {
+        let late = Timestamp::from_second(self.clock().now().as_second() - OPERATOR_GRACE);
+        if set.manager.is_some() && !self.is_due(&set, late.map_err(Error::corrupt)?).await? {
+            return Ok(());
+        }
+        self.turn_by_stored_policy(set).await
     }
 
     /// True where the set's turn was due at `then` already.
