@@ -29,6 +29,7 @@ pub mod introspect;
 pub mod issuer;
 pub mod jwt_access_token;
 pub mod lifespan;
+pub mod redirect_uri;
 pub mod revoke;
 pub mod scope;
 
@@ -43,4 +44,5 @@ pub use form::Form;
 pub use grant_type::GrantType;
 pub use issuer::Issuer;
 pub use lifespan::{Lifespans, Lifetimes};
+pub use redirect_uri::RedirectUri;
 pub use scope::{Scope, ScopeSet, ScopeStrategy};

@@ -5,7 +5,7 @@
 
 use crd::{Lifespans, OAuth2ClientSpec};
 use oauth::client::TokenEndpointAuthMethod;
-use oauth::{ClientMetadata, GrantType};
+use oauth::{ClientMetadata, GrantType, RedirectUri};
 use serde_json::{Map, Value};
 
 /// Fields that say how the resource is reconciled, and nothing of the client.
@@ -30,6 +30,8 @@ const DESCRIPTIVE: [&str; 7] =
 /// # Errors
 /// The field at fault and why, where the schema let something pass that the server cannot take.
 pub fn of_spec(spec: &OAuth2ClientSpec) -> Result<ClientMetadata, String> {
+    check_uris("redirectUris", &spec.redirect_uris)?;
+    check_uris("postLogoutRedirectUris", &spec.post_logout_redirect_uris)?;
     let Ok(Value::Object(fields)) = serde_json::to_value(spec) else {
         return Err("spec: cannot be written as JSON".to_owned());
     };
@@ -41,6 +43,14 @@ pub fn of_spec(spec: &OAuth2ClientSpec) -> Result<ClientMetadata, String> {
     members.insert("scope".to_owned(), spec.scopes.join(" ").into());
     members.extend(spec.lifespans.as_ref().map(lifespans).unwrap_or_default());
     serde_json::from_value(Value::Object(members)).map_err(|error| format!("spec: {error}"))
+}
+
+/// The schema knows a URI's form; whether a browser could be sent there safely is for the protocol to say.
+fn check_uris(field: &str, uris: &[String]) -> Result<(), String> {
+    for (index, uri) in uris.iter().enumerate() {
+        RedirectUri::parse(uri.as_str()).map_err(|error| format!("spec.{field}[{index}]: {error}"))?;
+    }
+    Ok(())
 }
 
 /// The fields of a spec that are kept but not acted on yet, under the spec's names.
@@ -156,6 +166,16 @@ mod tests {
         let served =
             of_spec(&spec(json!({"grantTypes": ["client_credentials"], "contacts": ["a@b"]}))).unwrap();
         assert!(not_served(&served).is_empty());
+    }
+
+    #[test]
+    fn a_redirect_uri_that_runs_in_the_browser_is_refused_by_its_field() {
+        let error =
+            of_spec(&spec(json!({"redirectUris": ["https://a/cb", "javascript:alert(1)"]}))).unwrap_err();
+        assert!(
+            error.starts_with("spec.redirectUris[1]: a redirect URI does not have the scheme"),
+            "{error}"
+        );
     }
 
     #[test]
