@@ -41,7 +41,7 @@ pub trait Objects: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<Secret>, ObjectError>> + Send;
 
     /// Writes a Secret: creates it where `secret` has no `resourceVersion`, and fails with [`ObjectError::Raced`]
-    /// where it exists then, or has another version. Fields that are not in `secret` stay as they are, unless this
+    /// where it exists then, is gone, or has another version. Fields that are not in `secret` stay as they are, unless this
     /// operator wrote them.
     fn write_secret(&self, secret: &Secret) -> impl Future<Output = Result<(), ObjectError>> + Send;
 

@@ -173,6 +173,8 @@ pub fn desired(
             labels: Some(labels),
             annotations: Some(annotations),
             owner_references: owners,
+            // With its uid, a Secret that was deleted meanwhile is not made anew by the write.
+            uid: found.and_then(ResourceExt::uid),
             resource_version: found.and_then(ResourceExt::resource_version),
             ..ObjectMeta::default()
         },

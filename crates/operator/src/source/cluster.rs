@@ -100,12 +100,12 @@ pub async fn run(
     let reconciler = Arc::new(ClientReconciler::new(context.clone()));
     let reconcile_client: Reconcile<OAuth2Client> = Box::new(move |client| {
         let reconciler = reconciler.clone();
-        async move { reconciler.reconcile(&client).await }.boxed()
+        async move { Box::pin(reconciler.reconcile(&client)).await }.boxed()
     });
     let reconciler = Arc::new(KeySetReconciler::new(context.clone()));
     let reconcile_key_set: Reconcile<JsonWebKeySet> = Box::new(move |key_set| {
         let reconciler = reconciler.clone();
-        async move { reconciler.reconcile(&key_set).await }.boxed()
+        async move { Box::pin(reconciler.reconcile(&key_set)).await }.boxed()
     });
     let work = futures::future::join(
         work_off(client_queue, &client, &context, reconcile_client, &shutdown),

@@ -62,18 +62,25 @@ impl ClusterObjects {
         }
     }
 
-    /// Applies a status. The uid makes it a conflict where the resource was made anew meanwhile.
+    /// Applies a status. An apply to a status heeds no uid; so one that hit another resource, which was made anew
+    /// under the same name meanwhile, is taken back.
     async fn write_status<K: Kind>(&self, resource: &K, status: &impl Serialize) -> Result<(), ObjectError> {
+        let name = resource.name_any();
         let patch = json!({
             "apiVersion": K::api_version(&()),
             "kind": K::kind(&()),
-            "metadata": {"name": resource.name_any(), "uid": resource.uid()},
+            "metadata": {"name": name},
             "status": status,
         });
         let params = PatchParams::apply(STATUS_MANAGER).force();
         let api = self.api::<K>(&namespace(resource));
-        match within(api.patch_status(&resource.name_any(), &params, &Patch::Apply(patch))).await? {
-            Ok(_) => Ok(()),
+        match within(api.patch_status(&name, &params, &Patch::Apply(patch))).await? {
+            Ok(written) if written.uid() == resource.uid() => Ok(()),
+            Ok(_) => {
+                let nothing = json!({"apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": {"name": name}});
+                answer(api.patch_status(&name, &params, &Patch::Apply(nothing))).await?;
+                Err(ObjectError::Raced)
+            }
             // Gone, and its status with it.
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
             Err(error) => Err(classify(error)),

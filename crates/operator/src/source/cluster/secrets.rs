@@ -20,12 +20,14 @@ const MANAGER: &str = "keywright-operator";
 pub(super) async fn write(api: &Api<Secret>, secret: &Secret) -> Result<(), ObjectError> {
     let mut secret = secret.clone();
     if secret.metadata.resource_version.is_none() {
-        secret.metadata.resource_version = create(api, &secret).await?.resource_version();
+        let created = create(api, &secret).await?;
+        secret.metadata.uid = created.uid();
+        secret.metadata.resource_version = created.resource_version();
     }
     let params = PatchParams::apply(MANAGER).force();
     match within(api.patch(&secret.name_any(), &params, &Patch::Apply(&secret))).await? {
         Ok(_) => Ok(()),
-        // Deleted since it was read.
+        // Deleted since it was read. An apply would create it, but for the uid that it names.
         Err(kube::Error::Api(status)) if status.code == 404 => Err(ObjectError::Raced),
         Err(error) => Err(classify(error)),
     }

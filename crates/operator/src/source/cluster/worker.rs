@@ -93,3 +93,63 @@ impl<K: Kind> Worker<K> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use crd::OAuth2Client;
+    use futures::channel::mpsc::unbounded;
+    use kube::Config;
+    use kube::core::DeserializeGuard;
+    use serde_json::json;
+
+    use super::*;
+
+    /// A worker that needs no API server: while the database is away, none is asked.
+    fn worker(reconcile: Reconcile<OAuth2Client>) -> Worker<OAuth2Client> {
+        let gate = DatabaseGate::new();
+        gate.close();
+        Worker {
+            client: Client::try_from(Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap(),
+            reconcile,
+            gate,
+            clock: Clock::system(),
+            entropy: Entropy::system(),
+            attempts: Attempts::new(),
+            again: unbounded().0,
+        }
+    }
+
+    fn client() -> Watched<OAuth2Client> {
+        let manifest = json!({
+            "apiVersion": "keywright.dev/v1alpha1", "kind": "OAuth2Client",
+            "metadata": {"name": "a", "namespace": "n", "generation": 1}, "spec": {},
+        });
+        serde_json::from_value(manifest).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_failure_of_one_resource_and_is_tried_again() {
+        let calls = std::sync::Arc::new(AtomicU32::new(0));
+        let counted = calls.clone();
+        let worker = worker(Box::new(move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            async { panic!("a defect") }.boxed()
+        }));
+        let first = worker.work(&client()).await;
+        let second = worker.work(&client()).await;
+        assert_ne!(first, Action::await_change());
+        assert_ne!(first, second, "it is tried again ever more slowly");
+        assert_eq!(calls.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn a_resource_that_cannot_be_read_is_not_reconciled() {
+        let worker = worker(Box::new(|_| async { panic!("not to be called") }.boxed()));
+        let odd = json!({"metadata": {"name": "a", "namespace": "n"}, "spec": {"grantTypes": 7}});
+        let odd: DeserializeGuard<OAuth2Client> = serde_json::from_value(odd).unwrap();
+        assert!(odd.0.is_err());
+        assert!(matches!(worker.outcome(&odd).await, Outcome::Waiting { .. }));
+    }
+}

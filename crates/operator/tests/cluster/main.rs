@@ -1,0 +1,26 @@
+//! The operator on a real API server: each test has a namespace, an instance and a database of its own.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "helpers of tests are not seen as tests"
+)]
+
+mod proxy;
+mod resource;
+mod world;
+
+mod admission;
+mod clients;
+mod conflicts;
+mod database_away;
+mod deletion;
+mod idle;
+mod interrupted;
+mod key_sets;
+mod kubectl;
+mod objects;
+mod rights;
+mod rotation;
+mod secrets;
+mod wars;
