@@ -29,7 +29,7 @@ impl SecretState {
             "current" => Ok(Self::Current),
             "previous" => Ok(Self::Previous),
             "pending" => Ok(Self::Pending),
-            other => Err(Error::corrupt(format!("client secret state {other}"))),
+            _ => Err(Error::unreadable("client_secrets.state")(())),
         }
     }
 }
@@ -400,10 +400,10 @@ fn collect_refs(rows: &[&AnyRow]) -> Result<Option<StoredClient>, Error> {
     let Some(row) = rows.first() else { return Ok(None) };
     let secrets = rows.iter().filter_map(|row| secret(row).transpose()).collect::<Result<_, _>>()?;
     Ok(Some(StoredClient {
-        id: ClientId::parse(row.try_get::<String, _>(0)?).map_err(Error::corrupt)?,
+        id: ClientId::parse(row.try_get::<String, _>(0)?).map_err(Error::unreadable("clients.id"))?,
         incarnation: Incarnation(row.try_get(1)?),
         epoch: row.try_get(2)?,
-        metadata: serde_json::from_str(row.try_get(3)?).map_err(Error::corrupt)?,
+        metadata: serde_json::from_str(row.try_get(3)?).map_err(Error::unreadable("clients.metadata"))?,
         manager: ResourceRef {
             cluster: row.try_get(4)?,
             namespace: row.try_get(5)?,
@@ -421,12 +421,12 @@ fn collect_refs(rows: &[&AnyRow]) -> Result<Option<StoredClient>, Error> {
 fn secret(row: &AnyRow) -> Result<Option<StoredSecret>, Error> {
     let Some(hash) = row.try_get::<Option<String>, _>(12)? else { return Ok(None) };
     Ok(Some(StoredSecret {
-        hash: hash.parse().map_err(Error::corrupt)?,
+        hash: hash.parse().map_err(Error::unreadable("client_secrets.hash"))?,
         state: SecretState::parse(row.try_get(13)?)?,
         expires_at: timestamp(row.try_get(14)?)?,
     }))
 }
 
 pub(crate) fn timestamp(second: Option<i64>) -> Result<Option<Timestamp>, Error> {
-    second.map(Timestamp::from_second).transpose().map_err(Error::corrupt)
+    second.map(Timestamp::from_second).transpose().map_err(Error::unreadable("with an instant"))
 }

@@ -40,6 +40,11 @@ impl Error {
         matches!(self, Self::Unavailable(_) | Self::Raced)
     }
 
+    /// A column whose value cannot be read. It is named, and its value is not: errors go to logs and statuses.
+    pub(crate) fn unreadable<E>(column: &'static str) -> impl FnOnce(E) -> Self {
+        move |_| Self::Corrupt(format!("column {column}"))
+    }
+
     pub(crate) fn corrupt(what: impl std::fmt::Display) -> Self {
         Self::Corrupt(what.to_string())
     }
@@ -68,7 +73,8 @@ impl From<sqlx::Error> for Error {
 impl From<sqlx::migrate::MigrateError> for Error {
     fn from(error: sqlx::migrate::MigrateError) -> Self {
         match error {
-            sqlx::migrate::MigrateError::Execute(error) => error.into(),
+            sqlx::migrate::MigrateError::Execute(error)
+            | sqlx::migrate::MigrateError::ExecuteMigration(error, _) => error.into(),
             other => Self::Corrupt(other.to_string()),
         }
     }

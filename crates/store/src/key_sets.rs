@@ -274,8 +274,9 @@ fn set_of(name: String, row: &AnyRow) -> Result<StoredKeySet, Error> {
     };
     Ok(StoredKeySet {
         name,
-        key_use: row.try_get::<String, _>(1)?.parse().map_err(Error::corrupt)?,
-        policy: serde_json::from_str(&row.try_get::<String, _>(2)?).map_err(Error::corrupt)?,
+        key_use: row.try_get::<String, _>(1)?.parse().map_err(Error::unreadable("key_sets.key_use"))?,
+        policy: serde_json::from_str(&row.try_get::<String, _>(2)?)
+            .map_err(Error::unreadable("key_sets.policy"))?,
         manager,
         handled_rotate: row.try_get(7)?,
         handled_rotate_now: row.try_get(8)?,
@@ -302,13 +303,13 @@ fn seconds(lifetime: Duration) -> i64 {
 fn key_of(row: &AnyRow) -> Result<Option<StoredKey>, Error> {
     let Some(kid) = row.try_get::<Option<String>, _>(11)? else { return Ok(None) };
     let instant = |index: usize| -> Result<Timestamp, Error> {
-        Timestamp::from_second(row.try_get(index)?).map_err(Error::corrupt)
+        Timestamp::from_second(row.try_get(index)?).map_err(Error::unreadable("with an instant"))
     };
     let sealed: Option<Vec<u8>> = row.try_get(14)?;
     Ok(Some(StoredKey {
         schedule: ScheduledKey {
             kid: KeyId::from(kid),
-            algorithm: row.try_get::<String, _>(12)?.parse().map_err(Error::corrupt)?,
+            algorithm: row.try_get::<String, _>(12)?.parse().map_err(Error::unreadable("keys.algorithm"))?,
             instants: Instants {
                 published_at: instant(15)?,
                 active_at: instant(16)?,
@@ -317,7 +318,8 @@ fn key_of(row: &AnyRow) -> Result<Option<StoredKey>, Error> {
             },
             has_private_half: sealed.is_some(),
         },
-        public: serde_json::from_str(&row.try_get::<String, _>(13)?).map_err(Error::corrupt)?,
+        public: serde_json::from_str(&row.try_get::<String, _>(13)?)
+            .map_err(Error::unreadable("keys.public_jwk"))?,
         sealed,
     }))
 }
