@@ -32,7 +32,8 @@ impl Server {
             }
             tokio::join!(self.turn_unattended_sets(), self.purge());
         };
-        shutdown.run_until_cancelled(work).await;
+        // Making and turning keys holds a lot at once; it need not lie in its callers.
+        shutdown.run_until_cancelled(Box::pin(work)).await;
     }
 
     async fn make_token_sets(&self) {

@@ -17,8 +17,8 @@ use crate::error::{Challenge, Failure};
 use crate::request_id::{RequestId, X_REQUEST_ID};
 use crate::{Server, router};
 
-/// The longest that a request may take, its body included.
-const TIME_LIMIT: Duration = Duration::from_secs(30);
+/// The usual time limit of a request.
+pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// The status under which a request is counted whose client went away before the answer; as in Hydra and nginx.
 const CLIENT_GONE: u16 = 499;
@@ -30,6 +30,8 @@ pub(crate) struct Observer {
     pub(crate) server: Server,
     /// Health checks are not logged.
     pub(crate) quiet_health: bool,
+    /// The longest that a request may take, its body included.
+    pub(crate) time_limit: Duration,
 }
 
 /// Watches one request.
@@ -43,7 +45,7 @@ pub(crate) async fn observe(State(observer): State<Observer>, request: Request, 
     let entry = Entry::begin(&observer, &request);
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let watched = async {
-        let mut response = answered(server, request, next).await;
+        let mut response = answered(&observer, request, next).await;
         let headers = response.headers_mut();
         if reads && !headers.contains_key(CACHE_CONTROL) {
             let private = HeaderValue::from_static("private, no-cache, no-store, must-revalidate");
@@ -56,15 +58,15 @@ pub(crate) async fn observe(State(observer): State<Observer>, request: Request, 
     watched.instrument(span).await
 }
 
-async fn answered(server: &Server, request: Request, next: Next) -> Response {
+async fn answered(observer: &Observer, request: Request, next: Next) -> Response {
     // Whatever a panic left behind is not used again: the request owned it.
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
-    let failure = match timeout(TIME_LIMIT, answer).await {
+    let failure = match timeout(observer.time_limit, answer).await {
         Ok(Ok(response)) => return response,
         Ok(Err(_panic)) => Failure::Defect("its handler panicked".to_owned()),
         Err(_) => Failure::TooSlow,
     };
-    failure.answer(server.settings(), Challenge::None)
+    failure.answer(observer.server.settings(), Challenge::None)
 }
 
 /// A request that is to be counted and logged once, however it ends.
@@ -111,3 +113,6 @@ impl Drop for Entry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use tower::ServiceBuilder;
 
 use crate::admin::{introspect, version};
 use crate::not_found::not_found;
-use crate::observe::{Observer, observe};
+use crate::observe::{Observer, TIME_LIMIT, observe};
 use crate::public::{discovery, jwks, revoke, token};
 use crate::{Server, health, metrics};
 
@@ -79,7 +79,7 @@ impl Server {
         quiet_health: bool,
         rewrite: fn(&str) -> Option<String>,
     ) -> Router {
-        let observer = Observer { server: self.clone(), quiet_health };
+        let observer = Observer { server: self.clone(), quiet_health, time_limit: TIME_LIMIT };
         let routes = routes
             .fallback(not_found)
             .method_not_allowed_fallback(not_found)

@@ -50,6 +50,10 @@ fn malformed() -> Vec<(&'static str, Vec<u8>)> {
         ("a TLS greeting", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".repeat(8)),
         ("an unknown version", head("GET /health/alive HTTP/9.9", "")),
         ("a path with a zero", head("GET /health\0alive HTTP/1.1", "")),
+        ("no path", head("OPTIONS * HTTP/1.1", "Connection: close\r\n")),
+        ("an authority", head("CONNECT example.com:443 HTTP/1.1", "Connection: close\r\n")),
+        ("another host's URL", head("GET http://example.com/nothing HTTP/1.1", "Connection: close\r\n")),
+        ("an invented method", head("INVENTED /oauth2/token HTTP/1.1", "Connection: close\r\n")),
         ("a header without a colon", head("GET / HTTP/1.1", "nonsense\r\n")),
         ("a header with a zero", head("GET / HTTP/1.1", "X: a\0b\r\n")),
         ("two lengths", post("Content-Length: 1\r\nContent-Length: 2\r\n")),
@@ -71,9 +75,11 @@ fn malformed() -> Vec<(&'static str, Vec<u8>)> {
 async fn malformed_requests_harm_nobody_but_their_sender() {
     let server = server().await;
     for (what, bytes) in malformed() {
-        let answer = exchange(server.public, &bytes).await;
-        assert!(!answer.starts_with("HTTP/1.1 2"), "{what}: {answer}");
-        assert!(is_alive(server.public).await, "after {what}");
+        for address in [server.public, server.admin] {
+            let answer = exchange(address, &bytes).await;
+            assert!(!answer.starts_with("HTTP/1.1 2"), "{what}: {answer}");
+            assert!(is_alive(address).await, "after {what}");
+        }
     }
     for cut in [1, 10, 30] {
         let mut stream = TcpStream::connect(server.public).await.unwrap();

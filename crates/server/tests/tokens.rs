@@ -8,7 +8,7 @@ use common::{
     ISSUER, TestClient, TestServer, databases, declaration, header, make_token_sets, manual_clock,
     registered, registered_for_jwt, settings,
 };
-use harness::TestDatabase;
+use harness::{TestDatabase, eventually};
 use jiff::SignedDuration;
 use jose::SigningAlgorithm;
 use jsonwebtoken::jwk::JwkSet;
@@ -236,9 +236,7 @@ async fn tokens_die_with_their_client_and_do_not_come_back_with_its_id() {
         assert!(!server.is_active(&tokens[0]).await && !server.is_active(&tokens[1]).await);
         assert!(!server.issues_to(&client).await, "the old secret belongs to the old client");
         assert!(server.is_active(&server.access_token(&again).await).await);
-        let before = server.store.statements();
         assert_eq!(server.revoke(&again, &tokens[0]).await.status(), 200);
-        assert_eq!(server.store.statements(), before, "there is nothing to revoke");
     }
 }
 
@@ -249,45 +247,46 @@ async fn each_request_costs_exactly_the_statements_that_it_must() {
         make_token_sets(&server.store, SigningAlgorithm::Es256).await;
         let client = TestClient::create(&server.store, "orders", registered()).await;
         let jwt_client = TestClient::create(&server.store, "jwt", registered_for_jwt()).await;
+        let other = TestClient::create(&server.store, "other", registered()).await;
         for client in [&client, &jwt_client] {
-            let token = server.access_token(client).await;
-            server.get("/.well-known/jwks.json").await;
-            let mut costs = Costs::of(&server);
-            server.access_token(client).await;
-            costs.were(0, "issuing to a client that is cached");
-            assert!(server.is_active(&token).await);
-            costs.were(1, "introspection");
-            server.revoke(client, &token).await;
-            costs.were(1, "revoking a live token");
-            server.revoke(client, "nonsense").await;
-            costs.were(0, "revoking what is no token");
-            assert!(!server.is_active("nonsense").await);
-            costs.were(0, "introspection of what is no token");
-            assert!(!server.is_active(&token).await);
-            costs.were(1, "introspection of a revoked token");
-            server.get("/.well-known/jwks.json").await;
-            server.get("/.well-known/openid-configuration").await;
-            costs.were(0, "the documents");
-            assert!(!server.issues_to(&client.with_secret("wrong-secret")).await);
-            costs.were(1, "a wrong secret, which may be a newer one");
+            let live = server.access_token(client).await;
+            let revoked = server.access_token(client).await;
+            server.revoke(client, &revoked).await;
+            let wrong = client.with_secret("wrong-secret");
+            cost(&server, 0, "issuing to a client that is cached", async || {
+                drop(server.token(client, &[]).await);
+            })
+            .await;
+            cost(&server, 1, "introspection", async || assert!(server.is_active(&live).await)).await;
+            cost(&server, 1, "introspection of a revoked token", async || {
+                assert!(!server.is_active(&revoked).await);
+            })
+            .await;
+            cost(&server, 0, "introspection of no token", async || assert!(!server.is_active("no").await))
+                .await;
+            cost(&server, 1, "revoking a token", async || drop(server.revoke(client, &live).await)).await;
+            cost(&server, 0, "revoking no token", async || drop(server.revoke(client, "no").await)).await;
+            cost(&server, 0, "revoking another's token", async || drop(server.revoke(&other, &live).await))
+                .await;
+            cost(&server, 1, "a wrong secret, which may be a newer one", async || {
+                assert!(!server.issues_to(&wrong).await);
+            })
+            .await;
+            cost(&server, 0, "a published document", async || {
+                drop(server.get("/.well-known/jwks.json").await);
+            })
+            .await;
         }
     }
 }
 
-/// Counts the statements between two calls.
-struct Costs<'a> {
-    server: &'a TestServer,
-    before: u64,
-}
-
-impl<'a> Costs<'a> {
-    fn of(server: &'a TestServer) -> Self {
-        Self { server, before: server.store.statements() }
-    }
-
-    fn were(&mut self, expected: u64, what: &str) {
-        let now = self.server.store.statements();
-        assert_eq!(now - self.before, expected, "{what}");
-        self.before = now;
-    }
+/// What a request costs once everything that it needs is cached. Notifications of earlier changes, and on SQLite the
+/// process's own writes, still clear caches for a moment.
+async fn cost(server: &TestServer, statements: u64, what: &str, request: impl AsyncFn()) {
+    eventually(what, async || {
+        let before = server.store.statements();
+        request().await;
+        server.store.statements() - before == statements
+    })
+    .await;
 }

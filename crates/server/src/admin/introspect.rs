@@ -3,6 +3,7 @@
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
+use oauth::access_token::MAX_PAYLOAD;
 use oauth::introspect::{Introspection, is_live};
 use oauth::{ScopeSet, introspect};
 
@@ -21,8 +22,7 @@ pub(crate) async fn introspect(State(server): State<Server>, request: Request) -
 async fn ask(server: &Server, request: Request) -> Result<Introspection, Failure> {
     let request = FormRequest::read(request).await?;
     let presented = request.form.require("token")?;
-    // What is no scope was granted to nobody.
-    let Ok(required) = request.form.get("scope").unwrap_or_default().parse::<ScopeSet>() else {
+    let Some(required) = required_scope(request.form.get("scope").unwrap_or_default()) else {
         return Ok(Introspection::INACTIVE);
     };
     let Some(token) = presented_token::open(server, presented).await? else {
@@ -37,4 +37,9 @@ async fn ask(server: &Server, request: Request) -> Result<Introspection, Failure
     }
     let settings = server.settings();
     Ok(introspect::answer(token, &settings.issuer, &required, settings.scope_strategy()))
+}
+
+/// `None` for what was granted to nobody: no token carries it, or it is no scope.
+fn required_scope(text: &str) -> Option<ScopeSet> {
+    if text.len() > MAX_PAYLOAD { None } else { text.parse().ok() }
 }
