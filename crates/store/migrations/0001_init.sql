@@ -67,7 +67,8 @@ CREATE TABLE keys (
     set_name TEXT NOT NULL REFERENCES key_sets (name) ON DELETE CASCADE,
     kid TEXT NOT NULL,
     algorithm TEXT NOT NULL,
-    public_jwk TEXT NOT NULL,
+    -- Sealed, so that nobody who can write here adds a key of their own to those that are published.
+    public_jwk BYTEA NOT NULL,
     -- Sealed; null once the private half is destroyed.
     private_jwk BYTEA,
     published_at BIGINT NOT NULL,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jose::schedule::{Instants, Plan, ScheduledKey};
-use jose::{KeyId, KeyUse, PrivateKey, PublicJwk};
+use jose::{KeyId, KeyRing, KeyUse, PrivateKey, PublicJwk};
 use sqlx::any::AnyRow;
 use sqlx::{Any, Row, Transaction};
 
@@ -91,18 +91,18 @@ impl Store {
     /// Reads one set. One statement.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Corrupt`].
+    /// [`Error::Unavailable`], [`Error::Corrupt`], or [`Error::Key`] where a key is not one that was made for the set.
     pub async fn read_key_set(&self, name: &str) -> Result<Option<StoredKeySet>, Error> {
         let query = self.db().query(SELECT_ONE).bind(name.to_owned());
-        Ok(collect(&self.db().fetch_all(query).await?)?.pop())
+        Ok(collect(self.ring(), &self.db().fetch_all(query).await?)?.pop())
     }
 
     /// Reads all sets. One statement.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Corrupt`].
+    /// [`Error::Unavailable`], [`Error::Corrupt`], or [`Error::Key`] where a key is not one that was made for its set.
     pub async fn read_key_sets(&self) -> Result<Vec<StoredKeySet>, Error> {
-        collect(&self.db().fetch_all(self.db().query(SELECT)).await?)
+        collect(self.ring(), &self.db().fetch_all(self.db().query(SELECT)).await?)
     }
 
     /// Writes a set's row and a plan's changes to its keys in one transaction, where the row still has the version of
@@ -205,7 +205,9 @@ impl Store {
         key: &PrivateKey,
         instants: &Instants,
     ) -> Result<(), Error> {
-        let sealed = self.ring().seal_jwk(set, key.key_id(), &key.to_jwk()?, self.entropy().bytes());
+        let seal =
+            |owner: &str, jwk: &str| self.ring().seal_jwk(owner, key.key_id(), jwk, self.entropy().bytes());
+        let public = serde_json::to_string(key.public_jwk()).map_err(Error::corrupt)?;
         let query = self
             .db()
             .query(
@@ -215,8 +217,8 @@ impl Store {
             .bind(set.to_owned())
             .bind(key.key_id().to_string())
             .bind(key.algorithm().to_string())
-            .bind(serde_json::to_string(key.public_jwk()).map_err(Error::corrupt)?)
-            .bind(sealed)
+            .bind(seal(&public_owner(set), &public))
+            .bind(seal(set, &key.to_jwk()?))
             .bind(instants.published_at.as_second())
             .bind(instants.active_at.as_second())
             .bind(instants.retired_at.map(Timestamp::as_second))
@@ -248,8 +250,13 @@ impl Store {
     }
 }
 
+/// What a public half is sealed for. No set has a name with NUL in it, so that neither half opens as the other.
+fn public_owner(set: &str) -> String {
+    format!("public\0{set}")
+}
+
 /// The sets of rows joined with their keys.
-fn collect(rows: &[AnyRow]) -> Result<Vec<StoredKeySet>, Error> {
+fn collect(ring: &KeyRing, rows: &[AnyRow]) -> Result<Vec<StoredKeySet>, Error> {
     let mut sets: BTreeMap<String, StoredKeySet> = BTreeMap::new();
     for row in rows {
         let name: String = row.try_get(0)?;
@@ -257,7 +264,7 @@ fn collect(rows: &[AnyRow]) -> Result<Vec<StoredKeySet>, Error> {
             std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::btree_map::Entry::Vacant(entry) => entry.insert(set_of(name, row)?),
         };
-        set.keys.extend(key_of(row)?);
+        set.keys.extend(key_of(ring, &set.name, row)?);
     }
     Ok(sets.into_values().collect())
 }
@@ -300,15 +307,16 @@ fn seconds(lifetime: Duration) -> i64 {
     i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX)
 }
 
-fn key_of(row: &AnyRow) -> Result<Option<StoredKey>, Error> {
-    let Some(kid) = row.try_get::<Option<String>, _>(11)? else { return Ok(None) };
+fn key_of(ring: &KeyRing, set: &str, row: &AnyRow) -> Result<Option<StoredKey>, Error> {
+    let Some(kid) = row.try_get::<Option<String>, _>(11)?.map(KeyId::from) else { return Ok(None) };
+    let public = ring.open_jwk(&public_owner(set), &kid, row.try_get(13)?)?;
     let instant = |index: usize| -> Result<Timestamp, Error> {
         Timestamp::from_second(row.try_get(index)?).map_err(Error::unreadable("with an instant"))
     };
     let sealed: Option<Vec<u8>> = row.try_get(14)?;
     Ok(Some(StoredKey {
         schedule: ScheduledKey {
-            kid: KeyId::from(kid),
+            kid,
             algorithm: row.try_get::<String, _>(12)?.parse().map_err(Error::unreadable("keys.algorithm"))?,
             instants: Instants {
                 published_at: instant(15)?,
@@ -318,8 +326,7 @@ fn key_of(row: &AnyRow) -> Result<Option<StoredKey>, Error> {
             },
             has_private_half: sealed.is_some(),
         },
-        public: serde_json::from_str(&row.try_get::<String, _>(13)?)
-            .map_err(Error::unreadable("keys.public_jwk"))?,
+        public: serde_json::from_str(&public).map_err(Error::unreadable("keys.public_jwk"))?,
         sealed,
     }))
 }
