@@ -22,12 +22,17 @@ use tokio::time::{Instant, Sleep, sleep};
 pub(crate) struct Phase(AtomicUsize);
 
 impl Phase {
-    /// A request's head has arrived.
-    pub(crate) fn head_is_read(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+    /// A request's head has arrived. On HTTP/2 there are no further heads to wait for: requests come beside each
+    /// other, in frames.
+    pub(crate) fn head_is_read(&self, version: Version) {
+        if version < Version::HTTP_2 {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.0.store(1, Ordering::Relaxed);
+        }
     }
 
-    /// Its answer is made. On HTTP/2 there are no heads to wait for: requests come beside each other, in frames.
+    /// Its answer is made.
     pub(crate) fn answered(&self, version: Version) {
         if version < Version::HTTP_2 {
             self.0.fetch_add(1, Ordering::Relaxed);

@@ -133,8 +133,8 @@ fn connection(
     let phase = Arc::new(Phase::default());
     let socket = TokioIo::new(HeadDeadline::new(stream, Arc::clone(&phase), head));
     let service = service_fn(move |request: Request<Incoming>| {
-        phase.head_is_read();
         let (phase, version) = (Arc::clone(&phase), request.version());
+        phase.head_is_read(version);
         let answer = router.clone().call(request);
         async move {
             let answer: Result<Response, Infallible> = answer.await;

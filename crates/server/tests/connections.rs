@@ -193,6 +193,48 @@ async fn http_2_is_served_with_prior_knowledge() {
     }
 }
 
+/// A frame of HTTP/2 (RFC 9113 §4.1) with its type, flags and stream.
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(payload.len()).unwrap();
+    let head = [0, 0, length, kind, flags, 0, 0, 0, stream];
+    [&head[..], payload].concat()
+}
+
+/// Reads frames up to the first of this type, flags and stream.
+async fn read_frame(stream: &mut TcpStream, wanted: (u8, u8, u8)) {
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await.unwrap();
+        let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+        stream.read_exact(&mut payload).await.unwrap();
+        if (head[3], head[4], head[8]) == wanted {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_idle_http_2_connection_stays_however_many_requests_it_had() {
+    const PING: u8 = 6;
+    let server = server().await;
+    let limits = ListenerLimits { head: Duration::from_millis(300), ..ListenerLimits::default() };
+    let address = listen(server.server.public_router(), limits, CancellationToken::new()).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(PREFACE).await.unwrap();
+    stream.write_all(&frame(4, 0, 0, b"")).await.unwrap();
+    for id in [1, 3, 5] {
+        // GET, http, /, and the authority x, with the end of headers and of the stream.
+        stream.write_all(&frame(1, 5, id, b"\x82\x86\x84\x41\x01x")).await.unwrap();
+        read_frame(&mut stream, (0, 1, id)).await;
+        stream.write_all(&frame(PING, 0, 0, b"12345678")).await.unwrap();
+        read_frame(&mut stream, (PING, 1, 0)).await;
+        // Another connection's head runs out of time meanwhile.
+        let mut slow = TcpStream::connect(address).await.unwrap();
+        slow.write_all(b"GET").await.unwrap();
+        read_to_end(&mut slow).await;
+    }
+}
+
 #[tokio::test]
 async fn shutting_down_finishes_a_request_under_way() {
     let server = server().await;

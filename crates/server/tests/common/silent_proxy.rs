@@ -1,6 +1,5 @@
 //! A TCP proxy that can swallow everything without closing anything: a network that silently eats packets.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -9,7 +8,6 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
 pub struct SilentProxy {
-    address: SocketAddr,
     state: Arc<State>,
 }
 
@@ -30,7 +28,7 @@ impl SilentProxy {
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State::default());
         tokio::spawn(forward(listener, target.to_owned(), Arc::clone(&state)));
-        (Self { address, state }, format!("{scheme}://{credentials}@{address}/{path}"))
+        (Self { state }, format!("{scheme}://{credentials}@{address}/{path}"))
     }
 
     /// From here on everything is swallowed, both ways, on old and new connections.
