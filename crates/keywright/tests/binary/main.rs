@@ -1,0 +1,18 @@
+//! The `keywright` binary, as a process of its own: command line, files, signals, ports.
+//!
+//! One program for all of them, so that they are linked once and run side by side. Those on PostgreSQL need
+//! `DATABASE_URL` (`e2e/postgres.sh cargo test -p keywright`); one runs the command that `dev` prints, and so needs
+//! `curl`.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests are not seen as tests")]
+
+mod canaries;
+mod commands;
+mod configuration;
+mod dev_crashes;
+mod dev_edits;
+mod dev_manifests;
+mod dev_restart;
+mod dev_secrets;
+mod dev_start;
+mod serve;
+mod support;

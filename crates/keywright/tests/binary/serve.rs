@@ -1,0 +1,175 @@
+//! `serve` on PostgreSQL.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use harness::TestDatabase;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::{LateProxy, Process, eventually, free_port};
+
+/// A server, and its ports.
+struct Server {
+    process: Process,
+    public: u16,
+    admin: u16,
+}
+
+impl Server {
+    fn start(dsn: &str, more: &[(&'static str, &str)]) -> Self {
+        let (public, admin) = (free_port(), free_port());
+        let mut variables = vec![
+            ("DSN", dsn.to_owned()),
+            ("URLS_SELF_ISSUER", "https://id.example.com".to_owned()),
+            ("SECRETS_SYSTEM", "a-system-secret-for-tests-only".to_owned()),
+            ("SERVE_PUBLIC_HOST", "127.0.0.1".to_owned()),
+            ("SERVE_PUBLIC_PORT", public.to_string()),
+            ("SERVE_ADMIN_HOST", "127.0.0.1".to_owned()),
+            ("SERVE_ADMIN_PORT", admin.to_string()),
+        ];
+        variables.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        Self { process: Process::start(&["serve", "all"], &variables), public, admin }
+    }
+
+    /// The status of a document; `None` where nobody answers.
+    async fn status(&self, port: u16, path: &str) -> Option<u16> {
+        let answer = reqwest::get(format!("http://127.0.0.1:{port}{path}")).await.ok()?;
+        Some(answer.status().as_u16())
+    }
+
+    async fn is_ready(&self) -> bool {
+        self.status(self.public, "/health/ready").await == Some(200)
+            && self.status(self.admin, "/admin/health/ready").await == Some(200)
+    }
+
+    async fn key_ids(&self) -> BTreeSet<String> {
+        let url = format!("http://127.0.0.1:{}/.well-known/jwks.json", self.public);
+        let set: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
+        let keys = set["keys"].as_array().unwrap().iter();
+        keys.map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+    }
+
+    async fn stops(self) {
+        self.process.signal("TERM");
+        let ended = self.process.ended(Duration::from_secs(10)).await;
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn it_is_alive_before_its_database_is_and_ready_after_it() {
+    let database = TestDatabase::postgres().await;
+    let (proxy, dsn) = LateProxy::to(&database.url);
+    let server = Server::start(&dsn, &[]);
+    let alive = || async {
+        server.status(server.public, "/health/alive").await == Some(200)
+            && server.status(server.admin, "/admin/health/alive").await == Some(200)
+    };
+    eventually("it is alive", alive).await;
+    for (port, path) in [
+        (server.public, "/health/ready"),
+        (server.admin, "/admin/health/ready"),
+        (server.public, "/.well-known/jwks.json"),
+        (server.public, "/oauth2/token"),
+    ] {
+        assert_eq!(server.status(port, path).await, Some(503), "{path}");
+    }
+    proxy.open().await;
+    eventually("it is ready", || server.is_ready()).await;
+    assert_eq!(server.key_ids().await.len(), 2, "both token sets have their key");
+    let log = server.process.stderr();
+    let password = url::Url::parse(&dsn).unwrap().password().unwrap().to_owned();
+    assert!(!log.contains(&password) && !log.contains("a-system-secret-for-tests-only"), "{log}");
+    server.stops().await;
+}
+
+#[tokio::test]
+async fn a_database_that_never_comes_does_not_keep_it_from_stopping() {
+    let database = TestDatabase::postgres().await;
+    let (_closed, dsn) = LateProxy::to(&database.url);
+    let server = Server::start(&dsn, &[]);
+    eventually("it waits", || async { server.process.stderr().contains("waiting for the database") }).await;
+    server.stops().await;
+}
+
+#[tokio::test]
+async fn servers_that_start_at_once_make_one_key_for_each_set() {
+    let database = TestDatabase::postgres().await;
+    let servers = [Server::start(&database.url, &[]), Server::start(&database.url, &[])];
+    for server in &servers {
+        eventually("it is ready", || server.is_ready()).await;
+    }
+    let keys = servers[0].key_ids().await;
+    assert_eq!(keys.len(), 2);
+    let same = || async { servers[1].key_ids().await == keys };
+    eventually("both publish the same keys", same).await;
+    assert_eq!(servers[0].key_ids().await, keys);
+    for server in servers {
+        server.stops().await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_under_way_is_finished_before_it_stops() {
+    let database = TestDatabase::postgres().await;
+    let server = Server::start(&database.url, &[("KEYS_AUTOCREATE", "false")]);
+    eventually("it serves", || async { server.status(server.admin, "/admin/version").await == Some(200) })
+        .await;
+    let mut connection = TcpStream::connect(("127.0.0.1", server.admin)).await.unwrap();
+    let head = "POST /admin/oauth2/introspect HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n\
+                Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 7\r\n\r\n";
+    connection.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 1024];
+    let read = connection.read(&mut answer).await.unwrap();
+    // The server asks for the body: the request is under way.
+    assert!(answer[..read].starts_with(b"HTTP/1.1 100 Continue"));
+
+    server.process.signal("TERM");
+    eventually("nobody else is let in", || async {
+        TcpStream::connect(("127.0.0.1", server.admin)).await.is_err()
+    })
+    .await;
+    connection.write_all(b"token=x").await.unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.contains("\"active\":false"), "{answer}");
+    let ended = server.process.ended(Duration::from_secs(10)).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn each_api_can_be_served_alone() {
+    let database = TestDatabase::postgres().await;
+    for (which, serves_public) in [("public", true), ("admin", false)] {
+        let (public, admin) = (free_port(), free_port());
+        let variables = [
+            ("DSN", database.url.clone()),
+            ("URLS_SELF_ISSUER", "https://id.example.com".to_owned()),
+            ("SECRETS_SYSTEM", "a-system-secret-for-tests-only".to_owned()),
+            ("SERVE_PUBLIC_PORT", public.to_string()),
+            ("SERVE_ADMIN_PORT", admin.to_string()),
+            ("KEYS_AUTOCREATE", "false".to_owned()),
+        ];
+        let server = Server { process: Process::start(&["serve", which], &variables), public, admin };
+        let (open, closed) = if serves_public { (public, admin) } else { (admin, public) };
+        eventually("it is alive", || async { server.status(open, "/health/alive").await == Some(200) }).await;
+        assert_eq!(server.status(closed, "/health/alive").await, None);
+        server.stops().await;
+    }
+}
+
+#[tokio::test]
+async fn a_second_system_secret_does_not_fit_a_database() {
+    let database = TestDatabase::postgres().await;
+    let server = Server::start(&database.url, &[("KEYS_AUTOCREATE", "false")]);
+    eventually("it serves", || async { server.status(server.admin, "/admin/version").await == Some(200) })
+        .await;
+    let other = Server::start(&database.url, &[("SECRETS_SYSTEM", "canary-canary-canary")]);
+    let ended = other.process.ended(Duration::from_secs(30)).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("secrets.system"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("canary"), "{}", ended.stderr);
+    server.stops().await;
+}
