@@ -42,8 +42,13 @@ impl Server {
     /// # Errors
     /// [`Failure::Store`] where the keys cannot be read.
     pub(crate) async fn documents(&self) -> Result<Arc<Documents>, Failure> {
-        let (keys, now) = (self.store().keys().await?, self.now());
         let rendered = self.rendered().read().unwrap_or_else(PoisonError::into_inner).clone();
+        let (keys, now) = match (self.store().keys().await, rendered.clone()) {
+            (Ok(keys), _) => (keys, self.now()),
+            // While the database is away, resource servers still verify tokens: by the keys that were last known.
+            (Err(error), Some(last)) if error.is_transient() => return Ok(last),
+            (Err(error), _) => return Err(error.into()),
+        };
         if let Some(documents) = rendered
             && Arc::ptr_eq(&documents.keys, &keys)
             && documents.at == now

@@ -1,6 +1,6 @@
 //! The caches of a server: clients by id, and all key sets together.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use oauth::{Client, ClientId};
 
@@ -15,12 +15,19 @@ const CLIENTS: usize = 20_000;
 pub(crate) struct Caches {
     clients: Cache<ClientId, Arc<Client>>,
     keys: Cache<(), Arc<KeyRegistry>>,
+    /// What was loaded last, believed or not: the next load takes over the keys that it has parsed.
+    last_keys: Mutex<Option<Arc<KeyRegistry>>>,
     pub(crate) trust: Trust,
 }
 
 impl Caches {
     pub(crate) fn new() -> Self {
-        Self { clients: Cache::new(CLIENTS), keys: Cache::new(1), trust: Trust::none() }
+        Self {
+            clients: Cache::new(CLIENTS),
+            keys: Cache::new(1),
+            last_keys: Mutex::default(),
+            trust: Trust::none(),
+        }
     }
 
     /// Forgets what a change concerns; `None` concerns everything.
@@ -30,6 +37,11 @@ impl Caches {
             Some(Change::KeySets) => self.keys.clear(),
             None => self.clear(),
         }
+    }
+
+    fn last_keys(&self) -> MutexGuard<'_, Option<Arc<KeyRegistry>>> {
+        // One assignment: never half done.
+        self.last_keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn clear(&self) {
@@ -85,7 +97,9 @@ impl Store {
             return Ok(keys);
         }
         let load = caches.keys.begin_load();
-        let keys = Arc::new(KeyRegistry::load(self).await?);
+        let earlier = caches.last_keys().clone();
+        let keys = Arc::new(KeyRegistry::load(self, earlier.as_deref()).await?);
+        *caches.last_keys() = Some(keys.clone());
         caches.keys.finish_load(load, (), keys.clone());
         Ok(keys)
     }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use jose::schedule::{State, active_key, jwks_max_age};
-use jose::{Algorithm, JwkSet, KeyId, Signer, SigningAlgorithm, Verifier};
+use jose::schedule::{ScheduledKey, State, active_key, jwks_max_age};
+use jose::{Algorithm, JwkSet, KeyId, PublicJwk, Signer, SigningAlgorithm, Verifier};
 
 use crate::{Error, Store, StoredKey, StoredKeySet};
 
@@ -17,8 +17,18 @@ pub const ACCESS_TOKEN_SET: &str = "hydra.jwt.access-token";
 /// All key sets, with the token sets' keys parsed once for signing and verification.
 pub struct KeyRegistry {
     sets: Vec<StoredKeySet>,
-    signers: HashMap<KeyId, Arc<Signer>>,
-    verifiers: HashMap<KeyId, Verifier>,
+    /// The keys of each set, in the order of `sets`, as the schedule sees them.
+    schedules: Vec<Vec<ScheduledKey>>,
+    parsed: HashMap<KeyId, ParsedKey>,
+}
+
+/// A token set's key, ready for use, and what it was parsed from.
+#[derive(Clone)]
+struct ParsedKey {
+    public: PublicJwk,
+    sealed: Option<Vec<u8>>,
+    verifier: Arc<Verifier>,
+    signer: Option<Arc<Signer>>,
 }
 
 /// The key to sign with now.
@@ -30,24 +40,23 @@ pub struct SigningKey {
 }
 
 impl KeyRegistry {
-    /// Reads all sets, decrypts and parses the token sets' keys.
-    pub(crate) async fn load(store: &Store) -> Result<Self, Error> {
+    /// Reads all sets, decrypts and parses the token sets' keys. What `earlier` has parsed already is taken from it:
+    /// parsing an RSA key takes a millisecond, and without a trusted cache this is done for each request.
+    pub(crate) async fn load(store: &Store, earlier: Option<&Self>) -> Result<Self, Error> {
         let sets = store.read_key_sets().await?;
-        let mut registry = Self { sets, signers: HashMap::new(), verifiers: HashMap::new() };
-        for set in registry.sets.iter().filter(|set| is_token_set(&set.name)) {
+        let mut parsed = HashMap::new();
+        for set in sets.iter().filter(|set| is_token_set(&set.name)) {
             // A set that signs tokens may be declared with keys that never sign: those are published, and no more.
             let signing = |key: &&StoredKey| matches!(key.schedule.algorithm, Algorithm::Signing(_));
             for key in set.keys.iter().filter(signing) {
                 let kid = &key.schedule.kid;
-                registry.verifiers.insert(kid.clone(), Verifier::from_jwk(&key.public)?);
-                if let Some(sealed) = &key.sealed {
-                    let jwk = store.ring().open_jwk(&set.name, kid, sealed)?;
-                    let signer = jose::PrivateKey::from_jwk(&jwk)?.signer()?;
-                    registry.signers.insert(kid.clone(), Arc::new(signer));
-                }
+                let same = |known: &&ParsedKey| known.public == key.public && known.sealed == key.sealed;
+                let known = earlier.and_then(|earlier| earlier.parsed.get(kid)).filter(same).cloned();
+                parsed.insert(kid.clone(), known.map_or_else(|| parse(store, &set.name, key), Ok)?);
             }
         }
-        Ok(registry)
+        let schedules = sets.iter().map(StoredKeySet::scheduled).collect();
+        Ok(Self { sets, schedules, parsed })
     }
 
     /// All sets.
@@ -55,8 +64,9 @@ impl KeyRegistry {
         &self.sets
     }
 
-    fn set(&self, name: &str) -> Option<&StoredKeySet> {
-        self.sets.iter().find(|set| set.name == name)
+    fn set(&self, name: &str) -> Option<(&StoredKeySet, &[ScheduledKey])> {
+        let at = self.sets.iter().position(|set| set.name == name)?;
+        Some((&self.sets[at], &self.schedules[at]))
     }
 
     /// True where both token sets exist, each with a key that signs.
@@ -72,21 +82,19 @@ impl KeyRegistry {
         wanted: Option<SigningAlgorithm>,
         now: Timestamp,
     ) -> Option<SigningKey> {
-        let set = self.set(set)?;
-        let keys = set.scheduled();
+        let (set, keys) = self.set(set)?;
         let wanted = wanted.map(Algorithm::Signing);
         let undeclared = keys.iter().map(|key| key.algorithm);
         let lines = wanted.into_iter().chain(set.policy.algorithms.iter().copied()).chain(undeclared);
-        let key = lines.into_iter().find_map(|line| active_key(&keys, line, now))?;
-        let signer = self.signers.get(&key.kid)?.clone();
+        let key = lines.into_iter().find_map(|line| active_key(keys, line, now))?;
+        let signer = self.parsed.get(&key.kid)?.signer.clone()?;
         Some(SigningKey { signer, removed_at: key.instants.removed_at })
     }
 
     /// The algorithms that a token set signs with at `now`, the default first.
     pub fn signing_algorithms(&self, set: &str, now: Timestamp) -> Vec<SigningAlgorithm> {
-        let Some(set) = self.set(set) else { return Vec::new() };
-        let keys = set.scheduled();
-        let active = |line: &Algorithm| active_key(&keys, *line, now).is_some();
+        let Some((set, keys)) = self.set(set) else { return Vec::new() };
+        let active = |line: &Algorithm| active_key(keys, *line, now).is_some();
         let lines = set.policy.algorithms.iter().copied().filter(active);
         lines.filter_map(|line| if let Algorithm::Signing(alg) = line { Some(alg) } else { None }).collect()
     }
@@ -95,7 +103,7 @@ impl KeyRegistry {
     pub fn verifier(&self, kid: &KeyId, now: Timestamp) -> Option<&Verifier> {
         let published = |key: &&StoredKey| key.schedule.kid == *kid && is_published(key, now);
         self.sets.iter().flat_map(|set| &set.keys).find(published)?;
-        self.verifiers.get(kid)
+        Some(&*self.parsed.get(kid)?.verifier)
     }
 
     /// The published keys at `now`: of the token sets, of every declared set, and of the sets in `broadcast`. In each
@@ -118,6 +126,18 @@ impl KeyRegistry {
         let sets = self.sets.iter().filter(|set| is_broadcast(set, broadcast));
         sets.map(|set| set.policy.lead()).min().map_or(SignedDuration::ZERO, jwks_max_age)
     }
+}
+
+fn parse(store: &Store, set: &str, key: &StoredKey) -> Result<ParsedKey, Error> {
+    let signer = match &key.sealed {
+        None => None,
+        Some(sealed) => {
+            let jwk = store.ring().open_jwk(set, &key.schedule.kid, sealed)?;
+            Some(Arc::new(jose::PrivateKey::from_jwk(&jwk)?.signer()?))
+        }
+    };
+    let verifier = Arc::new(Verifier::from_jwk(&key.public)?);
+    Ok(ParsedKey { public: key.public.clone(), sealed: key.sealed.clone(), verifier, signer })
 }
 
 fn is_token_set(name: &str) -> bool {
