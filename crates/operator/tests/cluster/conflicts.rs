@@ -61,8 +61,7 @@ async fn of_two_clients_with_one_secret_the_first_has_it_and_the_other_takes_ove
 
     first.delete().await;
     first.gone().await;
-    // The garbage collector's part.
-    world.delete_secret("shared").await;
+    world.collect_garbage().await;
     let second = second.ready().await;
     assert_ne!(world.credentials(&second).await.0, credentials.0);
     assert!(world.lets_in(&world.credentials(&second).await).await);

@@ -22,9 +22,12 @@ async fn a_deleted_client_takes_its_row_with_it() {
     let secret = world.secret("orders-oauth2-client").await.unwrap();
     assert_eq!(secret.owner_references()[0].name, "orders", "for the garbage collector");
 
-    // The same name again is another client, in the Secret that was not collected yet as well.
-    world.delete_secret("orders-oauth2-client").await;
-    let again = world.ready_service("orders").await;
+    // The same name again is another client, which waits for the Secret to be collected.
+    let orders = world.oac("orders");
+    orders.create(json!({"grantTypes": ["client_credentials"]})).await;
+    orders.stands(Reason::SecretConflict).await;
+    world.collect_garbage().await;
+    let again = orders.ready().await;
     let renewed = world.credentials(&again).await;
     assert_ne!(renewed.0, credentials.0);
     assert!(world.lets_in(&renewed).await && !world.lets_in(&credentials).await);

@@ -9,8 +9,10 @@ use jose::Entropy;
 use kube::api::ListParams;
 use oauth::{ClientId, ClientSecret};
 use serde_json::json;
+use store::{SecretState, StoredClient};
 use tokio_util::sync::CancellationToken;
 
+use crate::resource::Kind;
 use crate::world::{LOG, OPERATOR, World};
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
@@ -18,11 +20,16 @@ const ROUNDS: u32 = 24;
 /// Replaced secrets work for this long.
 const OVERLAP: SignedDuration = SignedDuration::from_hours(24);
 
+/// What somebody writes into Secrets.
+const TAMPERED: &str = "tampered-with-by-somebody";
+
 /// What somebody does to the resources while the operator is at work.
 struct Churn {
     entropy: Entropy,
     /// What workloads hold: read from a Secret at a moment when it worked.
     held: HashMap<&'static str, Vec<(ClientId, ClientSecret)>>,
+    /// How often a Secret was deleted or tampered with, each of which takes another client secret.
+    disturbed: HashMap<&'static str, usize>,
     nonce: u32,
 }
 
@@ -34,16 +41,18 @@ impl Churn {
     /// Workloads read what the Secrets hold.
     async fn read(&mut self, world: &World) {
         for name in NAMES {
-            let Some(client) = world.oac(name).get().await else { continue };
-            let Some(secret) = world.secret(&client.secret_name()).await else { continue };
-            let entry = |key| crate::world::entry(&secret, key);
-            let (Some(id), Some(value)) = (entry("CLIENT_ID"), entry("CLIENT_SECRET")) else { continue };
-            let credentials = (ClientId::parse(id).unwrap(), ClientSecret::new(value));
-            if world.lets_in(&credentials).await {
-                let held = self.held.entry(name).or_default();
-                if !held.contains(&credentials) {
-                    held.push(credentials);
-                }
+            let present = world.oac(name).get().await;
+            let Some(client) = present.filter(|client| client.metadata.deletion_timestamp.is_none()) else {
+                continue;
+            };
+            let Some(credentials) = world.present_credentials(&client).await else { continue };
+            if credentials.1.expose() == TAMPERED || world.row(&credentials.0).await.is_none() {
+                continue;
+            }
+            assert!(world.lets_in(&credentials).await, "{name}: what is in the Secret works, at any moment");
+            let held = self.held.entry(name).or_default();
+            if !held.contains(&credentials) {
+                held.push(credentials);
             }
         }
     }
@@ -59,18 +68,21 @@ impl Churn {
             return;
         }
         let secret = present.secret_name();
-        match self.below(8) {
+        let act = self.below(8);
+        if matches!(act, 1 | 2) {
+            *self.disturbed.entry(name).or_default() += 1;
+        }
+        match act {
             0 => {
                 client.delete().await;
-                // The garbage collector's part.
-                world.delete_secret(&secret).await;
                 self.held.remove(name);
+                self.disturbed.remove(name);
             }
             1 => {
                 world.delete_secret(&secret).await;
             }
             2 => {
-                let tampering = json!({"stringData": {"CLIENT_SECRET": "tampered-with-by-somebody"}});
+                let tampering = json!({"stringData": {"CLIENT_SECRET": TAMPERED}});
                 if world.secret(&secret).await.is_some() {
                     world.patch_secret(&secret, tampering).await;
                 }
@@ -79,6 +91,8 @@ impl Churn {
                 // Overlaps have passed, so that a rotation may begin.
                 world.advance(OVERLAP + SignedDuration::from_secs(1));
                 self.held.clear();
+                // The last one may not have been seen to yet.
+                self.disturbed.values_mut().for_each(|times| *times = 1);
                 self.nonce += 1;
                 client.annotate("keywright.dev/rotate-secret", &self.nonce.to_string()).await;
             }
@@ -89,11 +103,36 @@ impl Churn {
         }
     }
 
+    async fn row(&self, world: &World, name: &str) -> Option<StoredClient> {
+        let id = world.oac(name).get().await?.status?.client_id?;
+        world.row(&ClientId::parse(id).unwrap()).await
+    }
+
+    /// How many clients are between two writes: neither untouched nor done.
+    async fn half_done(&self, world: &World) -> usize {
+        let mut half_done = 0;
+        for name in NAMES {
+            let Some(client) = world.oac(name).get().await else { continue };
+            let begun = client.metadata.finalizers.is_some();
+            let row = self.row(world, name).await;
+            let pending = row.iter().flat_map(|row| &row.secrets).any(|s| s.state == SecretState::Pending);
+            half_done += usize::from((begun && client.status.is_none()) || pending);
+        }
+        half_done
+    }
+
     async fn check(&self, world: &World, when: &str) {
         for (name, held) in &self.held {
             for credentials in held {
                 assert!(world.lets_in(credentials).await, "{when}: a workload of {name} was locked out");
             }
+        }
+        for name in NAMES {
+            let Some(row) = self.row(world, name).await else { continue };
+            let live =
+                row.secrets.iter().filter(|secret| secret.expires_at.is_none_or(|at| at > world.now()));
+            let bound = 2 + self.disturbed.get(name).copied().unwrap_or_default();
+            assert!(live.count() <= bound, "{when}: {name} has more than {bound} client secrets");
         }
     }
 }
@@ -102,7 +141,8 @@ impl Churn {
 async fn killed_at_any_moment_it_converges_and_locks_nobody_out() {
     let world = World::new().await;
     let entropy = Entropy::seeded(34);
-    let mut churn = Churn { entropy, held: HashMap::new(), nonce: 0 };
+    let mut churn = Churn { entropy, held: HashMap::new(), disturbed: HashMap::new(), nonce: 0 };
+    let mut interrupted = 0;
     for round in 0..ROUNDS {
         world.start().await;
         for _ in 0..3 {
@@ -111,22 +151,26 @@ async fn killed_at_any_moment_it_converges_and_locks_nobody_out() {
         // A moment in or after the reconciliations that this caused.
         tokio::time::sleep(Duration::from_millis(churn.below(200).into())).await;
         world.kill().await;
+        world.collect_garbage().await;
+        interrupted += churn.half_done(&world).await;
         churn.check(&world, &format!("round {round}")).await;
         churn.read(&world).await;
     }
+    assert!(interrupted > 5, "it was killed at work: {interrupted}");
     world.start().await;
     for name in NAMES {
         let client = world.oac(name);
+        if client.get().await.is_some_and(|client| client.metadata.deletion_timestamp.is_some()) {
+            client.gone().await;
+        }
         if client.get().await.is_none() {
             client.create(json!({"grantTypes": ["client_credentials"]})).await;
         }
-        let present = client.until("stays", |client| client.metadata.deletion_timestamp.is_none()).await;
         let in_order = async || {
+            world.collect_garbage().await;
             let client = world.oac(name).get().await?;
-            world.secret(&present.secret_name()).await?;
-            let works = crate::resource::Kind::is_ready(&client)
-                && world.lets_in(&world.credentials(&client).await).await;
-            works.then_some(client)
+            let credentials = world.present_credentials(&client).await?;
+            (client.is_ready() && world.lets_in(&credentials).await).then_some(client)
         };
         let client = world.until(&format!("{name} is in order"), in_order).await;
         let (id, _) = world.credentials(&client).await;
@@ -158,7 +202,7 @@ async fn a_shutdown_finishes_what_is_under_way() {
     for n in 0..12 {
         let client = world.oac(&format!("client-{n}")).get().await.unwrap();
         let begun = !client.metadata.finalizers.clone().unwrap_or_default().is_empty();
-        assert_eq!(crate::resource::Kind::is_ready(&client), begun, "client-{n}");
+        assert_eq!(client.is_ready(), begun, "client-{n}");
         if begun {
             assert!(world.lets_in(&world.credentials(&client).await).await, "client-{n}");
         }

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{DeleteParams, ListParams, PatchParams, PostParams};
-use kube::{Api, Client, Config};
+use kube::{Api, Client, Config, ResourceExt};
 use oauth::{AccessToken, ClientId, ClientSecret, Form, Issuer};
 use operator::database_gate::DatabaseGate;
 use operator::metrics::ReconcileLabels;
@@ -231,6 +231,22 @@ impl World {
         }
     }
 
+    /// Deletes the Secrets whose client is gone, as the garbage collector would.
+    pub async fn collect_garbage(&self) {
+        let list = ListParams::default();
+        let secrets = self.secrets().list(&list).await.unwrap();
+        // What was not there after its Secret was seen is gone.
+        let clients = Api::<OAuth2Client>::namespaced(self.client.clone(), &self.namespace);
+        let uids: Vec<_> =
+            clients.list(&list).await.unwrap().items.iter().filter_map(ResourceExt::uid).collect();
+        for secret in secrets.items {
+            let owners = secret.owner_references();
+            if !owners.is_empty() && owners.iter().all(|owner| !uids.contains(&owner.uid)) {
+                self.delete_secret(&secret.name_any()).await;
+            }
+        }
+    }
+
     pub async fn secret(&self, name: &str) -> Option<Secret> {
         let secret = self.secrets().get_opt(name).await.unwrap();
         self.secrets
@@ -242,10 +258,14 @@ impl World {
 
     /// The client id and secret that a client's Secret holds under the usual keys.
     pub async fn credentials(&self, client: &OAuth2Client) -> (ClientId, ClientSecret) {
-        let secret = self.secret(&client.secret_name()).await.expect("the client's Secret");
-        let id = entry(&secret, "CLIENT_ID").expect("an id");
-        let value = entry(&secret, "CLIENT_SECRET").expect("a client secret");
-        (ClientId::parse(id).unwrap(), ClientSecret::new(value))
+        self.present_credentials(client).await.expect("a Secret with credentials")
+    }
+
+    /// The same, where the Secret is there and holds both.
+    pub async fn present_credentials(&self, client: &OAuth2Client) -> Option<(ClientId, ClientSecret)> {
+        let secret = self.secret(&client.secret_name()).await?;
+        let id = entry(&secret, "CLIENT_ID")?;
+        Some((ClientId::parse(id).unwrap(), ClientSecret::new(entry(&secret, "CLIENT_SECRET")?)))
     }
 
     pub async fn row(&self, id: &ClientId) -> Option<StoredClient> {
