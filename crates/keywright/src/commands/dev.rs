@@ -28,7 +28,8 @@ use crate::{shutdown, telemetry, wiring};
 const IGNORED: [&str; 3] = ["DSN", "DB_LISTEN_DSN", "SECRETS_SYSTEM"];
 
 pub(super) async fn run(args: DevArgs) -> Result<()> {
-    let data = DataFolder::open(&args.data)?;
+    // Absolute, so that what is printed can be pasted anywhere.
+    let data = DataFolder::open(std::path::absolute(&args.data).context("the data folder")?)?;
     let loaded = configuration(&args, data.path())?;
     telemetry::start(loaded.config.log, LogFormat::Text);
     let entropy = Entropy::system();
