@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
@@ -23,6 +24,10 @@ struct Network {
     /// Odd while bytes are swallowed. A connection made under another number than the present one is lost for ever.
     age: AtomicUsize,
     swallowed: AtomicUsize,
+    /// Answers with this in them are kept back.
+    held: watch::Sender<Option<&'static str>>,
+    /// How many are, now.
+    held_answers: AtomicUsize,
     connections: Mutex<JoinSet<()>>,
 }
 
@@ -34,10 +39,14 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         url.set_host(Some("127.0.0.1")).unwrap();
         url.set_port(Some(address.port())).unwrap();
+        // It reads along.
+        url.query_pairs_mut().append_pair("sslmode", "disable");
         let network = Network {
             target,
             age: AtomicUsize::new(0),
             swallowed: AtomicUsize::new(0),
+            held: watch::Sender::new(None),
+            held_answers: AtomicUsize::new(0),
             connections: Mutex::default(),
         };
         let mut proxy =
@@ -59,6 +68,16 @@ impl Proxy {
     /// How many bytes have vanished.
     pub fn swallowed(&self) -> usize {
         self.network.swallowed.load(Ordering::SeqCst)
+    }
+
+    /// Keeps back what the database answers with `text` in it, or lets everything through again.
+    pub fn hold_answers(&self, text: Option<&'static str>) {
+        self.network.held.send_replace(text);
+    }
+
+    /// How many answers are kept back.
+    pub fn held_answers(&self) -> usize {
+        self.network.held_answers.load(Ordering::SeqCst)
     }
 
     /// Closes all connections, and refuses new ones.
@@ -95,14 +114,27 @@ impl Network {
         let (server_reads, server_writes) = server.into_split();
         // Either side's end is the end of both.
         tokio::select! {
-            () = self.pass_on(age, client_reads, server_writes) => {}
-            () = self.pass_on(age, server_reads, client_writes) => {}
+            () = self.pass_on(age, client_reads, server_writes, None) => {}
+            () = self.pass_on(age, server_reads, client_writes, Some(self.held.subscribe())) => {}
         }
     }
 
-    async fn pass_on(&self, age: usize, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) {
+    async fn pass_on(
+        &self,
+        age: usize,
+        mut from: impl AsyncRead + Unpin,
+        mut to: impl AsyncWrite + Unpin,
+        held: Option<watch::Receiver<Option<&'static str>>>,
+    ) {
         let mut buffer = vec![0; 16 * 1024];
         while let Ok(read @ 1..) = from.read(&mut buffer).await {
+            let holds =
+                |text: &str| buffer[..read].windows(text.len()).any(|window| window == text.as_bytes());
+            if let Some(mut held) = held.clone().filter(|held| held.borrow().is_some_and(holds)) {
+                self.held_answers.fetch_add(1, Ordering::SeqCst);
+                held.wait_for(Option::is_none).await.unwrap();
+                self.held_answers.fetch_sub(1, Ordering::SeqCst);
+            }
             let lost = age % 2 == 1 || self.age.load(Ordering::SeqCst) != age;
             if lost {
                 self.swallowed.fetch_add(read, Ordering::SeqCst);
