@@ -80,12 +80,13 @@ impl From<sqlx::migrate::MigrateError> for Error {
     }
 }
 
-/// SQLSTATE classes that pass by themselves (08 connection, 25006 read-only, 40 rollback, 53 resources, 55P03 lock,
-/// 57 intervention), and SQLite's BUSY (5), LOCKED (6), READONLY (8), IOERR (10) and FULL (13), by primary code.
+/// SQLSTATE classes that pass by themselves (08 connection, 25006 read-only, 25P03 idle for too long in a transaction,
+/// 40 rollback, 53 resources, 55P03 lock, 57 intervention), and SQLite's BUSY (5), LOCKED (6), READONLY (8), IOERR (10)
+/// and FULL (13), by primary code.
 fn is_weather(code: &str) -> bool {
     match code.parse::<u32>() {
         Ok(sqlite) if code.len() < 5 => matches!(sqlite & 0xff, 5 | 6 | 8 | 10 | 13),
-        _ => ["08", "25006", "40", "53", "55P03", "57"].iter().any(|class| code.starts_with(class)),
+        _ => ["08", "25006", "25P03", "40", "53", "55P03", "57"].iter().any(|class| code.starts_with(class)),
     }
 }
 
@@ -96,7 +97,7 @@ mod tests {
     #[test]
     fn weather_is_told_from_defects_by_code() {
         for transient in
-            ["08006", "57P01", "40001", "40P01", "53300", "55P03", "25006", "5", "261", "517", "10"]
+            ["08006", "57P01", "40001", "40P01", "53300", "55P03", "25006", "25P03", "5", "261", "517", "10"]
         {
             assert!(is_weather(transient), "{transient}");
         }

@@ -12,7 +12,7 @@ use sqlx::Row;
 use store::{Options, Store};
 
 /// Beside the two seconds after which silence ends belief: this machine may be busy.
-const MARGIN: Duration = Duration::from_secs(1);
+const MARGIN: Duration = Duration::from_secs(2);
 
 async fn trusted(store: &Store) {
     eventually("the cache is trusted", async || store.is_cache_trusted()).await;
