@@ -8,6 +8,7 @@
 pub mod cli;
 pub mod commands;
 pub mod config;
+mod open_files;
 mod probes;
 mod shutdown;
 mod telemetry;

@@ -9,6 +9,8 @@ use crate::config::{Log, LogFormat};
 
 /// Starts the log on standard error. `fallback` is the form where the configuration names none.
 ///
+/// A log that cannot be written, because its disk is full or its reader gone, ends nothing: its lines are lost.
+///
 /// Libraries are heard from `warn` on: at `debug`, some would print what they send and receive.
 pub fn start(log: Log, fallback: LogFormat) {
     let level = log.level.as_str().to_lowercase();
@@ -17,6 +19,7 @@ pub fn start(log: Log, fallback: LogFormat) {
     let filter = EnvFilter::new(format!("warn,{}", directives.join(",")));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     // A second start, in a test, keeps the first.

@@ -8,7 +8,11 @@ use url::Url;
 /// One audience: a URL or any other string without white space.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Audience(String);
+pub struct Audience {
+    text: String,
+    /// Parsed once: a request may compare each of its audiences with each of the client's.
+    url: Option<Url>,
+}
 
 /// Why a string is no audience.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -24,34 +28,41 @@ impl Audience {
         let text = text.into();
         let valid =
             (1..=1024).contains(&text.len()) && !text.chars().any(|c| c.is_whitespace() || c.is_control());
-        if valid { Ok(Self(text)) } else { Err(InvalidAudience) }
+        if !valid {
+            return Err(InvalidAudience);
+        }
+        Ok(Self { url: nestable(&text), text })
     }
 
     /// The audience as text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// True where this registered audience allows `requested`: equal, or a URL with the same scheme and host (and
     /// port) and the same or a nested path.
     pub fn allows(&self, requested: &Audience) -> bool {
-        self == requested || nested(&self.0, &requested.0).unwrap_or(false)
+        self.text == requested.text || self.nests(requested).unwrap_or(false)
+    }
+
+    fn nests(&self, requested: &Self) -> Option<bool> {
+        let (registered, requested) = (self.url.as_ref()?, requested.url.as_ref()?);
+        if registered.origin() != requested.origin() {
+            return Some(false);
+        }
+        let base = registered.path().trim_end_matches('/');
+        let rest = requested.path().strip_prefix(base)?;
+        Some(rest.is_empty() || rest.starts_with('/'))
     }
 }
 
-fn nested(registered: &str, requested: &str) -> Option<bool> {
-    let (registered, requested) = (Url::parse(registered).ok()?, Url::parse(requested).ok()?);
-    // Without a host (`urn:…`) there is no path to nest in. A query, a fragment or a user name is no part of the
-    // comparison, so an audience that brings one is only ever equal or refused.
-    let plain = |url: &Url| {
-        url.has_host() && url.query().is_none() && url.fragment().is_none() && url.username().is_empty()
-    };
-    if !plain(&registered) || !plain(&requested) || registered.origin() != requested.origin() {
-        return Some(false);
-    }
-    let base = registered.path().trim_end_matches('/');
-    let rest = requested.path().strip_prefix(base)?;
-    Some(rest.is_empty() || rest.starts_with('/'))
+/// The URL in which others can nest. Without a host (`urn:…`) there is no path to nest in. A query, a fragment or a user
+/// name is no part of the comparison, so an audience that brings one is only ever equal or refused.
+fn nestable(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let plain =
+        url.has_host() && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    plain.then_some(url)
 }
 
 /// The audiences of a request: each value of the parameter may name several, separated by spaces.
@@ -71,7 +82,7 @@ pub fn parse_list(text: &str) -> Result<Vec<Audience>, InvalidAudience> {
 
 impl fmt::Display for Audience {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -85,7 +96,7 @@ impl TryFrom<String> for Audience {
 
 impl From<Audience> for String {
     fn from(audience: Audience) -> Self {
-        audience.0
+        audience.text
     }
 }
 

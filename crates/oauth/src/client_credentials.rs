@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::access_token::MAX_PAYLOAD;
 use crate::audience::{Audience, parse_list};
+use crate::lifespan::LONGEST_LIFESPAN;
 use crate::{
     AccessTokenStrategy, Client, Error, ErrorCode, Form, GrantType, Lifetimes, Scope, ScopeSet, ScopeStrategy,
 };
@@ -47,7 +48,7 @@ pub fn decide(client: &Client, form: &Form, policy: &Policy) -> Result<Issue, Er
     Ok(Issue {
         scope: granted_scope(client, form, policy)?,
         audience: granted_audience(client, form)?,
-        lifetime: own.map_or(policy.lifetimes.access_token, |own| own.0),
+        lifetime: own.map_or(policy.lifetimes.access_token, |own| own.0.min(LONGEST_LIFESPAN)),
         strategy: metadata.access_token_strategy.unwrap_or(policy.strategy),
     })
 }

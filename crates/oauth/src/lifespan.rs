@@ -6,6 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::go_duration::GoDuration;
 
+/// The longest lifetime that a client may have of its own: keys stay published for as long as what they signed, so one
+/// client's wish would keep everybody's keys for ever.
+pub const LONGEST_LIFESPAN: Duration = Duration::from_hours(24 * 366);
+
 /// The server's token lifetimes (Hydra's `ttl.*`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lifetimes {
@@ -49,31 +53,42 @@ pub struct Lifespans {
 }
 
 impl Lifespans {
+    /// True where an access or ID token would live for longer than `limit`.
+    pub fn has_longer_than(&self, limit: Duration) -> bool {
+        self.access_tokens().into_iter().chain(self.id_tokens()).flatten().any(|lifespan| lifespan.0 > limit)
+    }
+
     /// The longest access token that this client can get, where it has lifetimes of its own.
     pub fn longest_access_token(&self) -> Option<Duration> {
-        longest([
+        longest(self.access_tokens())
+    }
+
+    /// The longest ID token that this client can get, where it has lifetimes of its own.
+    pub fn longest_id_token(&self) -> Option<Duration> {
+        longest(self.id_tokens())
+    }
+
+    fn access_tokens(&self) -> [Option<GoDuration>; 6] {
+        [
             self.authorization_code_grant_access_token_lifespan,
             self.client_credentials_grant_access_token_lifespan,
             self.device_authorization_grant_access_token_lifespan,
             self.implicit_grant_access_token_lifespan,
             self.jwt_bearer_grant_access_token_lifespan,
             self.refresh_token_grant_access_token_lifespan,
-        ])
+        ]
     }
 
-    /// The longest ID token that this client can get, where it has lifetimes of its own.
-    pub fn longest_id_token(&self) -> Option<Duration> {
-        longest([
+    fn id_tokens(&self) -> [Option<GoDuration>; 4] {
+        [
             self.authorization_code_grant_id_token_lifespan,
             self.device_authorization_grant_id_token_lifespan,
             self.implicit_grant_id_token_lifespan,
             self.refresh_token_grant_id_token_lifespan,
-            None,
-            None,
-        ])
+        ]
     }
 }
 
-fn longest(lifespans: [Option<GoDuration>; 6]) -> Option<Duration> {
-    lifespans.into_iter().flatten().map(|d| d.0).max()
+fn longest<const N: usize>(lifespans: [Option<GoDuration>; N]) -> Option<Duration> {
+    lifespans.into_iter().flatten().map(|lifespan| lifespan.0.min(LONGEST_LIFESPAN)).max()
 }

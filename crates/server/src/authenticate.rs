@@ -28,7 +28,9 @@ pub(crate) async fn authenticate(server: &Server, request: &FormRequest) -> Resu
         known
     } else {
         // What is cached may be older than a rotation: the new secret gets a second chance.
+        let place = server.unproven_reads().try_acquire().map_err(|_| Failure::Busy)?;
         let fresh = server.store().fresh_client(&presented.client_id).await?.ok_or_else(refused)?;
+        drop(place);
         if same_secrets(&known, &fresh) || !proves(server, &fresh, secret, now).await? {
             return Err(refused());
         }

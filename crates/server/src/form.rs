@@ -10,10 +10,16 @@ use hyper::body::Body as _;
 use mime::Mime;
 use oauth::{Error, Form};
 
+use crate::Server;
 use crate::error::{Challenge, Failure};
 
 /// The largest body that is read, in bytes.
-pub(crate) const BODY_LIMIT: usize = 1024 * 1024;
+///
+/// What is read is held before anybody has authenticated, so it is small, and so is the number of those that hold it.
+pub(crate) const BODY_LIMIT: usize = 64 * 1024;
+
+/// How many bodies may be on their way at once; further requests are asked to come again.
+pub(crate) const BODIES_UNDER_WAY: usize = 1024;
 
 /// A request of an OAuth endpoint: its form, and how the client authenticates.
 pub(crate) struct FormRequest {
@@ -31,10 +37,12 @@ impl FormRequest {
     /// Reads a request's form.
     ///
     /// # Errors
-    /// `invalid_request` for a body that is no form, [`Failure::TooLarge`].
-    pub(crate) async fn read(request: Request) -> Result<Self, Failure> {
+    /// `invalid_request` for a body that is no form, [`Failure::TooLarge`], [`Failure::Busy`].
+    pub(crate) async fn read(server: &Server, request: Request) -> Result<Self, Failure> {
         let (parts, body) = request.into_parts();
+        let place = server.bodies().try_acquire().map_err(|_| Failure::Busy)?;
         let body = read_body(body).await?;
+        drop(place);
         check_type(&parts.headers, body.is_empty())?;
         Ok(Self { headers: parts.headers, form: Form::parse(&body)? })
     }

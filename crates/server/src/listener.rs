@@ -24,6 +24,9 @@ use crate::head_deadline::{HeadDeadline, Phase};
 /// How much of a request's head is read, in bytes; more is answered with 431.
 const HEAD_LIMIT: u32 = 64 * 1024;
 
+/// How many requests one HTTP/2 connection may have under way.
+const STREAMS: u32 = 64;
+
 /// How often an HTTP/2 connection is asked whether it is still there, and how long it may take to say so.
 const PING_EVERY: Duration = Duration::from_secs(20);
 
@@ -118,7 +121,8 @@ fn http(limits: &ListenerLimits) -> Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_EVERY)
-        .max_header_list_size(HEAD_LIMIT);
+        .max_header_list_size(HEAD_LIMIT)
+        .max_concurrent_streams(STREAMS);
     http
 }
 

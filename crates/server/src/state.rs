@@ -4,8 +4,10 @@ use std::sync::{Arc, RwLock};
 
 use jiff::Timestamp;
 use store::Store;
+use tokio::sync::Semaphore;
 
 use crate::documents::Documents;
+use crate::form::BODIES_UNDER_WAY;
 use crate::verified_secrets::VerifiedSecrets;
 use crate::work_pool::WorkPool;
 use crate::{Metrics, Settings};
@@ -15,6 +17,10 @@ const SIGNATURES_WAITING: usize = 64;
 
 /// How many slow hashes may wait for each worker: some 300 ms of work.
 const HASHES_WAITING: usize = 16;
+
+/// How many statements may be under way for callers that have proven nothing: fewer than there are connections, so that
+/// guessing ids and secrets leaves some to everybody else.
+const UNPROVEN_READS: usize = 8;
 
 /// The server: the database, the settings, and the pools for slow work. Clones are one server.
 #[derive(Clone)]
@@ -26,6 +32,8 @@ struct Inner {
     metrics: Metrics,
     signatures: WorkPool,
     hashes: WorkPool,
+    bodies: Semaphore,
+    unproven_reads: Semaphore,
     verified_secrets: VerifiedSecrets,
     documents: RwLock<Option<Arc<Documents>>>,
 }
@@ -43,6 +51,8 @@ impl Server {
             metrics,
             signatures,
             hashes,
+            bodies: Semaphore::new(BODIES_UNDER_WAY),
+            unproven_reads: Semaphore::new(UNPROVEN_READS),
             verified_secrets,
             documents: RwLock::default(),
         }))
@@ -68,6 +78,16 @@ impl Server {
     /// The pool for slow hashes. Apart from the signatures: guessing secrets does not hold up tokens.
     pub(crate) fn hashes(&self) -> &WorkPool {
         &self.0.hashes
+    }
+
+    /// Places for bodies that are being read.
+    pub(crate) fn bodies(&self) -> &Semaphore {
+        &self.0.bodies
+    }
+
+    /// Places for statements on behalf of callers that have proven nothing yet.
+    pub(crate) fn unproven_reads(&self) -> &Semaphore {
+        &self.0.unproven_reads
     }
 
     pub(crate) fn verified_secrets(&self) -> &VerifiedSecrets {

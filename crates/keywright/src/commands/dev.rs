@@ -8,11 +8,11 @@ use std::sync::Arc;
 use ::operator::Settings;
 use ::operator::reconcile::Context as ReconcileContext;
 use ::operator::source::folder::{self, DataFolder, Report};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use jose::Entropy;
 use prometheus_client::registry::Registry;
 use serde_json::{Map, Value, json};
-use server::{ListenerLimits, Server};
+use server::Server;
 use store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::print;
 use crate::cli::DevArgs;
 use crate::config::{Config, Loaded, LogFormat};
-use crate::{shutdown, telemetry, wiring};
+use crate::{open_files, shutdown, telemetry, wiring};
 
 /// Variables that would lead away from the data folder.
 const IGNORED: [&str; 3] = ["DSN", "DB_LISTEN_DSN", "SECRETS_SYSTEM"];
@@ -45,10 +45,11 @@ pub(super) async fn run(args: DevArgs) -> Result<()> {
         Server::new(store.clone(), wiring::server_settings(&config), server::Metrics::new(&mut registry));
     let metrics = ::operator::Metrics::new(&mut registry);
     let registry = Arc::new(registry);
+    let limits = open_files::listener_limits(2);
     let mut tasks = JoinSet::new();
     for (listener, router) in [(public, server.public_router()), (admin, server.admin_router(registry))] {
         let listener = TcpListener::from_std(listener)?;
-        tasks.spawn(server::serve(listener, router, ListenerLimits::default(), shutdown.clone()));
+        tasks.spawn(server::serve(listener, router, limits.clone(), shutdown.clone()));
     }
     let maintained = shutdown.clone();
     tasks.spawn(async move { server.maintain(false, maintained).await });
@@ -62,6 +63,9 @@ pub(super) async fn run(args: DevArgs) -> Result<()> {
 /// The configuration: as anywhere, but for what belongs to the data folder, and with defaults for this machine alone.
 fn configuration(args: &DevArgs, data: &Path) -> Result<Loaded> {
     let data = data.canonicalize().context("the data folder")?;
+    if data.to_string_lossy().contains(['?', '#', '%']) {
+        bail!("the data folder's path must not contain ?, # or %: {}", data.display());
+    }
     let base = |name: &str| name.strip_suffix("_FILE").unwrap_or(name).to_owned();
     let environment: Vec<_> =
         std::env::vars().filter(|(name, _)| !IGNORED.contains(&base(name).as_str())).collect();

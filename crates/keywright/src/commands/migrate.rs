@@ -68,7 +68,8 @@ fn parse(words: &[String]) -> Result<(Action, Option<String>)> {
     match rest {
         [] => Ok((action, None)),
         [dsn] => Ok((action, Some(dsn.clone()))),
-        [_, extra, ..] => bail!("unexpected argument {extra}"),
+        // Not repeated: it may be a DSN with its password.
+        _ => bail!("give one DSN, after up or status"),
     }
 }
 

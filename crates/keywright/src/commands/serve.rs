@@ -5,13 +5,13 @@ use std::sync::Arc;
 use anyhow::Result;
 use jose::Entropy;
 use prometheus_client::registry::Registry;
-use server::{ListenerLimits, Server};
+use server::Server;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::cli::{Api, ServeArgs};
 use crate::config::LogFormat;
-use crate::{probes, shutdown, telemetry, wiring};
+use crate::{open_files, probes, shutdown, telemetry, wiring};
 
 pub(super) async fn run(args: ServeArgs) -> Result<()> {
     let loaded = wiring::configuration(&args.config, serde_json::Map::new(), std::env::vars())?;
@@ -37,18 +37,19 @@ pub(super) async fn run(args: ServeArgs) -> Result<()> {
     let server =
         Server::new(store.clone(), wiring::server_settings(&config), server::Metrics::new(&mut registry));
     let registry = Arc::new(registry);
+    let limits = open_files::listener_limits(2);
     let mut tasks = JoinSet::new();
     if let Some(listener) = public {
         tracing::info!(address = %config.serve.public, issuer = %config.urls.issuer, "serving the public API");
         let listener = TcpListener::from_std(listener)?;
         let router = server.public_router();
-        tasks.spawn(server::serve(listener, router, ListenerLimits::default(), shutdown.clone()));
+        tasks.spawn(server::serve(listener, router, limits.clone(), shutdown.clone()));
     }
     if let Some(listener) = admin {
         tracing::info!(address = %config.serve.admin, "serving the admin API");
         let listener = TcpListener::from_std(listener)?;
         let router = server.admin_router(registry.clone());
-        tasks.spawn(server::serve(listener, router, ListenerLimits::default(), shutdown.clone()));
+        tasks.spawn(server::serve(listener, router, limits.clone(), shutdown.clone()));
     }
     server.maintain(config.keys.autocreate, shutdown.clone()).await;
     while tasks.join_next().await.is_some() {}

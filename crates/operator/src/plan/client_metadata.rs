@@ -5,6 +5,7 @@
 
 use crd::{Lifespans, OAuth2ClientSpec};
 use oauth::client::TokenEndpointAuthMethod;
+use oauth::lifespan::LONGEST_LIFESPAN;
 use oauth::{ClientMetadata, GrantType, RedirectUri};
 use serde_json::{Map, Value};
 
@@ -42,7 +43,15 @@ pub fn of_spec(spec: &OAuth2ClientSpec) -> Result<ClientMetadata, String> {
         .collect();
     members.insert("scope".to_owned(), spec.scopes.join(" ").into());
     members.extend(spec.lifespans.as_ref().map(lifespans).unwrap_or_default());
-    serde_json::from_value(Value::Object(members)).map_err(|error| format!("spec: {error}"))
+    let metadata: ClientMetadata =
+        serde_json::from_value(Value::Object(members)).map_err(|error| format!("spec: {error}"))?;
+    if metadata.lifespans.has_longer_than(LONGEST_LIFESPAN) {
+        return Err(format!(
+            "spec.lifespans: access and ID tokens live for at most {} h",
+            LONGEST_LIFESPAN.as_secs() / 3600
+        ));
+    }
+    Ok(metadata)
 }
 
 /// The schema knows a URI's form; whether a browser could be sent there safely is for the protocol to say.

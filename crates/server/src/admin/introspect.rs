@@ -20,7 +20,7 @@ pub(crate) async fn introspect(State(server): State<Server>, request: Request) -
 
 /// The database is asked each time, by one statement: what any server revoked is inactive here at once.
 async fn ask(server: &Server, request: Request) -> Result<Introspection, Failure> {
-    let request = FormRequest::read(request).await?;
+    let request = FormRequest::read(server, request).await?;
     let presented = request.form.require("token")?;
     let Some(required) = required_scope(request.form.get("scope").unwrap_or_default()) else {
         return Ok(Introspection::INACTIVE);

@@ -19,7 +19,7 @@ pub(crate) async fn revoke(State(server): State<Server>, request: Request) -> Re
 }
 
 async fn apply(server: &Server, request: Request) -> Result<(), Failure> {
-    let request = FormRequest::read(request).await?;
+    let request = FormRequest::read(server, request).await?;
     let presented = request.form.require("token")?;
     let client = authenticate(server, &request).await?;
     let token = presented_token::open(server, presented).await?;

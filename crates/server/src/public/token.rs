@@ -30,7 +30,7 @@ struct Issued {
 
 pub(crate) async fn token(State(server): State<Server>, request: Request) -> Response {
     let challenge = FormRequest::challenge(&request);
-    let (grant, issued) = match FormRequest::read(request).await {
+    let (grant, issued) = match FormRequest::read(&server, request).await {
         Ok(request) => (named_grant(&request.form), issue(&server, &request).await),
         Err(failure) => (None, Err(failure)),
     };

@@ -138,7 +138,7 @@ fn yaml_files(folder: &Path) -> Vec<PathBuf> {
     list_files(folder).unwrap_or_default()
 }
 
-/// The YAML and JSON files below a folder, in order; hidden ones are left out.
+/// The YAML and JSON files below a folder, in order. Hidden ones are left out, and links to folders are not followed.
 ///
 /// # Errors
 /// Where some folder cannot be read.
@@ -150,9 +150,13 @@ pub(super) fn list_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
         if hidden {
             continue;
         }
+        // A link to a folder may lead back here; a pipe would never end.
         if path.is_dir() {
-            files.extend(list_files(&path)?);
-        } else if path.extension().is_some_and(|e| e == "yaml" || e == "yml" || e == "json") {
+            if !path.is_symlink() {
+                files.extend(list_files(&path)?);
+            }
+        } else if path.is_file() && path.extension().is_some_and(|e| e == "yaml" || e == "yml" || e == "json")
+        {
             files.push(path);
         }
     }
