@@ -91,25 +91,11 @@ pub async fn run(
         () = served::wait_until_served(&client) => {}
     }
     let (clients, client_queue) = queue::<OAuth2Client>(&client, &context);
+    let client_queue = with_secrets(client_queue, &client, &clients);
     let (key_sets, key_set_queue) = queue::<JsonWebKeySet>(&client, &context);
-    let known = clients.clone();
-    let client_queue = [names::MANAGED, names::SECRET_OPT_IN].iter().fold(client_queue, |queue, label| {
-        let (secrets, known) = (watches::labelled_secrets(&client, label), known.clone());
-        queue.watches_stream(secrets, move |secret| watches::clients_of(&known, &secret))
-    });
-    let reconciler = Arc::new(ClientReconciler::new(context.clone()));
-    let reconcile_client: Reconcile<OAuth2Client> = Box::new(move |client| {
-        let reconciler = reconciler.clone();
-        async move { Box::pin(reconciler.reconcile(&client)).await }.boxed()
-    });
-    let reconciler = Arc::new(KeySetReconciler::new(context.clone()));
-    let reconcile_key_set: Reconcile<JsonWebKeySet> = Box::new(move |key_set| {
-        let reconciler = reconciler.clone();
-        async move { Box::pin(reconciler.reconcile(&key_set)).await }.boxed()
-    });
     let work = futures::future::join(
-        work_off(client_queue, &client, &context, reconcile_client, &shutdown),
-        work_off(key_set_queue, &client, &context, reconcile_key_set, &shutdown),
+        work_off(client_queue, &client, &context, reconcile_clients(&context), &shutdown),
+        work_off(key_set_queue, &client, &context, reconcile_key_sets(&context), &shutdown),
     );
     let begin = async {
         tokio::select! {
@@ -128,6 +114,42 @@ pub async fn run(
         () = begin => Ok(()),
         () = context.gate.probe(&context.store) => Err(ClusterError::Ended),
     }
+}
+
+fn reconcile_clients(context: &Context<ClusterObjects>) -> Reconcile<OAuth2Client> {
+    let reconciler = Arc::new(ClientReconciler::new(context.clone()));
+    Box::new(move |client| {
+        let reconciler = reconciler.clone();
+        async move { Box::pin(reconciler.reconcile(&client)).await }.boxed()
+    })
+}
+
+fn reconcile_key_sets(context: &Context<ClusterObjects>) -> Reconcile<JsonWebKeySet> {
+    let reconciler = Arc::new(KeySetReconciler::new(context.clone()));
+    Box::new(move |key_set| {
+        let reconciler = reconciler.clone();
+        async move { Box::pin(reconciler.reconcile(&key_set)).await }.boxed()
+    })
+}
+
+/// Adds to the queue the clients whose Secret changed, whether we wrote it or read it.
+fn with_secrets(
+    mut queue: Controller<Watched<OAuth2Client>>,
+    client: &Client,
+    clients: &Store<Watched<OAuth2Client>>,
+) -> Controller<Watched<OAuth2Client>> {
+    for label in [names::MANAGED, names::SECRET_OPT_IN] {
+        let (relisted, lists) = mpsc::unbounded();
+        let tell = move || {
+            // Nobody listens only when the queue is gone, and this with it.
+            let _ = relisted.unbounded_send(());
+        };
+        let (secrets, known) = (watches::labelled_secrets(client, label, tell), clients.clone());
+        queue = queue
+            .watches_stream(secrets, move |secret| watches::clients_of(&known, &secret))
+            .reconcile_all_on(lists);
+    }
+    queue
 }
 
 /// The resources of a kind, and the queue of those that changed.

@@ -10,7 +10,6 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Resource, ResourceExt};
 use oauth::ClientId;
 use serde_json::{Value, json};
-use store::Options;
 
 use crate::proxy::Proxy;
 use crate::resource::Kind;
@@ -187,9 +186,7 @@ async fn an_edit_changes_what_is_registered_and_nothing_else() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_status_is_about_the_generation_that_was_reconciled() {
     let database = TestDatabase::postgres().await;
-    let proxy = Proxy::to(&database.url).await;
-    // Without the invalidation channel, all that goes to the database is the operator's.
-    let options = Options { url: proxy.url.clone(), listen_url: None, ..database.options() };
+    let (proxy, options) = Proxy::before_database(&database).await;
     let world = World::on(database, options).await;
     world.start().await;
     world.ready_service("orders").await;

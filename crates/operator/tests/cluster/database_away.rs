@@ -6,7 +6,6 @@ use crd::Reason;
 use harness::TestDatabase;
 use jiff::SignedDuration;
 use serde_json::json;
-use store::Options;
 
 use crate::proxy::Proxy;
 use crate::resource::Kind;
@@ -17,8 +16,7 @@ const CLIENTS: usize = 24;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_probe_asks_for_all_and_all_go_on_when_it_is_answered() {
     let database = TestDatabase::postgres().await;
-    let proxy = Proxy::to(&database.url).await;
-    let options = Options { url: proxy.url.clone(), listen_url: None, ..database.options() };
+    let (proxy, options) = Proxy::before_database(&database).await;
     let world = World::on(database, options).await;
     world.start().await;
     let names: Vec<String> = (0..CLIENTS).map(|n| format!("client-{n}")).collect();
@@ -65,8 +63,7 @@ async fn one_probe_asks_for_all_and_all_go_on_when_it_is_answered() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_declared_while_it_is_away_is_made_when_it_is_back() {
     let database = TestDatabase::postgres().await;
-    let proxy = Proxy::to(&database.url).await;
-    let options = Options { url: proxy.url.clone(), listen_url: None, ..database.options() };
+    let (proxy, options) = Proxy::before_database(&database).await;
     let world = World::on(database, options).await;
     proxy.cut();
     world.start_with(world.config.clone(), true).await;

@@ -4,7 +4,6 @@ use crd::{ConditionType, Reason};
 use harness::TestDatabase;
 use kube::ResourceExt;
 use serde_json::json;
-use store::Options;
 
 use crate::proxy::Proxy;
 use crate::resource::Kind;
@@ -81,8 +80,7 @@ async fn other_controllers_finalizers_are_theirs() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deletion_waits_for_the_database() {
     let database = TestDatabase::postgres().await;
-    let proxy = Proxy::to(&database.url).await;
-    let options = Options { url: proxy.url.clone(), listen_url: None, ..database.options() };
+    let (proxy, options) = Proxy::before_database(&database).await;
     let world = World::on(database, options).await;
     world.start().await;
     let client = world.ready_service("orders").await;

@@ -11,6 +11,7 @@ mod resource;
 mod world;
 
 mod admission;
+mod api_server_away;
 mod clients;
 mod conflicts;
 mod database_away;

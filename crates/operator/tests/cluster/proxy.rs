@@ -1,8 +1,12 @@
-//! A network between the operator and its PostgreSQL that fails on command.
+//! A network between the operator and its PostgreSQL or API server that fails on command.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use harness::TestDatabase;
+use kube::Config;
+use store::Options;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -13,16 +17,15 @@ use tokio_util::task::AbortOnDropHandle;
 enum Network {
     /// They arrive.
     Up,
-    /// Those to the database wait; nobody is told.
+    /// Those to the server wait; nobody is told.
     Stalled,
     /// Connections are closed at once.
     Down,
 }
 
-/// Stands between a store and its PostgreSQL.
+/// Stands between the operator and a server.
 pub struct Proxy {
-    /// The database's URL through the proxy.
-    pub url: String,
+    address: SocketAddr,
     network: watch::Sender<Network>,
     counters: Arc<Counters>,
     _acceptor: AbortOnDropHandle<()>,
@@ -35,11 +38,27 @@ struct Counters {
 }
 
 impl Proxy {
-    pub async fn to(database_url: &str) -> Self {
-        let (before, rest) = database_url.rsplit_once('@').unwrap();
+    /// Before a database: its options through the proxy, and without the invalidation channel, so that all that goes
+    /// through it is the operator's.
+    pub async fn before_database(database: &TestDatabase) -> (Self, Options) {
+        let (before, rest) = database.url.rsplit_once('@').unwrap();
         let (target, after) = rest.split_once('/').unwrap();
+        let proxy = Self::to(target).await;
+        let url = format!("{before}@{}/{after}", proxy.address);
+        (proxy, Options { url, listen_url: None, ..database.options() })
+    }
+
+    /// Before an API server: how it is reached through the proxy.
+    pub async fn before_api_server(config: &Config) -> (Self, Config) {
+        let proxy = Self::to(config.cluster_url.authority().unwrap().as_str()).await;
+        let mut config = config.clone();
+        config.cluster_url = format!("https://{}/", proxy.address).parse().unwrap();
+        (proxy, config)
+    }
+
+    async fn to(target: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("{before}@{}/{after}", listener.local_addr().unwrap());
+        let address = listener.local_addr().unwrap();
         let network = watch::Sender::new(Network::Up);
         let counters = Arc::<Counters>::default();
         let (state, counts, target) = (network.clone(), counters.clone(), target.to_owned());
@@ -48,7 +67,7 @@ impl Proxy {
                 tokio::spawn(carry(client, target.clone(), state.subscribe(), counts.clone()));
             }
         });
-        Self { url, network, counters, _acceptor: AbortOnDropHandle::new(acceptor) }
+        Self { address, network, counters, _acceptor: AbortOnDropHandle::new(acceptor) }
     }
 
     /// Closes all connections, and each new one at once.
@@ -56,7 +75,7 @@ impl Proxy {
         self.network.send_replace(Network::Down);
     }
 
-    /// Holds back what goes to the database.
+    /// Holds back what goes to the server.
     pub fn stall(&self) {
         self.network.send_replace(Network::Stalled);
     }
@@ -71,7 +90,7 @@ impl Proxy {
         self.counters.refused.load(Ordering::SeqCst)
     }
 
-    /// How many statements wait now.
+    /// How many requests wait now.
     pub fn waiting(&self) -> usize {
         self.counters.waiting.load(Ordering::SeqCst)
     }

@@ -1,7 +1,7 @@
 //! The operator with the rights of `config/rbac`, and no others.
 
 use crd::Reason;
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule};
 use kube::api::{DeleteParams, PostParams};
 use kube::config::AuthInfo;
 use kube::core::ObjectMeta;
@@ -14,12 +14,14 @@ use crate::world::{LOG, World};
 static INSTALLED: OnceCell<()> = OnceCell::const_new();
 
 /// Acts as a service account in the operator's namespace.
-async fn as_account(world: &World, account: &str) -> Config {
+pub async fn as_account(world: &World, account: &str) -> Config {
     INSTALLED
         .get_or_init(async || {
             let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/rbac");
             kubectl(world, &["apply", "--kustomize", folder]).await;
-            kubectl(world, &["create", "serviceaccount", "limited", "--namespace", "keywright"]).await;
+            for account in ["limited", "revocable"] {
+                kubectl(world, &["create", "serviceaccount", account, "--namespace", "keywright"]).await;
+            }
         })
         .await;
     let token = kubectl(world, &["create", "token", account, "--namespace", "keywright"]).await;
@@ -33,6 +35,30 @@ async fn kubectl(world: &World, arguments: &[&str]) -> String {
     let output = world.cluster.kubectl(arguments, "").await;
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// Gives an account those of the operator's rights that `keep` keeps, under its own name.
+pub async fn bind(world: &World, account: &str, keep: impl Fn(&PolicyRule) -> bool) -> Vec<PolicyRule> {
+    let roles = Api::<ClusterRole>::all(world.client.clone());
+    let mut role = roles.get("keywright-operator").await.unwrap();
+    role.metadata = ObjectMeta { name: Some(account.to_owned()), ..ObjectMeta::default() };
+    let mut kept = role.rules.take().unwrap();
+    kept.retain(keep);
+    role.rules = Some(kept.clone());
+    roles.create(&PostParams::default(), &role).await.unwrap();
+    let binding = json!({
+        "metadata": {"name": account},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": account},
+        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": "keywright"}],
+    });
+    let binding: ClusterRoleBinding = serde_json::from_value(binding).unwrap();
+    Api::all(world.client.clone()).create(&PostParams::default(), &binding).await.unwrap();
+    kept
+}
+
+/// True for a rule about Secrets.
+pub fn concerns_secrets(rule: &PolicyRule) -> bool {
+    rule.resources.iter().flatten().any(|resource| resource == "secrets")
 }
 
 /// All that an operator does.
@@ -87,26 +113,9 @@ async fn the_declared_rights_are_enough() {
 async fn without_the_right_to_watch_secrets_it_works_but_for_tampering() {
     let world = World::new().await;
     let config = as_account(&world, "limited").await;
-    let roles = Api::<ClusterRole>::all(world.client.clone());
-    let mut role = roles.get("keywright-operator").await.unwrap();
-    role.metadata = ObjectMeta { name: Some("limited".to_owned()), ..ObjectMeta::default() };
-    let may_list_secrets = |rule: &k8s_openapi::api::rbac::v1::PolicyRule| {
-        rule.verbs.iter().any(|verb| verb == "list")
-            && rule.resources.iter().flatten().any(|resource| resource == "secrets")
-    };
-    let all = role.rules.take().unwrap();
-    let (without, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(may_list_secrets);
-    assert_eq!(without.len(), 1);
-    role.rules = Some(rest);
-    roles.create(&PostParams::default(), &role).await.unwrap();
-    let binding = json!({
-        "metadata": {"name": "limited"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "limited"},
-        "subjects": [{"kind": "ServiceAccount", "name": "limited", "namespace": "keywright"}],
-    });
-    let binding: ClusterRoleBinding = serde_json::from_value(binding).unwrap();
-    Api::all(world.client.clone()).create(&PostParams::default(), &binding).await.unwrap();
-
+    let rights =
+        bind(&world, "limited", |rule| !(concerns_secrets(rule) && rule.verbs.contains(&"list".to_owned())));
+    assert!(rights.await.iter().any(concerns_secrets));
     world.start_with(config, false).await;
     works(&world).await;
     let said = async || LOG.text().contains("cannot watch").then_some(());

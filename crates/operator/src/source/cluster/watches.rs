@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::kind::Kind;
 use crd::{OAuth2Client, names};
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
@@ -36,13 +36,26 @@ pub(super) fn resources<K: Kind>(
 }
 
 /// The Secrets with a label, without what is in them, each time that they change.
+///
+/// `relisted` is called where the API server could not say what happened meanwhile, so that all Secrets were listed
+/// anew: those that are gone by then are in no list.
 pub(super) fn labelled_secrets(
     client: &Client,
     label: &str,
+    mut relisted: impl FnMut() + Send + 'static,
 ) -> impl Stream<Item = watcher::Result<PartialObjectMeta<Secret>>> + Send + 'static {
+    let mut listed = false;
     let config = watcher::Config::default().labels(&format!("{label}={}", names::LABEL_TRUE));
     let changes = watcher(Api::<PartialObjectMeta<Secret>>::all(client.clone()), config)
         .default_backoff()
+        .inspect_ok(move |event| {
+            if matches!(event, watcher::Event::InitDone) {
+                if listed {
+                    relisted();
+                }
+                listed = true;
+            }
+        })
         .modify(|secret| secret.metadata.managed_fields = None)
         .touched_objects();
     without_errors(format!("secrets with the label {label}"), changes)
@@ -96,3 +109,6 @@ fn deletion<K: Resource>(resource: &K) -> Option<u64> {
     resource.meta().deletion_timestamp.is_some().hash(&mut hasher);
     Some(hasher.finish())
 }
+
+#[cfg(test)]
+mod tests;
