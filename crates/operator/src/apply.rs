@@ -33,6 +33,9 @@ pub enum Failure {
     /// A secret that cannot be hashed.
     #[error(transparent)]
     Secret(#[from] oauth::client_secret::SecretError),
+    /// Another reconciler may be about to do the same.
+    #[error("another operator may be replacing the client secret")]
+    UnderWay,
     /// What was written was not there any more when it was read again, time after time.
     #[error("something keeps undoing what is written")]
     Undone,
@@ -76,11 +79,22 @@ impl<'a, O: Objects> Execution<'a, O> {
         }
     }
 
-    /// Executes one action. `client` follows what the action changes of it.
+    /// Executes the actions, up to the first one that fails. `client` follows what they change of it.
     ///
     /// # Errors
     /// [`Failure`]; what was done so far stays done, and planning anew goes on from there.
-    pub async fn execute(&mut self, client: &mut OAuth2Client, action: Action) -> Result<(), Failure> {
+    pub async fn execute_all(
+        &mut self,
+        client: &mut OAuth2Client,
+        actions: Vec<Action>,
+    ) -> Result<(), Failure> {
+        for action in actions {
+            self.execute(client, action).await?;
+        }
+        Ok(())
+    }
+
+    async fn execute(&mut self, client: &mut OAuth2Client, action: Action) -> Result<(), Failure> {
         match action {
             Action::AddFinalizer => {
                 let view = ResourceView::Client(client);
@@ -173,6 +187,11 @@ impl<'a, O: Objects> Execution<'a, O> {
             ClientSecretHash::of_chosen(store.ring(), &id, incarnation, &secret, store.entropy())
         });
         Ok(hashed.await.map_err(|_| oauth::client_secret::SecretError::Hash)??)
+    }
+
+    /// The row's version as it is after what was executed.
+    pub fn into_fence(self) -> Option<ClientFence> {
+        self.fence
     }
 
     fn fence(&self) -> Result<ClientFence, store::Error> {

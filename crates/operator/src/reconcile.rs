@@ -58,6 +58,7 @@ impl<O> Context<O> {
         let failed = Outcome::Failed { error: failure.to_string() };
         match failure {
             Failure::GateClosed => (Some(Trouble::database_away()), Outcome::DatabaseAway),
+            Failure::UnderWay => (None, failed),
             _ if failure.is_race() => (None, failed),
             Failure::Store(error) if error.is_transient() => {
                 tracing::warn!(%error, "the database does not answer");

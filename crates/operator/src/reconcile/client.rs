@@ -1,5 +1,7 @@
 //! The life of an `OAuth2Client`.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crd::{ConditionType, OAuth2Client, OAuth2ClientStatus, Reason};
@@ -14,7 +16,7 @@ use crate::events::{Event, EventReason};
 use crate::metrics::ReconcileLabels;
 use crate::objects::{ObjectError, Objects, ResourceView};
 use crate::outcome::Outcome;
-use crate::plan::client::{Gathered, Standing, plan};
+use crate::plan::client::{Action, Gathered, Plan, Standing, plan};
 use crate::plan::client_status;
 use crate::plan::secret::{FoundSecret, judge};
 
@@ -26,20 +28,28 @@ const ROUNDS: usize = 5;
 ///
 /// # Guarantees
 /// * A crash at any point, and two reconcilers at once, lead to the same end: no credential that a workload may hold
-///   stops working before its overlap has passed, and no third one is left behind.
+///   stops working before its overlap has passed, and a rotation leaves no third one behind.
 /// * Nothing is written where nothing changed.
 /// * The status tells of the generation that was reconciled, and of a state that was seen after the last write.
-pub struct ClientReconciler<O>(Context<O>);
+///
+/// # Caveats
+/// Two at once know of each other only by what they wrote. One that finds a secret on its way leaves the other a
+/// second or two; if that one is slower still, the value that it then writes into the Secret is replaced at once.
+pub struct ClientReconciler<O> {
+    context: Context<O>,
+    /// The version of each row that was seen, or left, with a secret on its way into the Secret.
+    unwritten: Mutex<HashMap<ClientId, i64>>,
+}
 
 impl<O: Objects> ClientReconciler<O> {
     /// A reconciler.
     pub fn new(context: Context<O>) -> Self {
-        Self(context)
+        Self { context, unwritten: Mutex::default() }
     }
 
     /// Makes everything around one resource what it declares.
     pub async fn reconcile(&self, client: &OAuth2Client) -> Outcome {
-        if client.spec.instance != self.0.settings.instance {
+        if client.spec.instance != self.context.settings.instance {
             return Outcome::Nothing;
         }
         let started = Instant::now();
@@ -48,8 +58,8 @@ impl<O: Objects> ClientReconciler<O> {
             Err(failure) => self.failed(client, &failure).await,
         };
         let labels = ReconcileLabels { kind: "OAuth2Client", result: outcome.result() };
-        self.0.metrics.reconcile.get_or_create(&labels).inc();
-        self.0.metrics.reconcile_seconds.observe(started.elapsed().as_secs_f64());
+        self.context.metrics.reconcile.get_or_create(&labels).inc();
+        self.context.metrics.reconcile_seconds.observe(started.elapsed().as_secs_f64());
         tracing::debug!(client = client_status::display(client), outcome = outcome.result(), "reconciled");
         outcome
     }
@@ -62,27 +72,49 @@ impl<O: Objects> ClientReconciler<O> {
             if planned.actions.is_empty() {
                 return self.rest(&gathered, planned.standing).await;
             }
-            let context = &self.0;
+            if self.is_under_way(&gathered, &planned) {
+                return Err(Failure::UnderWay);
+            }
+            let context = &self.context;
             let mut execution =
                 Execution::new(&context.store, &*context.objects, &context.metrics, &gathered);
-            for action in planned.actions {
-                match execution.execute(&mut client, action).await {
-                    Ok(()) => {}
-                    Err(failure) if failure.is_race() => {
-                        last = failure;
-                        break;
-                    }
-                    Err(failure) => return Err(failure),
-                }
+            let Err(failure) = execution.execute_all(&mut client, planned.actions).await else { continue };
+            // A secret that is on its way in this version of the row is this reconciler's own.
+            if let Some(fence) = execution.into_fence() {
+                self.unwritten().insert(fence.id, fence.version);
             }
+            if !failure.is_race() {
+                return Err(failure);
+            }
+            last = failure;
         }
         Err(last)
+    }
+
+    fn unwritten(&self) -> MutexGuard<'_, HashMap<ClientId, i64>> {
+        // Each change is one insertion or removal, so a panic leaves the map whole.
+        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// True where a secret is on its way into the Secret already, and was not seen before: another reconciler may be
+    /// about to write it, unless it has crashed, so that it is still there the next time.
+    fn is_under_way(&self, gathered: &Gathered, planned: &Plan) -> bool {
+        let mut unwritten = self.unwritten();
+        let pending = gathered.row.as_ref().filter(|row| {
+            row.secrets.iter().any(|secret| secret.state == SecretState::Pending)
+                && planned.actions.iter().any(|action| matches!(action, Action::SetPending(_)))
+        });
+        let Some(row) = pending else {
+            unwritten.remove(&gathered.id);
+            return false;
+        };
+        unwritten.insert(row.id.clone(), row.version) != Some(row.version)
     }
 
     /// Reads everything that the plan depends on. The row comes before the Secret: where another reconciler is at
     /// work, this one then holds the older version of the row, and its first write is refused.
     async fn gather(&self, client: &OAuth2Client) -> Result<Gathered, Failure> {
-        let Context { store, objects, settings, gate, .. } = &self.0;
+        let Context { store, objects, settings, gate, .. } = &self.context;
         if !gate.is_open() {
             return Err(Failure::GateClosed);
         }
@@ -123,7 +155,7 @@ impl<O: Objects> ClientReconciler<O> {
         fixed: Option<&ClientId>,
         me: &ResourceRef,
     ) -> Result<Option<StoredClient>, Failure> {
-        let store = &self.0.store;
+        let store = &self.context.store;
         let named = match fixed {
             Some(id) => store.read_client(id).await?,
             None => None,
@@ -144,7 +176,7 @@ impl<O: Objects> ClientReconciler<O> {
         me: &ResourceRef,
         secret: &FoundSecret,
     ) -> Result<(ClientId, Option<StoredClient>), Failure> {
-        let store = &self.0.store;
+        let store = &self.context.store;
         let written = secret.credentials().and_then(|found| found.client_id.clone());
         if let Some(id) = written.and_then(|id| ClientId::parse(id).ok()) {
             let row = store.read_client(&id).await?;
@@ -161,7 +193,7 @@ impl<O: Objects> ClientReconciler<O> {
 
     /// What a value is to the row's secrets, off the reactor: comparing with a chosen one takes milliseconds.
     async fn match_secret(&self, row: &StoredClient, value: ClientSecret) -> Option<SecretState> {
-        let (store, row) = (self.0.store.clone(), row.clone());
+        let (store, row) = (self.context.store.clone(), row.clone());
         let now = store.clock().now();
         let matching = tokio::task::spawn_blocking(move || {
             let live = row.secrets.iter().filter(|secret| secret.expires_at.is_none_or(|at| now < at));
@@ -185,10 +217,10 @@ impl<O: Objects> ClientReconciler<O> {
             if let Standing::Conflict(holder) = &standing
                 && ready_reason(client.status.as_ref()) != Some(&Reason::ClientIdConflict)
             {
-                self.0.metrics.conflicts.inc();
+                self.context.metrics.conflicts.inc();
                 let event =
                     Event::new(EventReason::Conflict, format!("client {} is {holder}'s", gathered.id));
-                self.0.objects.publish(ResourceView::Client(client), event).await;
+                self.context.objects.publish(ResourceView::Client(client), event).await;
             }
             self.write_status(client, &status).await?;
         }
@@ -210,21 +242,21 @@ impl<O: Objects> ClientReconciler<O> {
         if client.status.as_ref() == Some(status) {
             return Ok(());
         }
-        self.0.objects.write_client_status(client, status).await
+        self.context.objects.write_client_status(client, status).await
     }
 
     /// Says in the status what failed, as far as that can be said.
     async fn failed(&self, client: &OAuth2Client, failure: &Failure) -> Outcome {
-        let (trouble, outcome) = self.0.trouble(failure);
+        let (trouble, outcome) = self.context.trouble(failure);
         let Some(Trouble { reason, message }) = trouble else { return outcome };
         let deleting = client.meta().deletion_timestamp.is_some();
         let reason = if deleting { Reason::Terminating } else { reason };
         if deleting && ready_reason(client.status.as_ref()) != Some(&Reason::Terminating) {
             let event = Event::new(EventReason::DeletionBlocked, &*message);
-            self.0.objects.publish(ResourceView::Client(client), event).await;
+            self.context.objects.publish(ResourceView::Client(client), event).await;
         }
         let secret = matches!(failure, Failure::SecretWrite { .. });
-        let now = self.0.store.clock().now();
+        let now = self.context.store.clock().now();
         let status = client_status::failing(client, &reason, &message, secret, now);
         if let Err(error) = self.write_status(client, &status).await {
             tracing::warn!(client = client_status::display(client), %error, "the status could not be written");

@@ -246,7 +246,7 @@ proptest! {
     fn what_is_registered_reads_back_as_it_was_declared(
         metadata in prop::collection::btree_map("[a-z]{1,4}", any_json(), 0..4),
         name in ".{0,20}",
-        lifetime in "([0-9]{1,6}(h|m|s|ms)){1,2}",
+        lifetime in "([0-9]{1,3}(h|m|s|ms)){1,2}",
         scopes in prop::collection::vec("[a-z:]{1,5}", 0..4),
     ) {
         let declared = scene(json!({

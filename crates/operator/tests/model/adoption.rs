@@ -1,0 +1,178 @@
+//! What outlives a resource, or is found by one: ids, rows and Secrets that are there already.
+
+use crd::Reason;
+use kube::ResourceExt;
+use operator::Outcome;
+use serde_json::json;
+
+use crate::world::{NAMESPACE, World, entry, secret_name, set, somebodys};
+
+#[tokio::test]
+async fn an_id_that_is_added_later_is_the_one_that_the_client_has_or_refused() {
+    let world = World::new().await;
+    world.declare("orders", json!({}));
+    world.ready("orders").await;
+    let (id, value) = (world.id("orders"), world.value("orders").unwrap());
+    world.declare("orders", json!({"clientId": id.as_str()}));
+    world.ready("orders").await;
+    assert_eq!(world.value("orders").unwrap(), value);
+    // The API server would not let this pass; a status that was lost lets it.
+    world.objects.edit_client(NAMESPACE, "orders", |client| client.status = None);
+    world.declare("orders", json!({"clientId": "orders"}));
+    assert_eq!(world.settle("orders").await, Outcome::Waiting { reason: Reason::InvalidSpec });
+    let message = format!("spec.clientId: the client exists as {id}, and its id cannot change");
+    assert_eq!(world.told("orders").1, message);
+    let row = world.store.read_client(&"orders".to_owned().try_into().unwrap()).await.unwrap();
+    assert!(row.is_none(), "there is one client");
+    world.objects.delete(NAMESPACE, "orders", world.now());
+    world.settle("orders").await;
+    assert!(world.store.read_client(&id).await.unwrap().is_none(), "and none is left behind");
+}
+
+#[tokio::test]
+async fn any_one_of_secret_status_and_row_may_be_lost_and_the_id_stays() {
+    for lost in ["secret", "status", "row", "secret and status", "status and row"] {
+        let world = World::new().await;
+        world.declare("orders", json!({}));
+        world.ready("orders").await;
+        let (id, value) = (world.id("orders"), world.value("orders").unwrap());
+        if lost.contains("secret") {
+            world.objects.delete_secret(NAMESPACE, &secret_name("orders"));
+        }
+        if lost.contains("status") {
+            world.objects.edit_client(NAMESPACE, "orders", |client| client.status = None);
+        }
+        if lost.contains("row") {
+            world.sql("DELETE FROM clients").await;
+        }
+        world.ready("orders").await;
+        assert_eq!(world.id("orders"), id, "{lost}");
+        assert!(world.authenticates("orders", &value).await, "{lost}: workloads go on");
+        assert_eq!(world.value("orders").unwrap() == value, !lost.contains("secret"), "{lost}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_is_kept_is_found_again_by_the_resource_of_the_same_name() {
+    for spec in
+        [json!({"deletionPolicy": "Orphan"}), json!({"deletionPolicy": "Orphan", "clientId": "orders"})]
+    {
+        let world = World::new().await;
+        world.declare("orders", spec.clone());
+        world.ready("orders").await;
+        let (id, value, uid) =
+            (world.id("orders"), world.value("orders").unwrap(), world.client("orders").unwrap().uid());
+        world.objects.delete(NAMESPACE, "orders", world.now());
+        assert_eq!(world.settle("orders").await, Outcome::Nothing);
+        assert!(world.client("orders").is_none());
+        assert_eq!(world.value("orders").as_ref(), Some(&value), "the Secret stays");
+
+        world.declare("orders", spec.clone());
+        assert_ne!(world.client("orders").unwrap().uid(), uid);
+        world.objects.forget_events();
+        world.ready("orders").await;
+        assert_eq!((world.id("orders"), world.value("orders").unwrap()), (id, value.clone()), "{spec}");
+        assert!(world.authenticates("orders", &value).await);
+        assert_eq!(world.row("orders").await.manager.uid, world.client("orders").unwrap().uid().unwrap());
+        assert_eq!(world.objects.reasons("orders"), [""; 0], "nothing happened to the client");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_is_not_kept_is_another_one_when_it_comes_back() {
+    let world = World::new().await;
+    world.declare("orders", json!({}));
+    world.ready("orders").await;
+    let (id, value) = (world.id("orders"), world.value("orders").unwrap());
+    world.objects.delete(NAMESPACE, "orders", world.now());
+    world.settle("orders").await;
+    world.declare("orders", json!({}));
+    world.ready("orders").await;
+    assert_ne!(world.id("orders"), id);
+    assert_ne!(world.value("orders").unwrap(), value);
+}
+
+#[tokio::test]
+async fn a_switch_to_orphan_and_a_deletion_at_once_keep_client_and_secret() {
+    let world = World::new().await;
+    world.declare("orders", json!({}));
+    world.ready("orders").await;
+    let (id, value) = (world.id("orders"), world.value("orders").unwrap());
+    world.declare("orders", json!({"deletionPolicy": "Orphan"}));
+    world.objects.delete(NAMESPACE, "orders", world.now());
+    world.settle("orders").await;
+    assert!(world.client("orders").is_none());
+    assert_eq!(world.value("orders"), Some(value.clone()));
+    let row = world.store.read_client(&id).await.unwrap().unwrap();
+    assert!(crate::world::authenticates(&world.store, &row, &value));
+}
+
+#[tokio::test]
+async fn credentials_in_a_labelled_secret_are_taken_up_with_a_chosen_id() {
+    let world = World::new().await;
+    let entries = [("CLIENT_ID", "orders"), ("CLIENT_SECRET", "brought-along-from-elsewhere")];
+    world.objects.put_secret(somebodys(&secret_name("orders"), crd::names::MANAGED, &entries));
+    world.declare("orders", json!({"clientId": "orders"}));
+    world.ready("orders").await;
+    assert_eq!(world.value("orders").as_deref(), Some("brought-along-from-elsewhere"));
+    assert!(world.authenticates("orders", "brought-along-from-elsewhere").await);
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_text_are_replaced_and_those_of_others_are_kept() {
+    let world = World::new().await;
+    let mut theirs = somebodys(&secret_name("orders"), crd::names::MANAGED, &[]);
+    for key in ["CLIENT_ID", "CLIENT_SECRET", "theirs"] {
+        set(&mut theirs, key, &[0xff, 0, 0xfe]);
+    }
+    world.objects.put_secret(theirs);
+    world.declare("orders", json!({}));
+    world.ready("orders").await;
+    let secret = world.secret("orders").unwrap();
+    assert_eq!(entry(&secret, "CLIENT_ID").unwrap(), world.id("orders").as_str());
+    assert_eq!(secret.data.unwrap()["theirs"].0, [0xff, 0, 0xfe]);
+}
+
+#[tokio::test]
+async fn the_longest_names_work() {
+    let world = World::new().await;
+    let name = "n".repeat(200);
+    world.declare(
+        &name,
+        json!({"clientId": "i".repeat(255), "secret": {"keys": {"clientSecret": "k".repeat(253)}}}),
+    );
+    world.ready(&name).await;
+    world.declare("orders", json!({"secret": {"name": "s".repeat(253)}}));
+    world.ready("orders").await;
+    assert!(world.objects.all_events().iter().all(|event| event.note.len() <= 1024));
+}
+
+/// The database's clock was wrong by a day, one way or the other.
+#[tokio::test]
+async fn a_clock_that_is_set_back_or_forth_loses_no_credential_and_turns_once() {
+    let rotating = json!({"secretRotation": {"period": "10h", "overlap": "2h"}});
+    let world = World::new().await;
+    world.declare("orders", rotating);
+    world.ready("orders").await;
+    let first = world.value("orders").unwrap();
+    let start = world.now();
+    for hours in [1_000, -500, 500, -1_000, 11] {
+        world.advance(hours);
+        let before = world.value("orders").unwrap();
+        world.ready("orders").await;
+        let value = world.value("orders").unwrap();
+        assert!(world.authenticates("orders", &value).await, "{hours}");
+        assert!(world.authenticates("orders", &before).await, "{hours}: what was just there still works");
+        assert!(world.live("orders").await <= 2, "{hours}");
+    }
+    assert!(world.now() > start);
+    assert_ne!(world.value("orders").unwrap(), first);
+    // Former secrets work for longer than anybody meant, but the Secret is there again all the same.
+    for hours in [-2_000, 1] {
+        world.advance(hours);
+        world.objects.delete_secret(NAMESPACE, &secret_name("orders"));
+        world.ready("orders").await;
+        let value = world.value("orders").unwrap();
+        assert!(world.authenticates("orders", &value).await);
+    }
+}

@@ -1,0 +1,245 @@
+//! The reconciler of key sets: crashes, requests, owners and deletion.
+
+use crd::{JsonWebKeySet, JsonWebKeySetStatus, Reason, names};
+use jiff::SignedDuration;
+use kube::ResourceExt;
+use operator::{ObjectError, Outcome};
+use serde_json::{Value, json};
+use store::ID_TOKEN_SET;
+
+use crate::memory::Fault;
+use crate::world::{NAMESPACE, World};
+
+const NAME: &str = "invoices";
+
+/// ES256 keys that turn each 100 hours, published 10 hours ahead.
+fn spec(more: Value) -> Value {
+    let rotation = json!({"period": "100h", "publishBefore": "10h", "retainAfter": "20h"});
+    let mut spec = json!({"algorithms": ["ES256"], "rotation": rotation});
+    let Value::Object(fields) = more else { return spec };
+    for (name, value) in fields {
+        spec[name] = value;
+    }
+    spec
+}
+
+impl World {
+    fn key_set(&self, name: &str) -> JsonWebKeySet {
+        self.objects.key_set(NAMESPACE, name).unwrap()
+    }
+
+    fn set_status(&self, name: &str) -> JsonWebKeySetStatus {
+        self.key_set(name).status.unwrap()
+    }
+
+    async fn turn(&self, name: &str) -> Outcome {
+        self.key_sets().reconcile(&self.key_set(name)).await
+    }
+
+    fn annotate(&self, annotation: &str, value: &str) {
+        self.objects.edit_key_set(NAMESPACE, NAME, |key_set| {
+            key_set.annotations_mut().insert(annotation.into(), value.into());
+        });
+    }
+
+    fn set_told(&self, name: &str) -> (Reason, String) {
+        let ready = self.set_status(name).conditions[0].clone();
+        (ready.reason, ready.message)
+    }
+
+    async fn kids(&self, set: &str) -> Vec<String> {
+        let set = self.store.read_key_set(set).await.unwrap();
+        let mut kids: Vec<_> =
+            set.into_iter().flat_map(|set| set.keys).map(|key| key.schedule.kid.to_string()).collect();
+        kids.sort();
+        kids
+    }
+}
+
+#[tokio::test]
+async fn a_turn_survives_a_crash_between_any_two_writes() {
+    for hours in [0, 90, 100, 120] {
+        let world = World::new().await;
+        for writes in 0..=3 {
+            let name = format!("{NAME}-{writes}");
+            world.objects.declare_key_set(NAMESPACE, &name, spec(json!({"deletionPolicy": "Delete"})));
+            for step in [0, 90, 100].into_iter().filter(|step| *step < hours) {
+                world.clock.set(World::start() + SignedDuration::from_hours(step));
+                world.turn(&name).await;
+            }
+            world.clock.set(World::start() + SignedDuration::from_hours(hours));
+            let (reconciler, key_set) = (world.key_sets(), world.key_set(&name));
+            world.die_after(writes, Box::pin(reconciler.reconcile(&key_set))).await;
+            assert!(matches!(world.turn(&name).await, Outcome::Settled { .. }));
+            let (kids, status) = (world.kids(&name).await, world.set_status(&name));
+            let mut told: Vec<_> = status.keys.iter().map(|key| key.kid.clone()).collect();
+            told.sort();
+            assert_eq!(told, kids, "{hours} {writes}");
+            assert_eq!(kids.len(), if matches!(hours, 90 | 100) { 2 } else { 1 }, "{hours} {writes}");
+            let before = world.writes().await;
+            world.turn(&name).await;
+            assert_eq!(world.writes().await, before, "{hours} {writes}: nothing is left to do");
+            world.clock.set(World::start());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_status_that_could_not_be_written_is_written_by_the_next_turn() {
+    for after in [false, true] {
+        let world = World::new().await;
+        world.objects.declare_key_set(NAMESPACE, NAME, spec(json!({})));
+        let calls = 2; // an event, then the status
+        world.objects.fail(Fault { call: calls, after, error: ObjectError::Unavailable("reset".into()) });
+        assert!(matches!(world.turn(NAME).await, Outcome::Failed { .. }));
+        let kids = world.kids(NAME).await;
+        assert!(matches!(world.turn(NAME).await, Outcome::Settled { .. }));
+        assert_eq!(world.kids(NAME).await, kids);
+        assert_eq!(world.set_status(NAME).keys.len(), 1);
+        assert_eq!(world.objects.reasons(NAME), ["KeyActivated"]);
+    }
+}
+
+#[tokio::test]
+async fn two_standing_requests_are_handled_once_each() {
+    let world = World::new().await;
+    world.objects.declare_key_set(NAMESPACE, NAME, spec(json!({})));
+    world.annotate(names::ROTATE, "seen-first");
+    world.annotate(names::ROTATE_NOW, "seen-first");
+    world.turn(NAME).await;
+    assert_eq!(world.kids(NAME).await.len(), 1, "what stands there at first is no request");
+    world.annotate(names::ROTATE, "a");
+    world.annotate(names::ROTATE_NOW, "b");
+    world.advance(1);
+    world.turn(NAME).await;
+    world.advance(1);
+    world.turn(NAME).await;
+    let kids = world.kids(NAME).await;
+    for _ in 0..5 {
+        world.advance(1);
+        let before = world.writes().await;
+        world.turn(NAME).await;
+        assert_eq!(world.writes().await, before);
+    }
+    assert_eq!(world.kids(NAME).await, kids);
+    let status = world.set_status(NAME);
+    assert_eq!(
+        (status.last_handled_rotate.as_deref(), status.last_handled_rotate_now.as_deref()),
+        (Some("a"), Some("b"))
+    );
+}
+
+#[tokio::test]
+async fn the_next_look_is_when_the_next_key_is_due() {
+    let world = World::new().await;
+    world.objects.declare_key_set(NAMESPACE, NAME, spec(json!({})));
+    let start = world.now();
+    let publication = start + SignedDuration::from_hours(90);
+    assert_eq!(world.turn(NAME).await, Outcome::Settled { again_at: Some(publication) });
+    world.clock.set(publication);
+    let activation = start + SignedDuration::from_hours(100);
+    assert_eq!(world.turn(NAME).await, Outcome::Settled { again_at: Some(activation) });
+}
+
+#[tokio::test]
+async fn a_set_has_one_owner_and_the_other_one_says_so_once() {
+    let world = World::new().await;
+    world.objects.declare_key_set(NAMESPACE, NAME, spec(json!({})));
+    world.turn(NAME).await;
+    let kids = world.kids(NAME).await;
+    let rival = spec(json!({"set": NAME, "revokedKeyIds": kids, "deletionPolicy": "Delete"}));
+    world.objects.declare_key_set(NAMESPACE, "rival", rival);
+    for _ in 0..3 {
+        assert_eq!(world.turn("rival").await, Outcome::Waiting { reason: Reason::SetConflict });
+    }
+    assert_eq!(
+        world.set_told("rival"),
+        (Reason::SetConflict, "set invoices belongs to shop/invoices".into())
+    );
+    assert_eq!(world.objects.reasons("rival"), ["Conflict"]);
+    assert_eq!(world.kids(NAME).await, kids, "it revokes nothing");
+    world.objects.delete(NAMESPACE, "rival", world.now());
+    world.turn("rival").await;
+    assert!(world.objects.key_set(NAMESPACE, "rival").is_none());
+    assert_eq!(world.kids(NAME).await, kids, "and deletes nothing");
+}
+
+#[tokio::test]
+async fn the_set_that_the_server_signs_with_cannot_be_deleted_by_its_owner() {
+    let world = World::new().await;
+    world.objects.declare_key_set(NAMESPACE, ID_TOKEN_SET, spec(json!({"deletionPolicy": "Delete"})));
+    world.turn(ID_TOKEN_SET).await;
+    let rival = spec(json!({"set": ID_TOKEN_SET, "deletionPolicy": "Delete"}));
+    world.objects.declare_key_set(NAMESPACE, "rival", rival);
+    world.turn("rival").await;
+    let kids = world.kids(ID_TOKEN_SET).await;
+    for name in ["rival", ID_TOKEN_SET] {
+        world.objects.delete(NAMESPACE, name, world.now());
+    }
+    world.turn("rival").await;
+    assert!(world.objects.key_set(NAMESPACE, "rival").is_none(), "it is not its set");
+    for _ in 0..3 {
+        assert_eq!(world.turn(ID_TOKEN_SET).await, Outcome::Waiting { reason: Reason::Terminating });
+    }
+    let blocked =
+        world.objects.reasons(ID_TOKEN_SET).into_iter().filter(|reason| reason == "DeletionBlocked");
+    assert_eq!(blocked.count(), 1);
+    assert_eq!(world.kids(ID_TOKEN_SET).await, kids);
+    world.objects.edit_key_set(NAMESPACE, ID_TOKEN_SET, |key_set| {
+        key_set.spec.deletion_policy = crd::DeletionPolicy::Orphan;
+    });
+    world.turn(ID_TOKEN_SET).await;
+    assert!(world.objects.key_set(NAMESPACE, ID_TOKEN_SET).is_none());
+    assert_eq!(world.kids(ID_TOKEN_SET).await, kids);
+}
+
+#[tokio::test]
+async fn a_set_that_is_kept_goes_on_under_the_resource_of_the_same_name() {
+    let world = World::new().await;
+    world.objects.declare_key_set(NAMESPACE, NAME, spec(json!({})));
+    world.turn(NAME).await;
+    let kids = world.kids(NAME).await;
+    world.objects.delete(NAMESPACE, NAME, world.now());
+    assert!(world.objects.key_set(NAMESPACE, NAME).is_none());
+    world.objects.declare_key_set(NAMESPACE, NAME, spec(json!({})));
+    world.objects.forget_events();
+    world.turn(NAME).await;
+    assert_eq!(world.kids(NAME).await, kids);
+    assert_eq!(world.objects.reasons(NAME), [""; 0], "it was there before");
+}
+
+#[tokio::test]
+async fn key_sets_of_other_namespaces_and_instances_change_nothing() {
+    let world = World::new().await;
+    world.objects.declare_key_set("attic", ID_TOKEN_SET, spec(json!({"deletionPolicy": "Delete"})));
+    let theirs = || world.objects.key_set("attic", ID_TOKEN_SET).unwrap();
+    for _ in 0..2 {
+        let outcome = world.key_sets().reconcile(&theirs()).await;
+        assert_eq!(outcome, Outcome::Waiting { reason: Reason::NamespaceNotAllowed });
+    }
+    assert!(theirs().finalizers().is_empty());
+    world.objects.declare_key_set(NAMESPACE, ID_TOKEN_SET, spec(json!({"instance": "other"})));
+    assert_eq!(world.turn(ID_TOKEN_SET).await, Outcome::Nothing);
+    assert_eq!(world.key_set(ID_TOKEN_SET).status, None);
+    assert!(world.store.read_key_set(ID_TOKEN_SET).await.unwrap().is_none());
+    assert_eq!(world.objects.log(), [format!("write status of {ID_TOKEN_SET}")]);
+}
+
+#[tokio::test]
+async fn an_invalid_spec_leaves_the_keys_as_they_are() {
+    let world = World::new().await;
+    world.objects.declare_key_set(NAMESPACE, NAME, spec(json!({})));
+    world.turn(NAME).await;
+    let (kids, keys) = (world.kids(NAME).await, world.set_status(NAME).keys);
+    world.objects.edit_key_set(NAMESPACE, NAME, |key_set| {
+        let rotation = json!({"schedule": "0 0,6 * * *", "publishBefore": "12h"});
+        key_set.spec.rotation = serde_json::from_value(rotation).unwrap();
+    });
+    for _ in 0..2 {
+        assert_eq!(world.turn(NAME).await, Outcome::Waiting { reason: Reason::InvalidSpec });
+    }
+    assert_eq!(world.kids(NAME).await, kids);
+    assert_eq!(world.set_status(NAME).keys, keys);
+    let (_, message) = world.set_told(NAME);
+    assert!(message.starts_with("spec.rotation.schedule: "), "{message}");
+}
