@@ -68,7 +68,7 @@ async fn an_error_names_the_key_and_what_would_be_right() {
         case("migrate sql", &[], &["dsn: missing"]),
         case("migrate sql oracle://db", &[], &["dsn: found a string (not shown), must be postgres://"]),
         case("migrate sql down memory", &[], &["migrations only go up"]),
-        case("migrate sql memory up", &[], &["unexpected argument up"]),
+        case("migrate sql memory up", &[], &["give one DSN, after up or status"]),
     ];
     for Case { arguments, variables, messages } in cases {
         let ended = run(&arguments, &variables).await;

@@ -28,8 +28,6 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("WEBFINGER_JWKS_BROADCAST_KEYS", "a"),
     ("WEBFINGER_OIDC_DISCOVERY_JWKS_URL", "https://a/jwks"),
     ("WEBFINGER_OIDC_DISCOVERY_TOKEN_URL", "https://a/token"),
-    ("WEBFINGER_OIDC_DISCOVERY_AUTH_URL", "https://a/auth"),
-    ("WEBFINGER_OIDC_DISCOVERY_USERINFO_URL", "https://a/userinfo"),
     ("WEBFINGER_OIDC_DISCOVERY_SUPPORTED_CLAIMS", "email"),
     ("WEBFINGER_OIDC_DISCOVERY_SUPPORTED_SCOPE", "email"),
     ("URLS_SELF_ISSUER", "https://other/"),
