@@ -34,10 +34,11 @@ async fn writes(world: &World) -> usize {
     writes.iter().filter(|write| write.user_agent == OPERATOR).count()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_settled_is_read_and_never_written() {
-    let world = World::new().await;
-    world.start().await;
+/// How many resources [`settle_one_of_each`] makes.
+const RESOURCES: u64 = 7;
+
+/// Resources that stand in each way in which one can stand for long.
+async fn settle_one_of_each(world: &World) {
     world.ready_service("service").await;
     let rotation = json!({"period": "720h"});
     let spec = json!({"redirectUris": ["https://a/cb"], "secretRotation": rotation, "clientId": "x.y"});
@@ -56,6 +57,13 @@ async fn what_is_settled_is_read_and_never_written() {
     world.oac("rival").stands(crd::Reason::ClientIdConflict).await;
     world.jwks("set").ready().await;
     world.jwks("impossible").stands(crd::Reason::InvalidSpec).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_settled_is_read_and_never_written() {
+    let world = World::new().await;
+    world.start().await;
+    settle_one_of_each(&world).await;
     // Another controller's condition, before all of ours.
     let foreign = json!([{
         "type": "example.com/Audited", "status": "True", "reason": "Audited", "message": "",
@@ -69,20 +77,20 @@ async fn what_is_settled_is_read_and_never_written() {
         let params = PatchParams::apply("auditor");
         world.oac(name).api.patch_status(name, &params, &Patch::Apply(status)).await.unwrap();
     }
-    world.resync(7).await;
+    world.resync(RESOURCES).await;
     world.rest().await;
 
     let (before, written) = (all_versions(&world).await, writes(&world).await);
     let statements = world.store.statements();
     assert!(written > 10, "the audit log tells of the operator: {written}");
     for _ in 0..3 {
-        world.resync(7).await;
+        world.resync(RESOURCES).await;
         world.rest().await;
     }
     assert_eq!(all_versions(&world).await, before);
     assert_eq!(writes(&world).await, written);
     assert!(
-        world.store.statements() - statements <= 3 * 7 * 3 + 10,
+        world.store.statements() - statements <= 3 * 3 * RESOURCES + 10,
         "{}",
         world.store.statements() - statements
     );
@@ -90,7 +98,9 @@ async fn what_is_settled_is_read_and_never_written() {
     // The database was away, for a moment: all are looked at, and nothing is found.
     let reconciled = world.reconciliations();
     world.context.gate.close();
-    world.until("all seen anew", async || (world.reconciliations() >= reconciled + 7).then_some(())).await;
+    world
+        .until("all seen anew", async || (world.reconciliations() >= reconciled + RESOURCES).then_some(()))
+        .await;
     assert_eq!(all_versions(&world).await, before);
     assert_eq!(writes(&world).await, written);
 

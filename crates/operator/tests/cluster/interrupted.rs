@@ -12,8 +12,9 @@ use serde_json::json;
 use store::{SecretState, StoredClient};
 use tokio_util::sync::CancellationToken;
 
+use crate::log::LOG;
 use crate::resource::Kind;
-use crate::world::{LOG, OPERATOR, World};
+use crate::world::{OPERATOR, World};
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 const ROUNDS: u32 = 24;

@@ -6,6 +6,7 @@
     reason = "helpers of tests are not seen as tests"
 )]
 
+mod log;
 mod proxy;
 mod resource;
 mod world;

@@ -9,7 +9,8 @@ use kube::{Api, Client, Config};
 use serde_json::json;
 use tokio::sync::OnceCell;
 
-use crate::world::{LOG, World};
+use crate::log::LOG;
+use crate::world::World;
 
 static INSTALLED: OnceCell<()> = OnceCell::const_new();
 

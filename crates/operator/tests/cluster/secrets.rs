@@ -225,7 +225,7 @@ async fn a_referenced_secret_is_awaited_then_read_and_never_written() {
     assert_eq!(row.secrets.iter().filter(|secret| secret.state == SecretState::Current).count(), 1);
     for told in [first, second] {
         assert!(!world.told(&world.namespace).await.contains(told));
-        assert!(!crate::world::LOG.text().contains(told));
+        assert!(!crate::log::LOG.text().contains(told));
     }
     world.finish().await;
 }
