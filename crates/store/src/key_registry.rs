@@ -95,8 +95,17 @@ impl KeyRegistry {
     pub fn signing_algorithms(&self, set: &str, now: Timestamp) -> Vec<SigningAlgorithm> {
         let Some((set, keys)) = self.set(set) else { return Vec::new() };
         let active = |line: &Algorithm| active_key(keys, *line, now).is_some();
-        let lines = set.policy.algorithms.iter().copied().filter(active);
-        lines.filter_map(|line| if let Algorithm::Signing(alg) = line { Some(alg) } else { None }).collect()
+        // A line that is no longer declared signs until the first declared one does.
+        let undeclared = keys.iter().map(|key| key.algorithm);
+        let mut algorithms = Vec::new();
+        for line in set.policy.algorithms.iter().copied().chain(undeclared).filter(active) {
+            if let Algorithm::Signing(algorithm) = line
+                && !algorithms.contains(&algorithm)
+            {
+                algorithms.push(algorithm);
+            }
+        }
+        algorithms
     }
 
     /// The verifier of a key of the token sets that is published at `now`.

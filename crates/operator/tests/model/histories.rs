@@ -317,7 +317,13 @@ async fn live_through(events: &[Vec<Event>]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, max_shrink_iters: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        // Each takes a good quarter of a second.
+        cases: ProptestConfig::default().cases / 3,
+        max_shrink_iters: 400,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn whatever_happens_all_is_as_declared_once_it_is_quiet(
