@@ -135,7 +135,7 @@ fn out_of_turn(gathered: &Gathered, row: &StoredClient) -> Result<Vec<Action>, U
         } else {
             Reason::SecretNotFound
         };
-        let message = format!("Secret {name} changes too often; what became of it is seen to at {at}");
+        let message = format!("Secret {name} changes too often; it is seen to at {at}");
         return Err(Unusable { reason, message });
     }
     let is_pending = row.secrets.iter().any(|secret| secret.state == SecretState::Pending);

@@ -1,7 +1,7 @@
 //! A process that ends after any of its writes, and another one that goes on with the work.
 
 use crate::changes::{CREATIONS, Case, Change, DAMAGES, DELETIONS, EDITS, METHODS, REFERENCES, ROTATIONS};
-use crate::world::World;
+use crate::world::{NAMESPACE, World, secret_name};
 
 /// How many writes the second of two processes makes at most before it dies too.
 const SECOND: u64 = 3;
@@ -71,4 +71,22 @@ async fn a_changed_reference_survives_a_crash_between_any_two_writes() {
 #[tokio::test]
 async fn a_deletion_survives_a_crash_between_any_two_writes() {
     die_everywhere_in(DELETIONS).await;
+}
+
+/// Whatever a workload may have read, though nobody has finished what wrote it.
+#[tokio::test]
+async fn a_secret_that_is_deleted_after_a_crash_takes_no_credential_with_it() {
+    let world = World::new().await;
+    for writes in 1..=4 {
+        let case = Case::new(&world, Change::RotationOnRequest, format!("deleted-{writes}")).await;
+        die_after(&case, writes).await;
+        world.objects.delete_secret(NAMESPACE, &secret_name(&case.name));
+        world.ready(&case.name).await;
+        let values = world.objects.values(&secret_name(&case.name));
+        assert!((2..=3).contains(&values.len()), "{writes}: {}", values.len());
+        for value in values {
+            assert!(world.authenticates(&case.name, &value).await, "{writes}");
+        }
+        assert!(world.live(&case.name).await <= 3, "{writes}");
+    }
 }

@@ -124,8 +124,7 @@ fn a_secret_that_changes_too_often_waits() {
     };
     let deleted = again(scene(json!({})).with_row().secret(Current, None));
     assert_eq!(deleted.actions(), [""; 0]);
-    let message =
-        "Secret orders-oauth2-client changes too often; what became of it is seen to at 2026-03-01T12:05:00Z";
+    let message = "Secret orders-oauth2-client changes too often; it is seen to at 2026-03-01T12:05:00Z";
     assert_eq!(unusable(&deleted), (Reason::SecretNotFound, message.into()));
     let changed = again(tampered(|object| set(object, "CLIENT_SECRET", b"somebody-else's-choice")));
     assert_eq!(changed.actions(), [""; 0]);
