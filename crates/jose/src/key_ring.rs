@@ -17,12 +17,57 @@ use crate::{Error, KeyId, RootKey};
 pub enum SealPurpose {
     /// The payload of opaque access tokens.
     AccessToken,
+    /// The payload of refresh tokens.
+    RefreshToken,
+    /// Authorization codes.
+    AuthorizationCode,
+    /// What the login app answers.
+    LoginChallenge,
+    /// What the login app's answer becomes.
+    LoginVerifier,
+    /// What the consent app answers.
+    ConsentChallenge,
+    /// What the consent app's answer becomes.
+    ConsentVerifier,
+    /// What a grant holds, in its row.
+    Grant,
+    /// What a login session holds, in its row.
+    LoginSession,
+    /// The cookie that names a login session.
+    SessionCookie,
+    /// A remembered consent, in its row.
+    RememberedConsent,
 }
 
 impl SealPurpose {
+    /// All purposes, in the order of their declaration.
+    pub const ALL: [Self; 11] = [
+        Self::AccessToken,
+        Self::RefreshToken,
+        Self::AuthorizationCode,
+        Self::LoginChallenge,
+        Self::LoginVerifier,
+        Self::ConsentChallenge,
+        Self::ConsentVerifier,
+        Self::Grant,
+        Self::LoginSession,
+        Self::SessionCookie,
+        Self::RememberedConsent,
+    ];
+
     const fn label(self) -> &'static str {
         match self {
             Self::AccessToken => "keywright/access-token",
+            Self::RefreshToken => "keywright/refresh-token",
+            Self::AuthorizationCode => "keywright/authorization-code",
+            Self::LoginChallenge => "keywright/login-challenge",
+            Self::LoginVerifier => "keywright/login-verifier",
+            Self::ConsentChallenge => "keywright/consent-challenge",
+            Self::ConsentVerifier => "keywright/consent-verifier",
+            Self::Grant => "keywright/grant",
+            Self::LoginSession => "keywright/login-session",
+            Self::SessionCookie => "keywright/session-cookie",
+            Self::RememberedConsent => "keywright/remembered-consent",
         }
     }
 }
@@ -34,13 +79,23 @@ pub enum MacPurpose {
     TokenSignature,
     /// Client secrets that Keywright generated, as they are stored.
     ClientSecret,
+    /// The cookie that ties an authorization flow to one browser.
+    FlowCookie,
+    /// The random half of a refresh token, derived from the one before it.
+    RefreshChain,
 }
 
 impl MacPurpose {
+    /// All purposes, in the order of their declaration.
+    pub const ALL: [Self; 4] =
+        [Self::TokenSignature, Self::ClientSecret, Self::FlowCookie, Self::RefreshChain];
+
     const fn label(self) -> &'static str {
         match self {
             Self::TokenSignature => "keywright/token-signature",
             Self::ClientSecret => "keywright/client-secret",
+            Self::FlowCookie => "keywright/flow-cookie",
+            Self::RefreshChain => "keywright/refresh-chain",
         }
     }
 }
@@ -83,9 +138,10 @@ pub struct KeyRing {
 
 struct PurposeKeys {
     generation: u8,
-    access_token: XChaCha20Poly1305,
-    token_signature: hmac::Key,
-    client_secret: hmac::Key,
+    /// By [`SealPurpose`], in the order of its declaration.
+    sealing: Vec<XChaCha20Poly1305>,
+    /// By [`MacPurpose`], in the order of its declaration.
+    macs: Vec<hmac::Key>,
     jwk_at_rest: Aes256Gcm,
 }
 
@@ -100,27 +156,22 @@ impl PurposeKeys {
             okm.fill(&mut *key).map_err(|_| FAILED)?;
             Ok(key)
         };
+        let sealing = |purpose: SealPurpose| Ok(XChaCha20Poly1305::new((&*key(purpose.label())?).into()));
         let mac = |purpose: MacPurpose| Ok(hmac::Key::new(hmac::HMAC_SHA256, &*key(purpose.label())?));
         Ok(Self {
             generation: root.generation(),
-            access_token: XChaCha20Poly1305::new((&*key(SealPurpose::AccessToken.label())?).into()),
-            token_signature: mac(MacPurpose::TokenSignature)?,
-            client_secret: mac(MacPurpose::ClientSecret)?,
+            sealing: SealPurpose::ALL.into_iter().map(sealing).collect::<Result<_, Error>>()?,
+            macs: MacPurpose::ALL.into_iter().map(mac).collect::<Result<_, Error>>()?,
             jwk_at_rest: Aes256Gcm::new((&*key(JWK_AT_REST)?).into()),
         })
     }
 
     fn sealing(&self, purpose: SealPurpose) -> &XChaCha20Poly1305 {
-        match purpose {
-            SealPurpose::AccessToken => &self.access_token,
-        }
+        &self.sealing[purpose as usize]
     }
 
     fn mac(&self, purpose: MacPurpose) -> &hmac::Key {
-        match purpose {
-            MacPurpose::TokenSignature => &self.token_signature,
-            MacPurpose::ClientSecret => &self.client_secret,
-        }
+        &self.macs[purpose as usize]
     }
 }
 

@@ -3,12 +3,13 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use jose::KeyRing;
+use jose::{KeyRing, SigningAlgorithm};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    Audience, ClientId, ClientSecret, ClientSecretHash, Error, ErrorCode, GrantType, Lifespans, ScopeSet,
+    Audience, ClientId, ClientSecret, ClientSecretHash, Error, ErrorCode, GrantType, Lifespans, RedirectUri,
+    ResponseType, ScopeSet,
 };
 
 /// How a client authenticates at the token endpoint (RFC 7591 §2, OpenID Connect Core §9).
@@ -28,7 +29,7 @@ pub enum TokenEndpointAuthMethod {
 
 impl TokenEndpointAuthMethod {
     /// The methods by which this server authenticates clients today.
-    pub const SERVED: [Self; 2] = [Self::ClientSecretBasic, Self::ClientSecretPost];
+    pub const SERVED: [Self; 3] = [Self::ClientSecretBasic, Self::ClientSecretPost, Self::None];
 
     /// The name on the wire.
     pub fn as_str(self) -> &'static str {
@@ -73,14 +74,26 @@ pub struct ClientMetadata {
     /// The name that people see.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub client_name: String,
+    /// Where authorization responses may go.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub redirect_uris: Vec<RedirectUri>,
     /// The grant types that the client may use.
     pub grant_types: Vec<GrantType>,
+    /// The response types that it may ask for; none means `code` (RFC 7591 §2).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub response_types: Vec<ResponseType>,
     /// The scopes that it may ask for.
     pub scope: ScopeSet,
     /// The audiences that it may ask for.
     pub audience: Vec<Audience>,
     /// How it authenticates.
     pub token_endpoint_auth_method: TokenEndpointAuthMethod,
+    /// The algorithm that signs its ID tokens; `None` means the key set's first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id_token_signed_response_alg: Option<SigningAlgorithm>,
+    /// Its users are not asked for their consent.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub skip_consent: bool,
     /// Its own kind of access token; `None` means the server's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub access_token_strategy: Option<AccessTokenStrategy>,
@@ -115,6 +128,8 @@ pub struct Client {
     pub incarnation: Incarnation,
     /// Counts "revoke all tokens of this client".
     pub epoch: i64,
+    /// True where a resource declares it.
+    pub declared: bool,
     /// What is registered of it.
     pub metadata: ClientMetadata,
     /// Its live secrets: the current one, and those that overlap after a rotation.
@@ -133,6 +148,11 @@ pub enum SecretCheck<'a> {
 }
 
 impl Client {
+    /// True for a client that has no credential (RFC 6749 §2.1).
+    pub fn is_public(&self) -> bool {
+        self.metadata.token_endpoint_auth_method == TokenEndpointAuthMethod::None
+    }
+
     /// Checks that the client authenticates as it is registered to.
     ///
     /// # Errors

@@ -104,6 +104,7 @@ mod tests {
             id: ClientId::parse("orders").unwrap(),
             incarnation: Incarnation(1),
             epoch: 0,
+            declared: true,
             metadata: serde_json::from_value(metadata).unwrap(),
             secrets: vec![],
         }

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-/// The `error` member of an error response (RFC 6749 §5.2, RFC 7009 §2.2.1, RFC 6750 §3.1).
+/// The `error` member of an error response (RFC 6749 §4.1.2.1 and §5.2, RFC 7009 §2.2.1, RFC 6750 §3.1, OpenID Connect
+/// Core §3.1.2.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorCode {
     /// The request lacks a parameter, repeats one, or is malformed.
@@ -12,8 +13,32 @@ pub enum ErrorCode {
     InvalidClient,
     /// The grant or token that was presented is invalid, expired, or another client's.
     InvalidGrant,
-    /// The client may not use this grant type.
+    /// The client may not use this grant type or response type.
     UnauthorizedClient,
+    /// The user or the server refused (RFC 6749 §4.1.2.1).
+    AccessDenied,
+    /// The client may not ask for this response type, or nobody may.
+    UnsupportedResponseType,
+    /// No response can be given in this way.
+    UnsupportedResponseMode,
+    /// The `state` is too short to protect anything (Hydra).
+    InvalidState,
+    /// Nobody is logged in, and the client asked not to show a login page (OpenID Connect Core §3.1.2.6).
+    LoginRequired,
+    /// The user has not consented, and the client asked not to show a consent page.
+    ConsentRequired,
+    /// Request objects are not supported.
+    RequestNotSupported,
+    /// Request objects by reference are not supported.
+    RequestUriNotSupported,
+    /// Registration within an authorization request is not supported.
+    RegistrationNotSupported,
+    /// The request is not from the browser in which the flow began (Hydra).
+    RequestForbidden,
+    /// A token is missing, or not live (Hydra's code at `/userinfo`).
+    RequestUnauthorized,
+    /// There is no such thing (Hydra).
+    NotFound,
     /// The server does not know this grant type.
     UnsupportedGrantType,
     /// A scope is unknown, malformed, or not allowed for the client.
@@ -32,6 +57,18 @@ impl ErrorCode {
             Self::InvalidClient => "invalid_client",
             Self::InvalidGrant => "invalid_grant",
             Self::UnauthorizedClient => "unauthorized_client",
+            Self::AccessDenied => "access_denied",
+            Self::UnsupportedResponseType => "unsupported_response_type",
+            Self::UnsupportedResponseMode => "unsupported_response_mode",
+            Self::InvalidState => "invalid_state",
+            Self::LoginRequired => "login_required",
+            Self::ConsentRequired => "consent_required",
+            Self::RequestNotSupported => "request_not_supported",
+            Self::RequestUriNotSupported => "request_uri_not_supported",
+            Self::RegistrationNotSupported => "registration_not_supported",
+            Self::RequestForbidden => "request_forbidden",
+            Self::RequestUnauthorized => "request_unauthorized",
+            Self::NotFound => "not_found",
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::InvalidScope => "invalid_scope",
             Self::ServerError => "server_error",
@@ -67,6 +104,11 @@ impl Error {
     /// `invalid_request` with a description.
     pub fn invalid_request(description: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorCode::InvalidRequest, description)
+    }
+
+    /// `invalid_grant` with a description.
+    pub fn invalid_grant(description: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorCode::InvalidGrant, description)
     }
 
     /// `invalid_client` with a description.

@@ -1,4 +1,4 @@
-//! `application/x-www-form-urlencoded` request bodies (RFC 6749 appendix B), read strictly.
+//! `application/x-www-form-urlencoded` bodies and queries (RFC 6749 appendix B), read strictly.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use crate::Error;
 ///
 /// Strict where lenient readers lose or invent data: a broken percent-encoding, bytes that are not UTF-8, and a
 /// parameter that comes twice (RFC 6749 §3.2) are errors. A parameter without a value counts as absent (§3.2).
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Form(Vec<(String, String)>);
 
 /// The most parameters that a request may carry: each one is compared with those before it.
@@ -20,17 +20,17 @@ const MAX_PARAMETERS: usize = 500;
 const REPEATABLE: [&str; 2] = ["audience", "resource"];
 
 impl Form {
-    /// Parses a body.
+    /// Parses a body or a query.
     ///
     /// # Errors
     /// `invalid_request` for broken percent-encoding, invalid UTF-8, a repeated parameter, which it names, or too many.
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
         if has_broken_escape(body) {
-            return Err(Error::invalid_request("The request body holds a % that no two hex digits follow."));
+            return Err(Error::invalid_request("The request holds a % that no two hex digits follow."));
         }
         // Every separator is ASCII, so the whole is valid UTF-8 exactly where each part is.
         if percent_decode(body).decode_utf8().is_err() {
-            return Err(Error::invalid_request("The request body is not valid UTF-8."));
+            return Err(Error::invalid_request("The request is not valid UTF-8."));
         }
         let mut params: Vec<(String, String)> = Vec::new();
         for (name, value) in form_urlencoded::parse(body) {
@@ -62,12 +62,37 @@ impl Form {
             .map(|(_, v)| v.as_str())
     }
 
+    /// All parameters, in their order.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The parameters but for those of these names.
+    #[must_use]
+    pub fn without(mut self, names: &[&str]) -> Self {
+        self.0.retain(|(name, _)| !names.contains(&name.as_str()));
+        self
+    }
+
+    /// The parameters sorted by name, and one more, as a query.
+    pub fn to_query(&self, more: Option<(&str, &str)>) -> String {
+        let mut pairs: Vec<_> = self.pairs().chain(more).collect();
+        pairs.sort_by_key(|(name, _)| *name);
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+    }
+
     /// The value of a parameter that must be there.
     ///
     /// # Errors
     /// `invalid_request` naming the parameter.
     pub fn require<'a>(&'a self, name: &'a str) -> Result<&'a str, Error> {
         self.get(name).ok_or_else(|| Error::invalid_request(format!("The parameter '{name}' is missing.")))
+    }
+}
+
+impl FromIterator<(String, String)> for Form {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(pairs: I) -> Self {
+        Self(pairs.into_iter().collect())
     }
 }
 

@@ -44,7 +44,7 @@ impl GrantType {
     ];
 
     /// The grant types whose flow this server runs.
-    pub const SERVED: [Self; 1] = [Self::ClientCredentials];
+    pub const SERVED: [Self; 3] = [Self::AuthorizationCode, Self::RefreshToken, Self::ClientCredentials];
 
     /// The name on the wire.
     pub fn as_str(self) -> &'static str {

@@ -35,6 +35,7 @@ mod tests {
             id: ClientId::parse(id).unwrap(),
             incarnation: Incarnation(incarnation),
             epoch: 0,
+            declared: true,
             metadata: ClientMetadata::default(),
             secrets: vec![],
         };

@@ -71,14 +71,15 @@ pub struct StoredClient {
 }
 
 impl StoredClient {
-    /// The client as the server uses it: without the members that no flow reads, which may be large.
+    /// The client as the server uses it.
     pub fn to_client(&self) -> Client {
         let live = |s: &StoredSecret| LiveSecret { hash: s.hash.clone(), expires_at: s.expires_at };
         Client {
             id: self.id.clone(),
             incarnation: self.incarnation,
             epoch: self.epoch,
-            metadata: ClientMetadata { other: serde_json::Map::new(), ..self.metadata.clone() },
+            declared: true,
+            metadata: self.metadata.clone(),
             secrets: self.secrets.iter().map(live).collect(),
         }
     }

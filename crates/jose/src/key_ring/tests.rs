@@ -3,8 +3,6 @@ use proptest::prelude::*;
 use super::*;
 use crate::Entropy;
 
-const MACS: [MacPurpose; 2] = [MacPurpose::TokenSignature, MacPurpose::ClientSecret];
-
 /// The same generation from the same seed is the same root key.
 fn root(generation: u8, seed: u64) -> RootKey {
     RootKey::generate(generation, &Entropy::seeded(seed))
@@ -61,10 +59,19 @@ fn what_is_cut_short_never_opens() {
 #[test]
 fn purposes_do_not_mix() {
     let ring = ring();
-    for (purpose, other) in [(MACS[0], MACS[1]), (MACS[1], MACS[0])] {
+    for (i, purpose) in MacPurpose::ALL.into_iter().enumerate() {
+        assert_eq!(purpose as usize, i, "keys are kept in the order of declaration");
         let mac = ring.mac(purpose, &[b"part"]);
-        assert!(ring.verify_mac(purpose, &[b"part"], 1, &mac.tag));
-        assert!(!ring.verify_mac(other, &[b"part"], 1, &mac.tag));
+        for other in MacPurpose::ALL {
+            assert_eq!(ring.verify_mac(other, &[b"part"], 1, &mac.tag), other == purpose);
+        }
+    }
+    for (i, purpose) in SealPurpose::ALL.into_iter().enumerate() {
+        assert_eq!(purpose as usize, i, "keys are kept in the order of declaration");
+        let sealed = ring.seal(purpose, b"payload", [7; 24]);
+        for other in SealPurpose::ALL {
+            assert_eq!(ring.open(other, &sealed).is_ok(), other == purpose);
+        }
     }
     let jwk = ring.seal_jwk("set", &kid(), "{}", [7; 12]);
     assert!(ring.open(SealPurpose::AccessToken, &jwk).is_err());
@@ -74,13 +81,10 @@ fn purposes_do_not_mix() {
 
 #[test]
 fn every_purpose_has_a_key_of_its_own() {
-    let labels = [
-        SealPurpose::AccessToken.label(),
-        MacPurpose::TokenSignature.label(),
-        MacPurpose::ClientSecret.label(),
-        JWK_AT_REST,
-    ];
-    let distinct: std::collections::HashSet<_> = labels.into_iter().collect();
+    let seals = SealPurpose::ALL.map(SealPurpose::label);
+    let macs = MacPurpose::ALL.map(MacPurpose::label);
+    let labels = [&seals[..], &macs[..], &[JWK_AT_REST]].concat();
+    let distinct: std::collections::HashSet<_> = labels.iter().collect();
     assert_eq!(distinct.len(), labels.len());
     assert!(labels.iter().all(|label| label.starts_with("keywright/")));
 }

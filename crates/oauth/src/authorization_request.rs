@@ -1,0 +1,252 @@
+//! The authorization request (RFC 6749 §4.1.1, OpenID Connect Core §3.1.2.1), read and checked as a whole.
+//!
+//! Nothing is left to be found after the user has logged in: what a client got wrong, it learns at once.
+
+use crate::audience::{Audience, parse_list};
+use crate::authorization_response::ReturnAddress;
+use crate::pkce::CodeChallenge;
+use crate::prompt::Prompts;
+use crate::response_mode::ResponseMode;
+use crate::{Client, Error, ErrorCode, Form, GrantType, RedirectUri, ResponseType, ScopeSet, ScopeStrategy};
+
+/// The fewest characters of a `state` (Hydra).
+const SHORTEST_STATE: usize = 8;
+
+/// What the server's configuration says about authorization requests.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Policy {
+    /// How registered scopes allow requested ones.
+    pub scope_strategy: ScopeStrategy,
+    /// `oauth2.pkce.enforced`: every client sends a code challenge.
+    pub pkce_enforced: bool,
+    /// `oauth2.pkce.enforced_for_public_clients`. Of public clients that resources declare it is always asked.
+    pub pkce_enforced_for_public_clients: bool,
+}
+
+/// A request that a client may make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthorizationRequest {
+    /// Where the response goes, and how.
+    pub return_address: ReturnAddress,
+    /// The redirect URI as it was sent; `None` where the client has only one and left it out.
+    pub sent_redirect_uri: Option<RedirectUri>,
+    /// What the response carries.
+    pub response_type: ResponseType,
+    /// The requested scopes.
+    pub scope: ScopeSet,
+    /// The requested audience.
+    pub audience: Vec<Audience>,
+    /// The `nonce` of the ID token.
+    pub nonce: Option<String>,
+    /// What the exchange of the code must answer.
+    pub code_challenge: Option<CodeChallenge>,
+    /// The pages that the client wants.
+    pub prompts: Prompts,
+    /// The longest time since the login, in seconds.
+    pub max_age: Option<i64>,
+}
+
+/// Why a request is refused, by who is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The user: it is not certain where the client is, or that it is the client who asks.
+    ToUser(Error),
+    /// The client, at its redirect URI.
+    ToClient(Box<ReturnAddress>, Error),
+}
+
+impl AuthorizationRequest {
+    /// Reads a client's request.
+    ///
+    /// # Errors
+    /// [`Refusal`], with the parameter at fault.
+    pub fn parse(client: &Client, form: &Form, policy: &Policy) -> Result<Self, Refusal> {
+        let scope = form.get("scope").unwrap_or_default();
+        let is_openid = scope.split(' ').any(|scope| scope == "openid");
+        let sent_redirect_uri = sent_redirect_uri(client, form).map_err(Refusal::ToUser)?;
+        let redirect_uri = match &sent_redirect_uri {
+            Some(uri) => uri.clone(),
+            None => only_redirect_uri(client, is_openid).map_err(Refusal::ToUser)?,
+        };
+        let mut return_address = ReturnAddress {
+            redirect_uri,
+            mode: ResponseMode::Query,
+            state: form.get("state").map(str::to_owned),
+        };
+        let refuse = |address: &ReturnAddress, error| Refusal::ToClient(Box::new(address.clone()), error);
+        let response_type = response_type(client, form).map_err(|error| refuse(&return_address, error))?;
+        return_address.mode =
+            response_mode(response_type, form).map_err(|error| refuse(&return_address, error))?;
+        let rest = Rest::parse(client, form, policy).map_err(|error| refuse(&return_address, error))?;
+        let Rest { scope, audience, code_challenge, prompts, max_age } = rest;
+        let nonce = form.get("nonce").map(str::to_owned);
+        Ok(Self {
+            return_address,
+            sent_redirect_uri,
+            response_type,
+            scope,
+            audience,
+            nonce,
+            code_challenge,
+            prompts,
+            max_age,
+        })
+    }
+
+    /// True where an ID token is asked for.
+    pub fn is_openid(&self) -> bool {
+        self.scope.iter().any(|scope| scope.as_str() == "openid")
+    }
+}
+
+fn sent_redirect_uri(client: &Client, form: &Form) -> Result<Option<RedirectUri>, Error> {
+    let Some(sent) = form.get("redirect_uri") else { return Ok(None) };
+    let not_registered = "The redirect_uri is not one of those that the client is registered for.";
+    let sent = RedirectUri::parse(sent).map_err(|error| Error::invalid_request(format!("{error}.")))?;
+    if client.metadata.redirect_uris.iter().any(|registered| registered.covers(&sent)) {
+        Ok(Some(sent))
+    } else {
+        Err(Error::invalid_request(not_registered))
+    }
+}
+
+fn only_redirect_uri(client: &Client, is_openid: bool) -> Result<RedirectUri, Error> {
+    match &client.metadata.redirect_uris[..] {
+        [only] if !is_openid => Ok(only.clone()),
+        [] => Err(Error::invalid_request("The client is registered without a redirect URI.")),
+        _ => Err(Error::invalid_request("The parameter 'redirect_uri' is missing.")),
+    }
+}
+
+fn response_type(client: &Client, form: &Form) -> Result<ResponseType, Error> {
+    let unsupported = |why: String| Error::new(ErrorCode::UnsupportedResponseType, why);
+    let asked: ResponseType =
+        form.require("response_type")?.parse().map_err(|error| unsupported(format!("{error}.")))?;
+    if !ResponseType::SERVED.contains(&asked) {
+        return Err(unsupported(format!("This server does not support the response type '{asked}'.")));
+    }
+    let registered = &client.metadata.response_types;
+    let is_registered = registered.contains(&asked) || (registered.is_empty() && asked == ResponseType::CODE);
+    if !is_registered {
+        return Err(unsupported(format!("The client is not registered for the response type '{asked}'.")));
+    }
+    client.check_grant(GrantType::AuthorizationCode)?;
+    Ok(asked)
+}
+
+fn response_mode(response_type: ResponseType, form: &Form) -> Result<ResponseMode, Error> {
+    let unsupported = |why: String| Error::new(ErrorCode::UnsupportedResponseMode, why);
+    let in_fragment = response_type.token || response_type.id_token;
+    match form.get("response_mode") {
+        None if in_fragment => Ok(ResponseMode::Fragment),
+        None => Ok(ResponseMode::Query),
+        Some(mode) => match mode.parse().map_err(|error| unsupported(format!("{error}.")))? {
+            ResponseMode::Query if in_fragment => {
+                Err(unsupported("Tokens are not given in a query: use fragment or form_post.".to_owned()))
+            }
+            mode => Ok(mode),
+        },
+    }
+}
+
+/// What is checked once it is known how to tell the client.
+struct Rest {
+    scope: ScopeSet,
+    audience: Vec<Audience>,
+    code_challenge: Option<CodeChallenge>,
+    prompts: Prompts,
+    max_age: Option<i64>,
+}
+
+impl Rest {
+    fn parse(client: &Client, form: &Form, policy: &Policy) -> Result<Self, Error> {
+        refuse_unsupported(form)?;
+        check_state(form)?;
+        let max_age = form.get("max_age").map(|text| match text.parse::<i64>() {
+            Ok(seconds) if seconds >= 0 => Ok(seconds),
+            _ => Err(Error::invalid_request("The max_age must be a number of seconds.")),
+        });
+        Ok(Self {
+            scope: requested_scope(client, form, policy.scope_strategy)?,
+            audience: requested_audience(client, form)?,
+            code_challenge: code_challenge(client, form, policy)?,
+            prompts: form
+                .get("prompt")
+                .unwrap_or_default()
+                .parse()
+                .map_err(|error| Error::invalid_request(format!("{error}.")))?,
+            max_age: max_age.transpose()?,
+        })
+    }
+}
+
+fn refuse_unsupported(form: &Form) -> Result<(), Error> {
+    for (name, code) in [
+        ("request", ErrorCode::RequestNotSupported),
+        ("request_uri", ErrorCode::RequestUriNotSupported),
+        ("registration", ErrorCode::RegistrationNotSupported),
+    ] {
+        if form.get(name).is_some() {
+            return Err(Error::new(code, format!("This server does not support the parameter '{name}'.")));
+        }
+    }
+    Ok(())
+}
+
+fn check_state(form: &Form) -> Result<(), Error> {
+    match form.get("state") {
+        Some(state) if state.chars().count() < SHORTEST_STATE => Err(Error::new(
+            ErrorCode::InvalidState,
+            format!("The state must have at least {SHORTEST_STATE} characters, so that nobody guesses it."),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The scopes that a client asks for, all of which it may have.
+pub(crate) fn requested_scope(
+    client: &Client,
+    form: &Form,
+    strategy: ScopeStrategy,
+) -> Result<ScopeSet, Error> {
+    let invalid = |why: String| Error::new(ErrorCode::InvalidScope, why);
+    let requested: ScopeSet =
+        form.get("scope").unwrap_or_default().parse().map_err(|error| invalid(format!("{error}.")))?;
+    match requested.first_beyond(&client.metadata.scope, strategy) {
+        Some(scope) => Err(invalid(format!("The client may not request the scope '{scope}'."))),
+        None => Ok(requested),
+    }
+}
+
+/// The audiences that a client asks for, all of which it may have.
+pub(crate) fn requested_audience(client: &Client, form: &Form) -> Result<Vec<Audience>, Error> {
+    let mut requested: Vec<Audience> = Vec::new();
+    for value in form.all("audience") {
+        for audience in parse_list(value).map_err(|e| Error::invalid_request(format!("{e}.")))? {
+            if !client.metadata.audience.iter().any(|registered| registered.allows(&audience)) {
+                return Err(Error::invalid_request(format!(
+                    "The client may not request the audience '{audience}'."
+                )));
+            }
+            if !requested.contains(&audience) {
+                requested.push(audience);
+            }
+        }
+    }
+    Ok(requested)
+}
+
+fn code_challenge(client: &Client, form: &Form, policy: &Policy) -> Result<Option<CodeChallenge>, Error> {
+    let challenge = CodeChallenge::of_request(form)?;
+    let of_public = policy.pkce_enforced_for_public_clients || client.declared;
+    let is_enforced = policy.pkce_enforced || (client.is_public() && of_public);
+    if challenge.is_none() && is_enforced {
+        return Err(Error::invalid_request(
+            "This client must send a code_challenge (RFC 7636), with the code_challenge_method S256.",
+        ));
+    }
+    Ok(challenge)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,63 @@
+//! Values that travel through the browser, sealed.
+//!
+//! ```text
+//! base64url( seal( version (1) ‖ postcard(value) ) )
+//! ```
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jose::{Entropy, KeyRing, SealPurpose};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The version of the layout. A value with another one is refused as if it were not ours.
+const VERSION: u8 = 1;
+
+/// Seals a value for one purpose, as text that a URL may hold.
+pub(crate) fn seal(
+    ring: &KeyRing,
+    purpose: SealPurpose,
+    value: &impl Serialize,
+    entropy: &Entropy,
+) -> String {
+    URL_SAFE_NO_PAD.encode(seal_bytes(ring, purpose, value, entropy))
+}
+
+/// Opens what [`seal`] made for the same purpose; `None` for anything else.
+pub(crate) fn open<T: DeserializeOwned>(ring: &KeyRing, purpose: SealPurpose, text: &str) -> Option<T> {
+    open_bytes(ring, purpose, &URL_SAFE_NO_PAD.decode(text).ok()?)
+}
+
+/// Seals a value for one purpose, for a row of the database.
+#[expect(
+    clippy::expect_used,
+    reason = "what is sealed is made of strings, numbers and lists, written to memory"
+)]
+pub(crate) fn seal_bytes(
+    ring: &KeyRing,
+    purpose: SealPurpose,
+    value: &impl Serialize,
+    entropy: &Entropy,
+) -> Vec<u8> {
+    let plaintext = postcard::to_extend(value, vec![VERSION]).expect("plain data serialises");
+    ring.seal(purpose, &plaintext, entropy.bytes())
+}
+
+/// Opens what [`seal_bytes`] made for the same purpose; `None` for anything else.
+pub(crate) fn open_bytes<T: DeserializeOwned>(
+    ring: &KeyRing,
+    purpose: SealPurpose,
+    sealed: &[u8],
+) -> Option<T> {
+    let plaintext = ring.open(purpose, sealed).ok()?;
+    let (version, value) = plaintext.split_first()?;
+    if *version != VERSION {
+        return None;
+    }
+    postcard::from_bytes(value).ok()
+}
+
+/// Bytes as text that a URL or a cookie may hold.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
