@@ -14,8 +14,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use jose::{Entropy, KeyRing, MacPurpose, SealPurpose};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use crate::{Audience, Client, ClientId, Error, Incarnation, ScopeSet};
+use crate::grant::Grant;
+use crate::{Audience, Client, ClientId, Error, GrantId, Incarnation, ScopeSet};
 
 /// Hydra's prefix of access tokens. It is written always, and may be missing on input.
 pub const PREFIX: &str = "ory_at_";
@@ -32,9 +34,7 @@ pub struct TokenId(pub [u8; 16]);
 pub struct AccessToken {
     /// Names this token.
     pub id: TokenId,
-    /// The client that it was issued to.
-    pub client_id: ClientId,
-    /// The client's incarnation at that time.
+    /// The client's incarnation when it was issued.
     pub incarnation: Incarnation,
     /// The client's epoch at that time.
     pub epoch: i64,
@@ -42,10 +42,46 @@ pub struct AccessToken {
     pub issued_at: Timestamp,
     /// When it ends.
     pub expires_at: Timestamp,
+    /// What it is good for.
+    pub rights: Rights,
+}
+
+/// What an access token is good for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rights {
+    /// What a client was given for itself (RFC 6749 §4.4). No row says so, the token does.
+    OfClient {
+        /// The client.
+        client_id: ClientId,
+        /// The granted scopes.
+        scope: ScopeSet,
+        /// The granted audience.
+        audience: Vec<Audience>,
+    },
+    /// What a user granted. The grant's row says what.
+    OfGrant {
+        /// The grant.
+        id: GrantId,
+        /// How many times the grant had been refreshed.
+        generation: i64,
+        /// The scopes, where they are fewer than the grant's.
+        scope: Option<ScopeSet>,
+    },
+}
+
+/// What a token means to those who accept it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meaning {
+    /// The client that it was issued to.
+    pub client_id: ClientId,
+    /// Whom the client acts for: a user, or the client itself.
+    pub subject: String,
     /// The granted scopes.
     pub scope: ScopeSet,
     /// The granted audience.
     pub audience: Vec<Audience>,
+    /// What the consent app added.
+    pub ext: Map<String, Value>,
 }
 
 /// The sealed form. The variant is the token's kind, and the version of its layout.
@@ -60,6 +96,16 @@ enum Payload {
         lifetime: u64,
         scope: ScopeSet,
         audience: Vec<Audience>,
+    },
+    Grant {
+        id: [u8; 16],
+        grant: GrantId,
+        generation: i64,
+        incarnation: i64,
+        epoch: i64,
+        issued_at: i64,
+        lifetime: u64,
+        scope: Option<ScopeSet>,
     },
 }
 
@@ -79,13 +125,29 @@ impl AccessToken {
     ) -> Self {
         Self {
             id: TokenId(entropy.bytes()),
-            client_id: client.id.clone(),
             incarnation: client.incarnation,
             epoch: client.epoch,
             issued_at,
             expires_at,
-            scope,
-            audience,
+            rights: Rights::OfClient { client_id: client.id.clone(), scope, audience },
+        }
+    }
+
+    /// A token of a grant, issued now; `scope` where it is good for less than the grant.
+    pub fn of_grant(
+        grant: &Grant,
+        generation: i64,
+        scope: Option<ScopeSet>,
+        (issued_at, expires_at): (Timestamp, Timestamp),
+        entropy: &Entropy,
+    ) -> Self {
+        Self {
+            id: TokenId(entropy.bytes()),
+            incarnation: grant.incarnation,
+            epoch: grant.epoch,
+            issued_at,
+            expires_at,
+            rights: Rights::OfGrant { id: grant.id, generation, scope },
         }
     }
 
@@ -94,23 +156,34 @@ impl AccessToken {
     /// # Errors
     /// `invalid_request` where scope and audience are more than a token can carry.
     pub fn seal(&self, ring: &KeyRing, entropy: &Entropy) -> Result<TokenKey, Error> {
-        let payload = Payload::ClientCredentials {
-            id: self.id.0,
-            client_id: self.client_id.clone(),
-            incarnation: self.incarnation.0,
-            epoch: self.epoch,
-            issued_at: self.issued_at.as_second(),
-            lifetime: u64::try_from(self.expires_at.as_second() - self.issued_at.as_second()).unwrap_or(0),
-            scope: self.scope.clone(),
-            audience: self.audience.clone(),
-        };
         let too_large =
             || Error::invalid_request("Scope and audience are larger than an access token can carry.");
-        let bytes = postcard::to_stdvec(&payload).map_err(|_| too_large())?;
+        let bytes = postcard::to_stdvec(&self.payload()).map_err(|_| too_large())?;
         if bytes.len() > MAX_PAYLOAD {
             return Err(too_large());
         }
         Ok(TokenKey(URL_SAFE_NO_PAD.encode(ring.seal(SealPurpose::AccessToken, &bytes, entropy.bytes()))))
+    }
+
+    fn payload(&self) -> Payload {
+        let (id, incarnation, epoch) = (self.id.0, self.incarnation.0, self.epoch);
+        let issued_at = self.issued_at.as_second();
+        let lifetime = u64::try_from(self.expires_at.as_second() - issued_at).unwrap_or(0);
+        match self.rights.clone() {
+            Rights::OfClient { client_id, scope, audience } => Payload::ClientCredentials {
+                id,
+                client_id,
+                incarnation,
+                epoch,
+                issued_at,
+                lifetime,
+                scope,
+                audience,
+            },
+            Rights::OfGrant { id: grant, generation, scope } => {
+                Payload::Grant { id, grant, generation, incarnation, epoch, issued_at, lifetime, scope }
+            }
+        }
     }
 
     /// Opens an opaque token, with or without its prefix. Says nothing of expiry or revocation.
@@ -139,28 +212,61 @@ impl AccessToken {
 
     fn unseal(ring: &KeyRing, sealed: &[u8]) -> Result<Self, NotOurs> {
         let bytes = ring.open(SealPurpose::AccessToken, sealed).map_err(|_| NotOurs)?;
-        let Payload::ClientCredentials {
-            id,
-            client_id,
-            incarnation,
-            epoch,
-            issued_at,
-            lifetime,
-            scope,
-            audience,
-        } = postcard::from_bytes(&bytes).map_err(|_| NotOurs)?;
+        match postcard::from_bytes(&bytes).map_err(|_| NotOurs)? {
+            Payload::ClientCredentials {
+                id,
+                client_id,
+                incarnation,
+                epoch,
+                issued_at,
+                lifetime,
+                scope,
+                audience,
+            } => {
+                let rights = Rights::OfClient { client_id, scope, audience };
+                Self::unpacked(id, (incarnation, epoch), (issued_at, lifetime), rights)
+            }
+            Payload::Grant { id, grant, generation, incarnation, epoch, issued_at, lifetime, scope } => {
+                let rights = Rights::OfGrant { id: grant, generation, scope };
+                Self::unpacked(id, (incarnation, epoch), (issued_at, lifetime), rights)
+            }
+        }
+    }
+
+    fn unpacked(
+        id: [u8; 16],
+        (incarnation, epoch): (i64, i64),
+        (issued_at, lifetime): (i64, u64),
+        rights: Rights,
+    ) -> Result<Self, NotOurs> {
         let lifetime = i64::try_from(lifetime).map_err(|_| NotOurs)?;
         let expires_at = issued_at.checked_add(lifetime).ok_or(NotOurs)?;
         Ok(Self {
             id: TokenId(id),
-            client_id,
             incarnation: Incarnation(incarnation),
             epoch,
             issued_at: Timestamp::from_second(issued_at).map_err(|_| NotOurs)?,
             expires_at: Timestamp::from_second(expires_at).map_err(|_| NotOurs)?,
-            scope,
-            audience,
+            rights,
         })
+    }
+
+    /// What the token means. `grant` is the one that it names, where it names one; without it, there is no meaning.
+    pub fn meaning(&self, grant: Option<&Grant>) -> Option<Meaning> {
+        match (self.rights.clone(), grant) {
+            (Rights::OfClient { client_id, scope, audience }, _) => {
+                let subject = client_id.to_string();
+                Some(Meaning { client_id, subject, scope, audience, ext: Map::new() })
+            }
+            (Rights::OfGrant { id, scope, .. }, Some(grant)) if grant.id == id => Some(Meaning {
+                client_id: grant.client_id.clone(),
+                subject: grant.login.subject.clone(),
+                scope: scope.unwrap_or_else(|| grant.scope.clone()),
+                audience: grant.audience.clone(),
+                ext: grant.claims.access_token(),
+            }),
+            (Rights::OfGrant { .. }, _) => None,
+        }
     }
 
     /// True where the token has ended at `now`.

@@ -1,9 +1,12 @@
 //! Token introspection (RFC 7662), decided.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::access_token::Meaning;
+use crate::grant::Grant;
+use crate::refresh_token::RefreshToken;
 use crate::{AccessToken, Audience, ClientId, Incarnation, Issuer, ScopeSet, ScopeStrategy};
 
 /// What the database says about a token's client and the token itself, at one instant.
@@ -37,14 +40,15 @@ pub struct Active {
     pub active: bool,
     pub aud: Vec<Audience>,
     pub client_id: ClientId,
-    pub exp: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exp: Option<i64>,
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub ext: Map<String, Value>,
     pub iat: i64,
     pub iss: Issuer,
     pub nbf: i64,
     pub scope: ScopeSet,
-    pub sub: ClientId,
+    pub sub: String,
     pub token_type: &'static str,
     pub token_use: &'static str,
 }
@@ -52,6 +56,21 @@ pub struct Active {
 impl Introspection {
     /// The response for a token that is not live.
     pub const INACTIVE: Self = Self::Inactive { active: false };
+}
+
+/// What the database says about a grant, and about one token of it, at one instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GrantState {
+    /// The client's incarnation now.
+    pub incarnation: Incarnation,
+    /// The client's epoch now.
+    pub epoch: i64,
+    /// How many times the grant has been refreshed.
+    pub generation: i64,
+    /// When it was refreshed last.
+    pub rotated_at: Option<Timestamp>,
+    /// True where the grant or the token was revoked.
+    pub revoked: bool,
 }
 
 /// True where a token that opened is still live: unexpired, not revoked, and of the client that exists now.
@@ -62,29 +81,77 @@ pub fn is_live(token: &AccessToken, state: Option<TokenState>, now: Timestamp) -
     !token.is_expired(now) && state.is_some_and(of_this_client)
 }
 
+/// True where a token of a grant's generation is still live. What a refresh replaced ends with it, or `grace` later.
+/// `state` is `None` where the grant or the client is gone.
+pub fn is_live_of_grant(
+    token: &AccessToken,
+    generation: i64,
+    state: Option<GrantState>,
+    grace: SignedDuration,
+    now: Timestamp,
+) -> bool {
+    let is_current = |state: &GrantState| {
+        let just_replaced = || {
+            generation == state.generation - 1
+                && state.rotated_at.is_some_and(|at| now.duration_since(at) < grace)
+        };
+        generation == state.generation || just_replaced()
+    };
+    let of_this_client = |s: &GrantState| s.incarnation == token.incarnation && s.epoch == token.epoch;
+    !token.is_expired(now) && state.is_some_and(|s| !s.revoked && of_this_client(&s) && is_current(&s))
+}
+
 /// Decides what introspection answers for a live token. Where the caller names scopes, all of them must be granted.
 pub fn answer(
-    token: AccessToken,
+    token: &AccessToken,
+    meaning: Meaning,
     issuer: &Issuer,
     required: &ScopeSet,
     strategy: ScopeStrategy,
 ) -> Introspection {
-    if required.first_beyond(&token.scope, strategy).is_some() {
+    if required.first_beyond(&meaning.scope, strategy).is_some() {
         return Introspection::INACTIVE;
     }
     Introspection::Active(Box::new(Active {
         active: true,
-        aud: token.audience,
-        sub: token.client_id.clone(),
-        client_id: token.client_id,
-        exp: token.expires_at.as_second(),
-        ext: Map::new(),
+        aud: meaning.audience,
+        client_id: meaning.client_id,
+        exp: Some(token.expires_at.as_second()),
+        ext: meaning.ext,
         iat: token.issued_at.as_second(),
         iss: issuer.clone(),
         nbf: token.issued_at.as_second(),
-        scope: token.scope,
+        scope: meaning.scope,
+        sub: meaning.subject,
         token_type: "Bearer",
         token_use: "access_token",
+    }))
+}
+
+/// What introspection answers for a live refresh token of a grant.
+pub fn answer_refresh_token(
+    token: &RefreshToken,
+    grant: Grant,
+    issuer: &Issuer,
+    required: &ScopeSet,
+    strategy: ScopeStrategy,
+) -> Introspection {
+    if required.first_beyond(&grant.scope, strategy).is_some() {
+        return Introspection::INACTIVE;
+    }
+    Introspection::Active(Box::new(Active {
+        active: true,
+        aud: grant.audience,
+        client_id: grant.client_id,
+        exp: token.expires_at().map(Timestamp::as_second),
+        ext: grant.claims.access_token(),
+        iat: token.issued_at().as_second(),
+        iss: issuer.clone(),
+        nbf: token.issued_at().as_second(),
+        scope: grant.scope,
+        sub: grant.login.subject,
+        token_type: "Bearer",
+        token_use: "refresh_token",
     }))
 }
 
@@ -92,18 +159,51 @@ pub fn answer(
 mod tests {
     use super::*;
     use crate::TokenId;
+    use crate::access_token::Rights;
 
     fn token() -> AccessToken {
         AccessToken {
             id: TokenId([1; 16]),
-            client_id: ClientId::parse("orders").unwrap(),
             incarnation: Incarnation(1),
             epoch: 2,
             issued_at: Timestamp::from_second(1000).unwrap(),
             expires_at: Timestamp::from_second(2000).unwrap(),
-            scope: "read orders.a".parse().unwrap(),
-            audience: vec![],
+            rights: Rights::OfClient {
+                client_id: ClientId::parse("orders").unwrap(),
+                scope: "read orders.a".parse().unwrap(),
+                audience: vec![],
+            },
         }
+    }
+
+    #[test]
+    fn what_a_refresh_replaced_ends_with_it_or_after_the_grace() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let state = GrantState {
+            incarnation: Incarnation(1),
+            epoch: 2,
+            generation: 3,
+            rotated_at: Some(at(1500)),
+            revoked: false,
+        };
+        let cases = [
+            (3, state, 0, 1999, true),
+            (3, state, 0, 2000, false),
+            (2, state, 0, 1500, false),
+            (2, state, 10, 1509, true),
+            (2, state, 10, 1510, false),
+            (1, state, 10, 1501, false),
+            (4, state, 10, 1501, false),
+            (3, GrantState { revoked: true, ..state }, 0, 1501, false),
+            (3, GrantState { epoch: 3, ..state }, 0, 1501, false),
+            (3, GrantState { incarnation: Incarnation(2), ..state }, 0, 1501, false),
+        ];
+        for (generation, state, grace, now, live) in cases {
+            let grace = SignedDuration::from_secs(grace);
+            let got = is_live_of_grant(&token(), generation, Some(state), grace, at(now));
+            assert_eq!(got, live, "{generation} {state:?} {now}");
+        }
+        assert!(!is_live_of_grant(&token(), 3, None, SignedDuration::ZERO, at(1500)));
     }
 
     #[test]
@@ -132,7 +232,8 @@ mod tests {
     fn scopes_that_the_caller_requires_must_all_be_granted() {
         let issuer = Issuer::parse("https://id.example.com").unwrap();
         for (required, active) in [("", true), ("read", true), ("read orders.a", true), ("write", false)] {
-            let got = answer(token(), &issuer, &required.parse().unwrap(), ScopeStrategy::Wildcard);
+            let meaning = token().meaning(None).unwrap();
+            let got = answer(&token(), meaning, &issuer, &required.parse().unwrap(), ScopeStrategy::Wildcard);
             assert_eq!(got != Introspection::INACTIVE, active, "{required}");
         }
     }

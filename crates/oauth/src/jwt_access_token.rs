@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::access_token::TokenKey;
+use crate::access_token::{Meaning, TokenKey};
 use crate::{AccessToken, Audience, ClientId, Issuer, ScopeSet};
 
 /// The `typ` header. Hydra's, and not RFC 9068's `at+jwt`: resource servers of Hydra's check for it.
@@ -37,7 +37,7 @@ pub struct Claims<'a> {
     aud: &'a [Audience],
     client_id: &'a ClientId,
     exp: i64,
-    ext: Map<String, Value>,
+    ext: &'a Map<String, Value>,
     iat: i64,
     iss: &'a Issuer,
     jti: &'a str,
@@ -47,12 +47,13 @@ pub struct Claims<'a> {
     scope: Option<&'a ScopeSet>,
     #[serde(skip_serializing_if = "Option::is_none")]
     scp: Option<Vec<&'a str>>,
-    sub: &'a ClientId,
+    sub: &'a str,
 }
 
-/// The claims of `token`, whose sealed form is `key`.
+/// The claims of `token`, which means `meaning` and whose sealed form is `key`.
 pub fn claims<'a>(
     token: &'a AccessToken,
+    meaning: &'a Meaning,
     key: &'a TokenKey,
     issuer: &'a Issuer,
     policy: ClaimsPolicy,
@@ -60,17 +61,17 @@ pub fn claims<'a>(
     let list = matches!(policy.scope_claim, ScopeClaim::List | ScopeClaim::Both);
     let string = matches!(policy.scope_claim, ScopeClaim::String | ScopeClaim::Both);
     Claims {
-        aud: &token.audience,
-        client_id: &token.client_id,
+        aud: &meaning.audience,
+        client_id: &meaning.client_id,
         exp: token.expires_at.as_second(),
-        ext: Map::new(),
+        ext: &meaning.ext,
         iat: token.issued_at.as_second(),
         iss: issuer,
         jti: key.as_str(),
         nbf: (!policy.exclude_not_before).then(|| token.issued_at.as_second()),
-        scope: string.then_some(&token.scope),
-        scp: list.then(|| token.scope.iter().map(crate::Scope::as_str).collect()),
-        sub: &token.client_id,
+        scope: string.then_some(&meaning.scope),
+        scp: list.then(|| meaning.scope.iter().map(crate::Scope::as_str).collect()),
+        sub: &meaning.subject,
     }
 }
 

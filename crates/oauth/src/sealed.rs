@@ -39,8 +39,16 @@ pub(crate) fn seal_bytes(
     value: &impl Serialize,
     entropy: &Entropy,
 ) -> Vec<u8> {
-    let plaintext = postcard::to_extend(value, vec![VERSION]).expect("plain data serialises");
-    ring.seal(purpose, &plaintext, entropy.bytes())
+    ring.seal(purpose, &plaintext(value), entropy.bytes())
+}
+
+/// What is sealed of a value.
+#[expect(
+    clippy::expect_used,
+    reason = "what is sealed is made of strings, numbers and lists, written to memory"
+)]
+pub(crate) fn plaintext(value: &impl Serialize) -> Vec<u8> {
+    postcard::to_extend(value, vec![VERSION]).expect("plain data serialises")
 }
 
 /// Opens what [`seal_bytes`] made for the same purpose; `None` for anything else.

@@ -10,13 +10,15 @@ fn token(scope: &str, lifetime: i64) -> AccessToken {
     let issued = 1_790_000_000;
     AccessToken {
         id: TokenId([7; 16]),
-        client_id: ClientId::parse("orders").unwrap(),
         incarnation: Incarnation(-5),
         epoch: 3,
         issued_at: Timestamp::from_second(issued).unwrap(),
         expires_at: Timestamp::from_second(issued + lifetime).unwrap(),
-        scope: scope.parse().unwrap(),
-        audience: vec![Audience::parse("https://api.example.com").unwrap()],
+        rights: Rights::OfClient {
+            client_id: ClientId::parse("orders").unwrap(),
+            scope: scope.parse().unwrap(),
+            audience: vec![Audience::parse("https://api.example.com").unwrap()],
+        },
     }
 }
 
@@ -62,6 +64,24 @@ fn each_half_alone_is_worth_nothing() {
     let (b_key, _) = b.split_once('.').unwrap();
     for forged in [format!("{b_key}.{a_signature}"), format!("{a_key}."), a_key.to_owned(), String::new()] {
         assert_eq!(AccessToken::open(&ring, &forged), Err(NotOurs), "{forged}");
+    }
+}
+
+#[test]
+fn a_token_of_a_grant_comes_back_and_means_what_the_grant_says() {
+    let (ring, grant) = (ring(1), crate::grant::example());
+    let times = (Timestamp::from_second(10).unwrap(), Timestamp::from_second(20).unwrap());
+    let narrowed = Some("openid".parse().unwrap());
+    for (scope, meant) in [(None, "openid offline"), (narrowed, "openid")] {
+        let token = AccessToken::of_grant(&grant, 4, scope, times, &Entropy::seeded(3));
+        let text = opaque(&ring, &token);
+        assert!(text.len() < 250, "{}", text.len());
+        assert_eq!(AccessToken::open(&ring, &text).as_ref(), Ok(&token));
+        let meaning = token.meaning(Some(&grant)).unwrap();
+        assert_eq!((meaning.subject.as_str(), meaning.scope.to_string().as_str()), ("alice", meant));
+        let other = Grant { id: GrantId::from_bytes([1; 16]), ..grant.clone() };
+        assert_eq!(token.meaning(Some(&other)), None);
+        assert_eq!(token.meaning(None), None);
     }
 }
 
