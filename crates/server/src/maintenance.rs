@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use store::PurgeWalk;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -10,7 +11,7 @@ use crate::Server;
 /// How often sets are looked at that no operator turns.
 const TURN_EVERY: Duration = Duration::from_mins(1);
 
-/// How often expired revocations are removed.
+/// How often what has expired is removed.
 const PURGE_EVERY: Duration = Duration::from_mins(5);
 
 /// How soon what failed at the start is tried again.
@@ -53,14 +54,15 @@ impl Server {
     }
 
     async fn purge(&self) {
+        let mut walk = PurgeWalk::default();
         loop {
             sleep(self.about(PURGE_EVERY)).await;
             loop {
-                match self.store().purge_revoked_tokens().await {
+                match self.store().purge(&mut walk).await {
                     Ok(true) => sleep(BETWEEN_BITES).await,
                     Ok(false) => break,
                     Err(error) => {
-                        tracing::warn!(%error, "expired revocations could not be removed; trying again");
+                        tracing::warn!(%error, "what has expired could not be removed; trying again");
                         break;
                     }
                 }

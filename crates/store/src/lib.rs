@@ -3,7 +3,12 @@
 //! ```text
 //!  Store ─┬─ clients, client_secrets     what is registered, fenced by a version
 //!         ├─ key_sets, keys ── turn      the schedule's plans, written by compare-and-set
+//!         ├─ grants ── refresh           one row for what a person granted a client
+//!         ├─ revocations                 what ends all grants of a subject or a session
+//!         ├─ login_sessions, consents    what need not be asked again
+//!         ├─ parked                      what is too long for a URL
 //!         ├─ revoked_tokens              single tokens that died early
+//!         ├─ purge                       forgetting all that, when it has expired
 //!         ├─ root_keys                   one root key, wrapped by the system secret
 //!         ├─ caches ◀── invalidation     what servers keep in memory, and until when they may believe it
 //!         └─ clock                       the process's clock with the database's offset
@@ -16,15 +21,22 @@ mod cache;
 mod caches;
 mod clients;
 mod clock;
+mod consents;
 mod database;
 mod error;
+mod grants;
 mod invalidation;
 mod key_registry;
 mod key_set_policy;
 mod key_sets;
 mod lease;
+mod login_sessions;
 mod migrate;
+mod parked;
+mod purge;
+mod refresh;
 mod resource_ref;
+mod revocations;
 mod revoked_tokens;
 mod root_keys;
 mod signed_lifetimes;
@@ -44,13 +56,19 @@ use crate::invalidation::Change;
 
 pub use clients::{ClientFence, NewClient, Promotion, SecretState, StoredClient, StoredSecret};
 pub use clock::Clock;
+pub use consents::{CONSENTS_PAGE, NewConsent, StoredConsent};
 pub use database::Dialect;
 pub use error::Error;
+pub use grants::{GrantState, NewGrant, NewRefresh, Redemption};
 pub use key_registry::{ACCESS_TOKEN_SET, ID_TOKEN_SET, KeyRegistry, SigningKey};
 pub use key_set_policy::{KeySetPolicy, StoredRotation};
 pub use key_sets::{StoredKey, StoredKeySet};
+pub use login_sessions::{NewLogin, StoredSession};
 pub use migrate::{MigrationStatus, migrate, status};
+pub use purge::PurgeWalk;
+pub use refresh::{RefreshOutcome, RefreshRotation, RefreshedGrant};
 pub use resource_ref::ResourceRef;
+pub use revocations::MAX_FLOW_AGE;
 pub use signed_lifetimes::SignedLifetimes;
 pub use turn::{Declaration, Turn};
 

@@ -12,7 +12,10 @@ use crate::database::{Database, Dialect};
 use crate::{Error, Options};
 
 /// Every migration, in order. A published one never changes: expand first, contract in a later version.
-const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "init", include_str!("../migrations/0001_init.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "init", include_str!("../migrations/0001_init.sql")),
+    (2, "grants", include_str!("../migrations/0002_grants.sql")),
+];
 
 /// One migration, and whether it has been applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +69,7 @@ fn migrations(dialect: Dialect) -> Vec<Migration> {
     let migration = |&(version, name, sql): &(i64, &'static str, &str)| {
         let sql = match dialect {
             Dialect::Postgres => sql.to_owned(),
-            Dialect::Sqlite => sql.replace(" BYTEA", " BLOB"),
+            Dialect::Sqlite => sql.replace(" BYTEA", " BLOB").replace(" WITH (fillfactor = 80)", ""),
         };
         Migration::new(version, name.into(), MigrationType::Simple, AssertSqlSafe(sql).into_sql_str(), false)
     };

@@ -8,9 +8,6 @@ use sqlx::Row;
 
 use crate::{Error, Store};
 
-/// How many expired rows one purge removes: a bound on the time that it holds locks.
-const PURGE_LIMIT: i64 = 1000;
-
 impl Store {
     /// What the database says of a token and its client now; `None` where the client is gone. One statement, and never
     /// from a cache: introspection on any server sees a revocation as soon as it is committed.
@@ -46,23 +43,5 @@ impl Store {
             .bind(expires_at.as_second());
         self.db().execute(query).await?;
         Ok(())
-    }
-
-    /// Forgets revoked tokens that have expired, at most 1,000 of them. True where more may be left.
-    ///
-    /// A token that expired is refused by its own expiry, on any server whose clock is less than ten minutes behind.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn purge_revoked_tokens(&self) -> Result<bool, Error> {
-        let query = self
-            .db()
-            .query(
-                "DELETE FROM revoked_tokens WHERE id IN \
-                 (SELECT id FROM revoked_tokens WHERE expires_at < $1 LIMIT $2)",
-            )
-            .bind(self.clock().now().as_second() - 600)
-            .bind(PURGE_LIMIT);
-        Ok(self.db().execute(query).await? == PURGE_LIMIT.unsigned_abs())
     }
 }

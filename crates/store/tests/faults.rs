@@ -17,7 +17,7 @@ use jose::Entropy;
 use jose::schedule::State;
 use oauth::{ClientSecret, ClientSecretHash};
 use sqlx::{AnyConnection, Connection};
-use store::{ACCESS_TOKEN_SET, Error, Options, Promotion, Store};
+use store::{ACCESS_TOKEN_SET, Error, Options, Promotion, PurgeWalk, Store};
 
 /// A connection is waited for this long, then a statement; this machine may be busy.
 const BOUND: Duration = Duration::from_secs(3 + 10 + 3);
@@ -135,7 +135,7 @@ async fn a_database_that_may_not_be_written_is_unavailable_for_writing() {
         store.update_client(&row.fence(), &named("x"), &row.manager, "x").await.err(),
         store.delete_client(&row.id, &row.manager).await.err(),
         store.declare_key_set(&declaration(ACCESS_TOKEN_SET, every(168, 24))).await.err(),
-        store.purge_revoked_tokens().await.err(),
+        store.purge(&mut PurgeWalk::default()).await.err(),
         try_open(database.options()).await.err(),
     ] {
         assert!(matches!(attempt, Some(Error::Unavailable(_))), "{attempt:?}");

@@ -6,7 +6,7 @@ mod common;
 use common::{clock, costing, create_client, databases, hours, minutes, number, sql};
 use oauth::introspect::is_live;
 use oauth::{AccessToken, ScopeSet, TokenId};
-use store::{Store, StoredClient};
+use store::{PurgeWalk, Store, StoredClient};
 
 fn issue(store: &Store, row: &StoredClient) -> AccessToken {
     let now = store.clock().now();
@@ -73,13 +73,14 @@ async fn what_has_expired_is_forgotten_bit_by_bit() {
         store.revoke_token(TokenId([1; 16]), now + hours(1)).await.unwrap();
 
         let left = async || number(&database, "SELECT COUNT(*) FROM revoked_tokens").await;
+        let mut walk = PurgeWalk::default();
         store.clock().advance(minutes(10));
-        assert!(!store.purge_revoked_tokens().await.unwrap());
+        assert!(!store.purge(&mut walk).await.unwrap());
         assert_eq!(left().await, 1501, "a server whose clock is behind may still ask for it");
         store.clock().advance(minutes(1));
-        assert!(store.purge_revoked_tokens().await.unwrap(), "there may be more");
+        assert!(store.purge(&mut walk).await.unwrap(), "there may be more");
         assert_eq!(left().await, 501);
-        assert!(!store.purge_revoked_tokens().await.unwrap());
+        assert!(!store.purge(&mut walk).await.unwrap());
         assert_eq!(left().await, 1, "it has not expired");
     }
 }

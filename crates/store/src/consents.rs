@@ -1,0 +1,158 @@
+//! The `consents` table: consents that are remembered, so that the next flow need not ask again.
+
+use jiff::Timestamp;
+use oauth::{ClientId, GrantId, Incarnation};
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use crate::clients::timestamp;
+use crate::grants::{bytes, client_id, instant};
+use crate::revocations::{subject_client_key, subject_key};
+use crate::{Error, Store};
+
+/// How many consents one page of a list has at most.
+pub const CONSENTS_PAGE: i64 = 500;
+
+/// A consent that is to be remembered.
+#[derive(Debug, Clone)]
+pub struct NewConsent {
+    /// Who gave it.
+    pub subject: String,
+    /// The consent.
+    pub consent: StoredConsent,
+}
+
+/// A consent that is remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredConsent {
+    /// The client that it was given to.
+    pub client_id: ClientId,
+    /// That client's incarnation.
+    pub incarnation: Incarnation,
+    /// The grant with which it was given.
+    pub consent_request_id: GrantId,
+    /// What was consented to, sealed.
+    pub content: Vec<u8>,
+    /// When it was given.
+    pub granted_at: Timestamp,
+    /// Until when it is remembered; `None` for ever.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Store {
+    /// Remembers a consent. Of two that the same subject gives the same client, the one that was given later stays. One
+    /// that was given before a revocation of the subject, at all clients or at this one, is not remembered. One statement.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn remember_consent(&self, new: &NewConsent) -> Result<(), Error> {
+        let consent = &new.consent;
+        let query = self
+            .db()
+            .query(
+                "INSERT INTO consents (subject, client_id, incarnation, consent_request_id, content, granted_at, \
+                 expires_at) SELECT $1, $2, $3, $4, $5, $6, $7 \
+                 WHERE NOT EXISTS (SELECT 1 FROM revocations r WHERE r.key IN ($8, $9) AND r.before >= $6) \
+                 ON CONFLICT (subject, client_id) DO UPDATE SET incarnation = excluded.incarnation, \
+                 consent_request_id = excluded.consent_request_id, content = excluded.content, \
+                 granted_at = excluded.granted_at, expires_at = excluded.expires_at \
+                 WHERE consents.granted_at <= excluded.granted_at",
+            )
+            .bind(new.subject.clone())
+            .bind(consent.client_id.to_string())
+            .bind(consent.incarnation.0)
+            .bind(consent.consent_request_id.as_bytes().to_vec())
+            .bind(consent.content.clone())
+            .bind(consent.granted_at.as_second())
+            .bind(consent.expires_at.map(Timestamp::as_second))
+            .bind(subject_key(&new.subject))
+            .bind(subject_client_key(&new.subject, &consent.client_id));
+        self.db().execute(query).await?;
+        Ok(())
+    }
+
+    /// The consent that a subject gave a client in this incarnation, where one is remembered. One statement.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Corrupt`].
+    pub async fn remembered_consent(
+        &self,
+        subject: &str,
+        client: &ClientId,
+        incarnation: Incarnation,
+    ) -> Result<Option<StoredConsent>, Error> {
+        let query = self
+            .db()
+            .query(
+                "SELECT client_id, incarnation, consent_request_id, content, granted_at, expires_at FROM consents \
+                 WHERE subject = $1 AND client_id = $2 AND incarnation = $3 \
+                 AND (expires_at IS NULL OR expires_at > $4)",
+            )
+            .bind(subject.to_owned())
+            .bind(client.to_string())
+            .bind(incarnation.0)
+            .bind(self.clock().now().as_second());
+        self.db().fetch_optional(query).await?.map(|row| consent(&row, 0)).transpose()
+    }
+
+    /// Forgets the consents of a subject: to one client, or to all. Their grants stay; [`Store::revoke_subject`] ends
+    /// those, and goes first, so that a consent that is given meanwhile is not remembered. One statement.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn forget_consents(&self, subject: &str, client: Option<&ClientId>) -> Result<(), Error> {
+        let query = match client {
+            None => self.db().query("DELETE FROM consents WHERE subject = $1").bind(subject.to_owned()),
+            Some(client) => self
+                .db()
+                .query("DELETE FROM consents WHERE subject = $1 AND client_id = $2")
+                .bind(subject.to_owned())
+                .bind(client.to_string()),
+        };
+        self.db().execute(query).await?;
+        Ok(())
+    }
+
+    /// The consents of a subject to clients that exist, by client id: at most `limit` of those `after` a client, and at
+    /// most [`CONSENTS_PAGE`]. One statement.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Corrupt`].
+    pub async fn consents_of(
+        &self,
+        subject: &str,
+        after: Option<&ClientId>,
+        limit: u32,
+    ) -> Result<Vec<StoredConsent>, Error> {
+        let query = self
+            .db()
+            .query(
+                "SELECT k.client_id, k.incarnation, k.consent_request_id, k.content, k.granted_at, k.expires_at \
+                 FROM consents k JOIN clients c ON c.id = k.client_id AND c.incarnation = k.incarnation \
+                 WHERE k.subject = $1 AND k.client_id > $2 AND (k.expires_at IS NULL OR k.expires_at > $3) \
+                 ORDER BY k.client_id LIMIT $4",
+            )
+            .bind(subject.to_owned())
+            .bind(after.map(ClientId::to_string).unwrap_or_default())
+            .bind(self.clock().now().as_second())
+            .bind(i64::from(limit).min(CONSENTS_PAGE));
+        self.db().fetch_all(query).await?.iter().map(|row| consent(row, 0)).collect()
+    }
+}
+
+/// The consent whose columns begin at `first`, where an outer join found one.
+pub(crate) fn joined_consent(row: &AnyRow, first: usize) -> Result<Option<StoredConsent>, Error> {
+    let found = row.try_get::<Option<String>, _>(first)?.is_some();
+    found.then(|| consent(row, first)).transpose()
+}
+
+fn consent(row: &AnyRow, first: usize) -> Result<StoredConsent, Error> {
+    Ok(StoredConsent {
+        client_id: client_id(row, first)?,
+        incarnation: Incarnation(row.try_get(first + 1)?),
+        consent_request_id: GrantId::from_bytes(bytes(row, first + 2)?),
+        content: row.try_get(first + 3)?,
+        granted_at: instant(row, first + 4)?,
+        expires_at: timestamp(row.try_get(first + 5)?)?,
+    })
+}

@@ -1,0 +1,118 @@
+//! The `login_sessions` table: logins that are remembered, so that the next flow need not ask again.
+
+use const_format::concatcp;
+use jiff::Timestamp;
+use oauth::{ClientId, Incarnation, SessionId};
+use sqlx::Row;
+
+use crate::consents::{StoredConsent, joined_consent};
+use crate::grants::instant;
+use crate::revocations::HITS_SESSION;
+use crate::{Error, Store};
+
+/// A login that is to be remembered.
+#[derive(Debug, Clone)]
+pub struct NewLogin {
+    /// The session's id.
+    pub id: SessionId,
+    /// Who logged in.
+    pub subject: String,
+    /// What is known of the login, sealed.
+    pub content: Vec<u8>,
+    /// Until when it is remembered.
+    pub expires_at: Timestamp,
+}
+
+/// A login that is remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredSession {
+    /// Who logged in.
+    pub subject: String,
+    /// What is known of the login, sealed.
+    pub content: Vec<u8>,
+    /// When the session began.
+    pub created_at: Timestamp,
+    /// Until when it is remembered.
+    pub expires_at: Timestamp,
+}
+
+const SESSION_AND_CONSENT: &str = concatcp!(
+    "SELECT login_sessions.subject, login_sessions.content, login_sessions.created_at, login_sessions.expires_at, \
+     k.client_id, k.incarnation, k.consent_request_id, k.content, k.granted_at, k.expires_at \
+     FROM login_sessions LEFT JOIN consents k ON k.subject = login_sessions.subject AND k.client_id = $2 \
+     AND k.incarnation = $3 AND (k.expires_at IS NULL OR k.expires_at > $4) \
+     WHERE login_sessions.id = $1 AND login_sessions.expires_at > $4 AND NOT ",
+    HITS_SESSION
+);
+
+impl Store {
+    /// Remembers a login. A session that is remembered already is overwritten, and keeps the time at which it began. One
+    /// statement.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn remember_login(&self, login: &NewLogin) -> Result<(), Error> {
+        let query = self
+            .db()
+            .query(
+                "INSERT INTO login_sessions (id, subject, content, created_at, expires_at) \
+                 VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO UPDATE \
+                 SET subject = excluded.subject, content = excluded.content, expires_at = excluded.expires_at",
+            )
+            .bind(login.id.to_string())
+            .bind(login.subject.clone())
+            .bind(login.content.clone())
+            .bind(self.clock().now().as_second())
+            .bind(login.expires_at.as_second());
+        self.db().execute(query).await?;
+        Ok(())
+    }
+
+    /// Forgets a login. Its grants stay; [`Store::revoke_session`] ends both. One statement.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn forget_login(&self, id: SessionId) -> Result<(), Error> {
+        let query = self.db().query("DELETE FROM login_sessions WHERE id = $1").bind(id.to_string());
+        self.db().execute(query).await?;
+        Ok(())
+    }
+
+    /// Forgets all logins of a subject. Their grants stay. One statement.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn forget_logins_of(&self, subject: &str) -> Result<(), Error> {
+        let query = self.db().query("DELETE FROM login_sessions WHERE subject = $1").bind(subject.to_owned());
+        self.db().execute(query).await?;
+        Ok(())
+    }
+
+    /// A login session, and the consent that its subject gave this client, where one is remembered. One statement.
+    /// `None` where the session is unknown, expired or revoked.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Corrupt`].
+    pub async fn session_and_consent(
+        &self,
+        id: SessionId,
+        client: &ClientId,
+        incarnation: Incarnation,
+    ) -> Result<Option<(StoredSession, Option<StoredConsent>)>, Error> {
+        let query = self
+            .db()
+            .query(SESSION_AND_CONSENT)
+            .bind(id.to_string())
+            .bind(client.to_string())
+            .bind(incarnation.0)
+            .bind(self.clock().now().as_second());
+        let Some(row) = self.db().fetch_optional(query).await? else { return Ok(None) };
+        let session = StoredSession {
+            subject: row.try_get(0)?,
+            content: row.try_get(1)?,
+            created_at: instant(&row, 2)?,
+            expires_at: instant(&row, 3)?,
+        };
+        Ok(Some((session, joined_consent(&row, 4)?)))
+    }
+}
