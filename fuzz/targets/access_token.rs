@@ -7,7 +7,8 @@ use arbitrary::Arbitrary;
 use jiff::Timestamp;
 use jose::{Entropy, KeyRing};
 use libfuzzer_sys::fuzz_target;
-use oauth::{AccessToken, Audience, ClientId, Incarnation, TokenId, access_token::PREFIX};
+use oauth::access_token::{PREFIX, Rights};
+use oauth::{AccessToken, Audience, ClientId, Incarnation, TokenId};
 use support::Edits;
 
 static RING: LazyLock<KeyRing> = LazyLock::new(support::ring);
@@ -32,13 +33,15 @@ impl Input<'_> {
         let expires_at = self.issued_at.checked_add(self.lifetime.into())?;
         Some(AccessToken {
             id: TokenId(self.id),
-            client_id: ClientId::parse(self.client_id).ok()?,
             incarnation: Incarnation(self.incarnation),
             epoch: self.epoch,
             issued_at: Timestamp::from_second(self.issued_at).ok()?,
             expires_at: Timestamp::from_second(expires_at).ok()?,
-            scope: self.scope.parse().ok()?,
-            audience: audience.collect::<Result<_, _>>().ok()?,
+            rights: Rights::OfClient {
+                client_id: ClientId::parse(self.client_id).ok()?,
+                scope: self.scope.parse().ok()?,
+                audience: audience.collect::<Result<_, _>>().ok()?,
+            },
         })
     }
 }

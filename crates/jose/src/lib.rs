@@ -41,5 +41,5 @@ pub use jwk::{JwkSet, KeyId, PublicJwk};
 pub use key_ring::{KeyRing, Mac, MacPurpose, SealPurpose};
 pub use private_key::PrivateKey;
 pub use root::{RootKey, SystemSecret};
-pub use signer::Signer;
+pub use signer::{Signer, SigningInput};
 pub use verifier::{JwsHeader, Verifier};

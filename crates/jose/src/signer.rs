@@ -16,6 +16,10 @@ pub struct Signer {
     pair: Arc<KeyPair>,
 }
 
+/// A token without its signature: the header and the claims, encoded.
+#[derive(Debug)]
+pub struct SigningInput(String);
+
 /// The protected header of a token (RFC 7515 §4.1).
 #[derive(Serialize)]
 struct Header<'a> {
@@ -35,6 +39,14 @@ impl Signer {
     /// [`Error::InvalidToken`] if the claims are not a JSON object (RFC 7519 §4); [`Error::Crypto`] if the
     /// library fails.
     pub fn sign(&self, typ: &str, claims: &impl Serialize) -> Result<String, Error> {
+        self.sign_input(self.signing_input(typ, claims)?)
+    }
+
+    /// The first half of [`Self::sign`], which is quick: what is to be signed (RFC 7515 §2).
+    ///
+    /// # Errors
+    /// [`Error::InvalidToken`] if the claims are not a JSON object.
+    pub fn signing_input(&self, typ: &str, claims: &impl Serialize) -> Result<SigningInput, Error> {
         const HEADER: Error = Error::InvalidToken("the header does not serialise");
         let header = Header { alg: self.algorithm, kid: &self.key_id, typ };
         let header = serde_json::to_vec(&header).map_err(|_| HEADER)?;
@@ -44,10 +56,18 @@ impl Signer {
             return Err(Error::InvalidToken("the claims are not a JSON object"));
         }
         // The longest signature of ours, RSA with 4096 bits, takes 683 characters.
-        let mut token = String::with_capacity((header.len() + claims.len()) * 4 / 3 + 700);
-        encoding::encode_into(header, &mut token);
-        token.push('.');
-        encoding::encode_into(claims, &mut token);
+        let mut input = String::with_capacity((header.len() + claims.len()) * 4 / 3 + 700);
+        encoding::encode_into(header, &mut input);
+        input.push('.');
+        encoding::encode_into(claims, &mut input);
+        Ok(SigningInput(input))
+    }
+
+    /// The second half, which may be slow ([`Self::is_slow`]).
+    ///
+    /// # Errors
+    /// [`Error::Crypto`] if the library fails.
+    pub fn sign_input(&self, SigningInput(mut token): SigningInput) -> Result<String, Error> {
         let signature = self.pair.sign(self.algorithm, token.as_bytes())?;
         token.push('.');
         encoding::encode_into(signature, &mut token);

@@ -6,18 +6,20 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use jose::Entropy;
-use oauth::Lifetimes;
 use oauth::client_credentials::Policy;
 use oauth::discovery::DiscoveryPolicy;
 use oauth::jwt_access_token::ClaimsPolicy;
+use oauth::{Lifetimes, authorization_request};
 use serde_json::{Map, Value};
+use server::{AuthorizationTimes, CookieSettings, PageUrls};
 use store::{Clock, Options, Store};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::cli::ConfigArgs;
-use crate::config::{self, Config, Dsn, Listener, Loaded, Notice, Sources};
+use crate::config::{self, Config, Dsn, Listener, Loaded, Notice, RefreshTokenLifetime, Sources};
 
 /// How many connections a process opens to a database whose DSN does not say.
 const MAX_CONNECTIONS: u32 = 16;
@@ -171,6 +173,14 @@ pub fn server_settings(config: &Config) -> server::Settings {
             strategy: config.strategies.access_token,
             lifetimes: lifetimes(config),
         },
+        authorization: authorization_request::Policy {
+            scope_strategy: config.strategies.scope,
+            pkce_enforced: config.oauth2.pkce_enforced,
+            pkce_enforced_for_public_clients: config.oauth2.pkce_enforced_for_public_clients,
+        },
+        flow: authorization_times(config),
+        pages: pages(config),
+        cookies: cookies(config),
         jwt: ClaimsPolicy {
             scope_claim: config.strategies.jwt.scope_claim,
             exclude_not_before: config.oauth2.exclude_not_before_claim,
@@ -178,6 +188,8 @@ pub fn server_settings(config: &Config) -> server::Settings {
         discovery: DiscoveryPolicy {
             jwks_url: discovery.jwks_url.clone(),
             token_url: discovery.token_url.clone(),
+            auth_url: discovery.auth_url.clone(),
+            userinfo_url: discovery.userinfo_url.clone(),
             supported_claims: discovery.supported_claims.clone(),
             supported_scope: discovery.supported_scope.clone(),
         },
@@ -186,5 +198,49 @@ pub fn server_settings(config: &Config) -> server::Settings {
         version: format!("v{}", env!("CARGO_PKG_VERSION")),
         quiet_public_health: config.serve.public.quiet_health,
         quiet_admin_health: config.serve.admin.quiet_health,
+    }
+}
+
+fn authorization_times(config: &Config) -> AuthorizationTimes {
+    AuthorizationTimes {
+        login_consent_request: config.ttl.login_consent_request,
+        auth_code: config.ttl.auth_code,
+        authentication_session: config.ttl.authentication_session,
+        refresh_token: match config.ttl.refresh_token {
+            RefreshTokenLifetime::Limited(lifetime) => Some(lifetime),
+            RefreshTokenLifetime::Unlimited => None,
+        },
+        rotation_grace: config.oauth2.rotation_grace_period,
+    }
+}
+
+fn pages(config: &Config) -> PageUrls {
+    let page = |page: &Option<Url>| page.as_ref().map(Url::to_string);
+    let urls = &config.urls;
+    PageUrls {
+        login: page(&urls.login),
+        registration: page(&urls.registration),
+        consent: page(&urls.consent),
+        error: page(&urls.error),
+    }
+}
+
+/// As Hydra has them: other names in development mode, and nothing that a browser refuses on plain http.
+fn cookies(config: &Config) -> CookieSettings {
+    let cookies = &config.serve.cookies;
+    let name = |name: &str| if config.dev { format!("{name}_dev") } else { name.to_owned() };
+    let is_http = config.urls.issuer.as_str().starts_with("http:");
+    CookieSettings {
+        session: name(&cookies.session),
+        session_path: cookies.session_path.clone(),
+        login_csrf: name(&cookies.login_csrf),
+        consent_csrf: name(&cookies.consent_csrf),
+        domain: cookies.domain.clone(),
+        same_site: match cookies.same_site {
+            config::SameSite::Strict => server::SameSite::Strict,
+            config::SameSite::None if !is_http => server::SameSite::None,
+            config::SameSite::Lax | config::SameSite::None => server::SameSite::Lax,
+        },
+        secure: cookies.secure || !is_http,
     }
 }

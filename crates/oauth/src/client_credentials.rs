@@ -43,6 +43,10 @@ pub struct Issue {
 /// naming the scope or audience that it may not have.
 pub fn decide(client: &Client, form: &Form, policy: &Policy) -> Result<Issue, Error> {
     client.check_grant(GrantType::ClientCredentials)?;
+    if client.is_public() {
+        let why = "A public client has no credentials, and gets no token for itself.";
+        return Err(Error::new(ErrorCode::UnauthorizedClient, why));
+    }
     let metadata = &client.metadata;
     let own = metadata.lifespans.client_credentials_grant_access_token_lifespan;
     Ok(Issue {

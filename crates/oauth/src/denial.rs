@@ -25,6 +25,12 @@ pub struct Denial {
     pub description: String,
 }
 
+impl From<Error> for Denial {
+    fn from(error: Error) -> Self {
+        Self { error: error.code.as_str().to_owned(), description: error.description.into_owned() }
+    }
+}
+
 impl Rejection {
     /// The error that the client is told; `fallback` is its code where the app named none.
     ///

@@ -3,7 +3,8 @@
 use jose::SigningAlgorithm;
 use serde::Serialize;
 
-use crate::{GrantType, Issuer, TokenEndpointAuthMethod};
+use crate::response_mode::ResponseMode;
+use crate::{GrantType, Issuer, ResponseType, TokenEndpointAuthMethod};
 
 /// What the configuration adds to or changes in the document (Hydra's `webfinger.oidc_discovery`).
 #[derive(Debug, Clone, Default)]
@@ -12,6 +13,10 @@ pub struct DiscoveryPolicy {
     pub jwks_url: Option<String>,
     /// Replaces the URL of the token endpoint.
     pub token_url: Option<String>,
+    /// Replaces the URL of the authorization endpoint.
+    pub auth_url: Option<String>,
+    /// Replaces the URL of the userinfo endpoint.
+    pub userinfo_url: Option<String>,
     /// Claims named beside `sub`.
     pub supported_claims: Vec<String>,
     /// Scopes named beside the standard ones.
@@ -21,19 +26,29 @@ pub struct DiscoveryPolicy {
 /// The document.
 #[derive(Debug, Serialize)]
 #[expect(missing_docs, reason = "the members of RFC 8414 §2 and OpenID Connect Discovery §3")]
+#[expect(clippy::struct_excessive_bools, reason = "the document says yes or no to each of them")]
 pub struct Discovery {
+    pub authorization_endpoint: String,
+    pub authorization_response_iss_parameter_supported: bool,
+    pub claims_parameter_supported: bool,
     pub claims_supported: Vec<String>,
+    pub code_challenge_methods_supported: [&'static str; 1],
     pub grant_types_supported: Vec<GrantType>,
     pub id_token_signing_alg_values_supported: Vec<SigningAlgorithm>,
     pub issuer: Issuer,
     pub jwks_uri: String,
-    pub response_types_supported: Vec<String>,
+    pub prompt_values_supported: [&'static str; 4],
+    pub request_parameter_supported: bool,
+    pub request_uri_parameter_supported: bool,
+    pub response_modes_supported: [ResponseMode; 3],
+    pub response_types_supported: [ResponseType; 1],
     pub revocation_endpoint: String,
     pub revocation_endpoint_auth_methods_supported: Vec<TokenEndpointAuthMethod>,
     pub scopes_supported: Vec<String>,
     pub subject_types_supported: Vec<&'static str>,
     pub token_endpoint: String,
     pub token_endpoint_auth_methods_supported: Vec<TokenEndpointAuthMethod>,
+    pub userinfo_endpoint: String,
 }
 
 /// Makes the document. `public` is the base of the endpoints' URLs, `id_token_algorithms` what the ID token key set
@@ -49,19 +64,30 @@ pub fn document(
         all.extend(more.iter().filter(|m| *m != first).cloned());
         all
     };
+    let url = |configured: &Option<String>, path| configured.clone().unwrap_or_else(|| public.join(path));
+    let scopes = ["openid", "offline", "offline_access"].map(str::to_owned);
+    let more = policy.supported_scope.iter().filter(|scope| !scopes.contains(scope)).cloned();
     Discovery {
+        authorization_endpoint: url(&policy.auth_url, "oauth2/auth"),
+        authorization_response_iss_parameter_supported: true,
+        claims_parameter_supported: false,
         claims_supported: with("sub", &policy.supported_claims),
+        code_challenge_methods_supported: ["S256"],
         grant_types_supported: GrantType::SERVED.to_vec(),
         id_token_signing_alg_values_supported: id_token_algorithms,
         issuer: issuer.clone(),
-        jwks_uri: policy.jwks_url.clone().unwrap_or_else(|| public.join(".well-known/jwks.json")),
-        // No authorization endpoint is served yet, hence no response types.
-        response_types_supported: Vec::new(),
+        jwks_uri: url(&policy.jwks_url, ".well-known/jwks.json"),
+        prompt_values_supported: ["none", "login", "consent", "select_account"],
+        request_parameter_supported: false,
+        request_uri_parameter_supported: false,
+        response_modes_supported: ResponseMode::ALL,
+        response_types_supported: ResponseType::SERVED,
         revocation_endpoint: public.join("oauth2/revoke"),
         revocation_endpoint_auth_methods_supported: TokenEndpointAuthMethod::SERVED.to_vec(),
-        scopes_supported: policy.supported_scope.clone(),
+        scopes_supported: scopes.iter().cloned().chain(more).collect(),
         subject_types_supported: vec!["public"],
-        token_endpoint: policy.token_url.clone().unwrap_or_else(|| public.join("oauth2/token")),
+        token_endpoint: url(&policy.token_url, "oauth2/token"),
         token_endpoint_auth_methods_supported: TokenEndpointAuthMethod::SERVED.to_vec(),
+        userinfo_endpoint: url(&policy.userinfo_url, "userinfo"),
     }
 }

@@ -1,4 +1,7 @@
 //! The endpoints of the admin API.
 
+pub(crate) mod consent_request;
+pub(crate) mod interaction;
 pub(crate) mod introspect;
+pub(crate) mod login_request;
 pub(crate) mod version;

@@ -20,9 +20,12 @@ use crate::form::FormRequest;
 /// `invalid_client` or `invalid_request`; [`Failure::Busy`] where too many slow hashes wait; [`Failure::Store`].
 pub(crate) async fn authenticate(server: &Server, request: &FormRequest) -> Result<Arc<Client>, Failure> {
     let presented = PresentedCredentials::from_request(request.authorization()?, &request.form)?;
-    let Some(secret) = &presented.secret else { return Err(refused()) };
     let Some(known) = server.store().client(&presented.client_id).await? else { return Err(refused()) };
     tracing::Span::current().record("client_id", known.id.as_str());
+    let Some(secret) = &presented.secret else {
+        // A public client has nothing to prove (RFC 6749 §2.1).
+        return if known.is_public() { Ok(known) } else { Err(refused()) };
+    };
     let now = server.now();
     let client = if proves(server, &known, secret, now).await? {
         known

@@ -72,17 +72,28 @@ impl Failure {
             ErrorCode::InvalidClient => StatusCode::UNAUTHORIZED,
             ErrorCode::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
             ErrorCode::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorCode::RequestUnauthorized => StatusCode::UNAUTHORIZED,
+            ErrorCode::AccessDenied | ErrorCode::RequestForbidden => StatusCode::FORBIDDEN,
+            ErrorCode::NotFound => StatusCode::NOT_FOUND,
             ErrorCode::InvalidRequest
             | ErrorCode::InvalidGrant
             | ErrorCode::UnauthorizedClient
             | ErrorCode::UnsupportedGrantType
+            | ErrorCode::UnsupportedResponseType
+            | ErrorCode::UnsupportedResponseMode
+            | ErrorCode::InvalidState
+            | ErrorCode::LoginRequired
+            | ErrorCode::ConsentRequired
+            | ErrorCode::RequestNotSupported
+            | ErrorCode::RequestUriNotSupported
+            | ErrorCode::RegistrationNotSupported
             | ErrorCode::InvalidScope => StatusCode::BAD_REQUEST,
         }
     }
 
-    /// The answer. What is the server's own fault is logged here, with its cause.
-    pub(crate) fn answer(&self, settings: &Settings, challenge: Challenge) -> Response {
-        let (status, code) = (self.status(), self.code());
+    /// The status, and what the caller is told. What is the server's own fault is logged here, with its cause.
+    pub(crate) fn tell(&self, settings: &Settings) -> (StatusCode, oauth::Error) {
+        let code = self.code();
         match code {
             ErrorCode::ServerError => tracing::error!(cause = %self, "the request failed"),
             ErrorCode::TemporarilyUnavailable => {
@@ -90,7 +101,13 @@ impl Failure {
             }
             _ => {}
         }
-        let error = self.told(code, settings.expose_internal_errors);
+        (self.status(), self.told(code, settings.expose_internal_errors))
+    }
+
+    /// The answer, in JSON.
+    pub(crate) fn answer(&self, settings: &Settings, challenge: Challenge) -> Response {
+        let (status, error) = self.tell(settings);
+        let code = error.code;
         let body = Body { error: code.as_str(), error_description: &error.description };
         let mut response = answer::oauth_json(status, answer::to_json(&body));
         let headers = response.headers_mut();

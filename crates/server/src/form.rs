@@ -47,6 +47,11 @@ impl FormRequest {
         Ok(Self { headers: parts.headers, form: Form::parse(&body)? })
     }
 
+    /// The headers and the form.
+    pub(crate) fn into_parts(self) -> (HeaderMap, Form) {
+        (self.headers, self.form)
+    }
+
     /// The value of the `Authorization` header.
     ///
     /// # Errors
@@ -61,7 +66,11 @@ impl FormRequest {
     }
 }
 
-async fn read_body(body: Body) -> Result<bytes::Bytes, Failure> {
+/// Reads a body of at most [`BODY_LIMIT`] bytes.
+///
+/// # Errors
+/// [`Failure::TooLarge`], or `invalid_request` where it does not arrive whole.
+pub(crate) async fn read_body(body: Body) -> Result<bytes::Bytes, Failure> {
     // A length that was declared is refused before a byte of it is read.
     if body.size_hint().lower() > BODY_LIMIT as u64 {
         return Err(Failure::TooLarge);

@@ -1,23 +1,41 @@
-//! Tokens that callers send to be introspected or revoked.
+//! Tokens that callers send: to be introspected, to be revoked, or to be served.
 
+use jiff::SignedDuration;
 use jose::JwsHeader;
-use oauth::AccessToken;
+use oauth::access_token::Rights;
+use oauth::grant::Grant;
+use oauth::introspect::{GrantState, is_live, is_live_of_grant};
 use oauth::jwt_access_token::looks_like_jwt;
+use oauth::refresh_token::{self, RefreshToken};
+use oauth::{AccessToken, GrantId, TokenId};
 use store::KeyRegistry;
 
 use crate::Server;
 use crate::error::Failure;
 
-/// Opens an opaque token or a JWT; `None` for what is no token of ours. Says nothing of expiry or revocation.
+/// A token of ours.
+pub(crate) enum Presented {
+    /// An opaque access token, or a JWT.
+    AccessToken(AccessToken),
+    /// A refresh token.
+    RefreshToken(RefreshToken),
+}
+
+/// Opens a token; `None` for what is no token of ours. Says nothing of expiry or revocation.
 ///
 /// # Errors
 /// [`Failure::Store`] where the keys that verify a JWT cannot be read.
-pub(crate) async fn open(server: &Server, token: &str) -> Result<Option<AccessToken>, Failure> {
+pub(crate) async fn open(server: &Server, token: &str) -> Result<Option<Presented>, Failure> {
+    let ring = server.store().ring();
     if looks_like_jwt(token) {
         let keys = server.store().keys().await?;
-        return Ok(open_jwt(server, &keys, token));
+        return Ok(open_jwt(server, &keys, token).map(Presented::AccessToken));
     }
-    Ok(AccessToken::open(server.store().ring(), token).ok())
+    // Without its prefix, a refresh token is told by having no signature beside it.
+    if token.starts_with(refresh_token::PREFIX) || !token.contains('.') {
+        return Ok(RefreshToken::open(ring, token).map(Presented::RefreshToken));
+    }
+    Ok(AccessToken::open(ring, token).ok().map(Presented::AccessToken))
 }
 
 /// A JWT counts while its key is published, and says what the key in its `jti` says: that one is sealed.
@@ -25,4 +43,75 @@ fn open_jwt(server: &Server, keys: &KeyRegistry, token: &str) -> Option<AccessTo
     let kid = JwsHeader::parse(token).ok()?.kid?;
     let claims = keys.verifier(&kid, server.now())?.verify(token).ok()?;
     AccessToken::open_key(server.store().ring(), claims.get("jti")?.as_str()?).ok()
+}
+
+/// A live access token, and the grant that it is of, where it is of one; `None` where it is not live. One statement.
+///
+/// # Errors
+/// [`Failure::Store`].
+pub(crate) async fn live(server: &Server, token: &AccessToken) -> Result<Option<Option<Grant>>, Failure> {
+    if token.is_expired(server.now()) {
+        return Ok(None);
+    }
+    match &token.rights {
+        Rights::OfClient { client_id, .. } => {
+            let state = server.store().token_state(client_id, token.id).await?;
+            Ok(is_live(token, state, server.now()).then_some(None))
+        }
+        Rights::OfGrant { id, generation, .. } => {
+            Ok(live_grant(server, token, (*id, *generation)).await?.map(Some))
+        }
+    }
+}
+
+/// The grant of an access token that is live; `None` where it is not. One statement.
+///
+/// # Errors
+/// [`Failure::Store`].
+pub(crate) async fn live_grant(
+    server: &Server,
+    token: &AccessToken,
+    (id, generation): (GrantId, i64),
+) -> Result<Option<Grant>, Failure> {
+    let Some((state, grant)) = grant(server, id, token.id).await? else { return Ok(None) };
+    let grace = server.settings().flow.rotation_grace;
+    let grace = SignedDuration::try_from(grace).unwrap_or(SignedDuration::MAX);
+    let is_live = is_live_of_grant(token, generation, Some(state), grace, server.now());
+    Ok(grant.filter(|_| is_live))
+}
+
+/// The grant of a refresh token that is live; `None` where it is not. One statement.
+///
+/// # Errors
+/// [`Failure::Store`].
+pub(crate) async fn live_refresh_token(
+    server: &Server,
+    token: &RefreshToken,
+) -> Result<Option<Grant>, Failure> {
+    if token.is_expired(server.now()) {
+        return Ok(None);
+    }
+    let Some((state, grant)) = grant(server, token.grant, TokenId([0; 16])).await? else { return Ok(None) };
+    let of_this_client = state.incarnation == token.incarnation && state.epoch == token.epoch;
+    let is_live = !state.revoked && of_this_client && state.generation == token.generation;
+    Ok(grant.filter(|_| is_live))
+}
+
+/// What the row of a grant says, and holds. What is sealed counts: columns that say otherwise make it nothing.
+async fn grant(
+    server: &Server,
+    id: GrantId,
+    token: TokenId,
+) -> Result<Option<(GrantState, Option<Grant>)>, Failure> {
+    let Some(row) = server.store().grant_state(id, token).await? else { return Ok(None) };
+    let state = GrantState {
+        incarnation: row.incarnation,
+        epoch: row.epoch,
+        generation: row.generation,
+        rotated_at: row.rotated_at,
+        revoked: row.revoked,
+    };
+    let grant = Grant::open(server.store().ring(), id, &row.content)
+        .filter(|grant| grant.client_id == row.client_id && grant.login.subject == row.subject);
+    Ok(Some((state, grant)))
 }

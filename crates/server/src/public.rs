@@ -1,6 +1,9 @@
 //! The endpoints of the public API.
 
+pub(crate) mod authorize;
 pub(crate) mod discovery;
+pub(crate) mod fallbacks;
 pub(crate) mod jwks;
 pub(crate) mod revoke;
 pub(crate) mod token;
+pub(crate) mod userinfo;

@@ -5,34 +5,56 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use http::Uri;
 use http::uri::PathAndQuery;
 use prometheus_client::registry::Registry;
 use tower::ServiceBuilder;
 
-use crate::admin::{introspect, version};
+use crate::admin::{consent_request, introspect, login_request, version};
 use crate::not_found::not_found;
 use crate::observe::{Observer, TIME_LIMIT, observe};
-use crate::public::{discovery, jwks, revoke, token};
+use crate::public::{authorize, discovery, fallbacks, jwks, revoke, token, userinfo};
 use crate::{Server, health, metrics};
 
 const OPENID_CONFIGURATION: &str = "/.well-known/openid-configuration";
 const AUTHORIZATION_SERVER: &str = "/.well-known/oauth-authorization-server";
 const JWKS: &str = "/.well-known/jwks.json";
 const TOKEN: &str = "/oauth2/token";
+pub(crate) const AUTHORIZE: &str = "/oauth2/auth";
 const REVOKE: &str = "/oauth2/revoke";
+const USERINFO: &str = "/userinfo";
+pub(crate) const FALLBACK_LOGIN: &str = "/oauth2/fallbacks/login";
+pub(crate) const FALLBACK_CONSENT: &str = "/oauth2/fallbacks/consent";
+pub(crate) const FALLBACK_ERROR: &str = "/oauth2/fallbacks/error";
 const ALIVE: &str = "/health/alive";
 const READY: &str = "/health/ready";
 const INTROSPECT: &str = "/admin/oauth2/introspect";
+const LOGIN_REQUEST: &str = "/admin/oauth2/auth/requests/login";
+const LOGIN_ACCEPT: &str = "/admin/oauth2/auth/requests/login/accept";
+const LOGIN_REJECT: &str = "/admin/oauth2/auth/requests/login/reject";
+const CONSENT_REQUEST: &str = "/admin/oauth2/auth/requests/consent";
+const CONSENT_ACCEPT: &str = "/admin/oauth2/auth/requests/consent/accept";
+const CONSENT_REJECT: &str = "/admin/oauth2/auth/requests/consent/reject";
 const VERSION: &str = "/admin/version";
 const METRICS: &str = "/admin/metrics/prometheus";
 const ADMIN_ALIVE: &str = "/admin/health/alive";
 const ADMIN_READY: &str = "/admin/health/ready";
 
 /// Every path that is served, for labels that live as long as the program.
-const TEMPLATES: [&str; 12] = [
+const TEMPLATES: [&str; 23] = [
     TOKEN,
+    AUTHORIZE,
+    USERINFO,
+    LOGIN_REQUEST,
+    LOGIN_ACCEPT,
+    LOGIN_REJECT,
+    CONSENT_REQUEST,
+    CONSENT_ACCEPT,
+    CONSENT_REJECT,
+    FALLBACK_LOGIN,
+    FALLBACK_CONSENT,
+    FALLBACK_ERROR,
     INTROSPECT,
     JWKS,
     OPENID_CONFIGURATION,
@@ -55,6 +77,11 @@ impl Server {
             .route(JWKS, get(jwks::jwks))
             .route(TOKEN, post(token::token).options(token::options))
             .route(REVOKE, post(revoke::revoke))
+            .route(AUTHORIZE, get(authorize::authorize).post(authorize::authorize))
+            .route(USERINFO, get(userinfo::userinfo).post(userinfo::userinfo))
+            .route(FALLBACK_LOGIN, get(fallbacks::login))
+            .route(FALLBACK_CONSENT, get(fallbacks::consent))
+            .route(FALLBACK_ERROR, get(fallbacks::error))
             .route(ALIVE, get(health::alive))
             .route(READY, get(health::ready_without_reasons));
         self.finish(routes, self.settings().quiet_public_health, without_trailing_slash)
@@ -65,6 +92,12 @@ impl Server {
         let exposed = move |State(server): State<Self>| async move { metrics::expose(&server, &registry) };
         let routes = Router::new()
             .route(INTROSPECT, post(introspect::introspect))
+            .route(LOGIN_REQUEST, get(login_request::get))
+            .route(LOGIN_ACCEPT, put(login_request::accept))
+            .route(LOGIN_REJECT, put(login_request::reject))
+            .route(CONSENT_REQUEST, get(consent_request::get))
+            .route(CONSENT_ACCEPT, put(consent_request::accept))
+            .route(CONSENT_REJECT, put(consent_request::reject))
             .route(VERSION, get(version::version))
             .route(METRICS, get(exposed))
             .route(ADMIN_ALIVE, get(health::alive))

@@ -3,7 +3,11 @@
 use oauth::client_credentials::Policy;
 use oauth::discovery::DiscoveryPolicy;
 use oauth::jwt_access_token::ClaimsPolicy;
-use oauth::{Issuer, ScopeStrategy};
+use oauth::{AccessTokenStrategy, Client, Issuer, ScopeStrategy, authorization_request};
+
+use crate::authorization_times::AuthorizationTimes;
+use crate::cookies::CookieSettings;
+use crate::page_urls::PageUrls;
 
 /// What the configuration says of the server. Hydra's key is named where there is one.
 #[derive(Debug, Clone)]
@@ -14,6 +18,14 @@ pub struct Settings {
     pub public_url: Issuer,
     /// The client credentials grant, with the server's token lifetimes.
     pub client_credentials: Policy,
+    /// Authorization requests.
+    pub authorization: authorization_request::Policy,
+    /// How long flows and what comes of them may take.
+    pub flow: AuthorizationTimes,
+    /// Where people are sent.
+    pub pages: PageUrls,
+    /// The cookies.
+    pub cookies: CookieSettings,
     /// The claims of JWT access tokens.
     pub jwt: ClaimsPolicy,
     /// `webfinger.oidc_discovery`.
@@ -31,6 +43,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The kind of access token that a client gets.
+    pub(crate) fn strategy_of(&self, client: &Client) -> AccessTokenStrategy {
+        client.metadata.access_token_strategy.unwrap_or(self.client_credentials.strategy)
+    }
+
     /// How scopes are compared, at the token endpoint and at introspection alike.
     pub(crate) fn scope_strategy(&self) -> ScopeStrategy {
         self.client_credentials.scope_strategy

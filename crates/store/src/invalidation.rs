@@ -2,7 +2,7 @@
 //!
 //! On PostgreSQL a change is notified in the transaction that makes it. One connection listens, past any pooler, and
 //! proves each second that it still hears by echoing a notification of its own. On SQLite the process invalidates for
-//! itself, and asks the file whether another process wrote.
+//! itself, and asks the file whether another process wrote to a table of which something is cached.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -104,18 +104,25 @@ async fn listen(url: &str, caches: &Caches) -> Result<(), Error> {
 
 async fn poll(url: &str, caches: &Caches) -> Result<(), Error> {
     let mut connection = SqliteConnection::connect(url).await?;
-    let mut seen: Option<i64> = None;
+    let (mut version_seen, mut generation_seen) = (None, None);
     loop {
         let asked = Instant::now();
-        let row = within(sqlx::query("PRAGMA data_version").fetch_one(&mut connection)).await?;
-        let version: i64 = row.try_get(0)?;
-        if seen != Some(version) {
-            caches.clear();
-            seen = Some(version);
+        // Costs no read of the file while nobody has written.
+        let version = number(&mut connection, "PRAGMA data_version").await?;
+        if version_seen != Some(version) {
+            let generation = number(&mut connection, "SELECT generation FROM cache_generation").await?;
+            if generation_seen != Some(generation) {
+                caches.clear();
+            }
+            (version_seen, generation_seen) = (Some(version), Some(generation));
         }
         caches.trust.proven_at(asked);
         sleep(POLL).await;
     }
+}
+
+async fn number(connection: &mut SqliteConnection, sql: &'static str) -> Result<i64, Error> {
+    Ok(within(sqlx::query(sql).fetch_one(connection)).await?.try_get(0)?)
 }
 
 async fn within<T>(call: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Error> {

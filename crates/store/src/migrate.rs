@@ -12,10 +12,36 @@ use crate::database::{Database, Dialect};
 use crate::{Error, Options};
 
 /// Every migration, in order. A published one never changes: expand first, contract in a later version.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
-    (1, "init", include_str!("../migrations/0001_init.sql")),
-    (2, "grants", include_str!("../migrations/0002_grants.sql")),
+const MIGRATIONS: [KnownMigration; 3] = [
+    KnownMigration::of_both(1, "init", include_str!("../migrations/0001_init.sql")),
+    KnownMigration::of_both(2, "grants", include_str!("../migrations/0002_grants.sql")),
+    KnownMigration {
+        version: 4,
+        name: "cache_generation",
+        sql: include_str!("../migrations/0004_cache_generation.sqlite.sql"),
+        only: Some(Dialect::Sqlite),
+    },
 ];
+
+/// A migration that this version has.
+struct KnownMigration {
+    version: i64,
+    name: &'static str,
+    sql: &'static str,
+    /// The only kind of database that needs it.
+    only: Option<Dialect>,
+}
+
+impl KnownMigration {
+    const fn of_both(version: i64, name: &'static str, sql: &'static str) -> Self {
+        Self { version, name, sql, only: None }
+    }
+
+    /// The migrations of a kind of database.
+    fn of(dialect: Dialect) -> impl Iterator<Item = Self> {
+        MIGRATIONS.into_iter().filter(move |migration| migration.only.is_none_or(|only| only == dialect))
+    }
+}
 
 /// One migration, and whether it has been applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,12 +71,12 @@ pub async fn status(options: &Options) -> Result<Vec<MigrationStatus>, Error> {
     let mut connection = database.pool().acquire().await?;
     connection.ensure_migrations_table("_sqlx_migrations").await?;
     let applied = connection.list_applied_migrations("_sqlx_migrations").await?;
-    let status = |&(version, name, _): &(i64, &str, &str)| MigrationStatus {
-        version,
-        name: name.to_owned(),
-        applied: applied.iter().any(|known| known.version == version),
+    let status = |known: KnownMigration| MigrationStatus {
+        version: known.version,
+        name: known.name.to_owned(),
+        applied: applied.iter().any(|applied| applied.version == known.version),
     };
-    Ok(MIGRATIONS.iter().map(status).collect())
+    Ok(KnownMigration::of(database.dialect()).map(status).collect())
 }
 
 pub(crate) async fn apply(database: &Database, url: &str) -> Result<(), Error> {
@@ -66,14 +92,15 @@ pub(crate) async fn apply(database: &Database, url: &str) -> Result<(), Error> {
 }
 
 fn migrations(dialect: Dialect) -> Vec<Migration> {
-    let migration = |&(version, name, sql): &(i64, &'static str, &str)| {
+    let migration = |known: KnownMigration| {
         let sql = match dialect {
-            Dialect::Postgres => sql.to_owned(),
-            Dialect::Sqlite => sql.replace(" BYTEA", " BLOB").replace(" WITH (fillfactor = 80)", ""),
+            Dialect::Postgres => known.sql.to_owned(),
+            Dialect::Sqlite => known.sql.replace(" BYTEA", " BLOB").replace(" WITH (fillfactor = 80)", ""),
         };
-        Migration::new(version, name.into(), MigrationType::Simple, AssertSqlSafe(sql).into_sql_str(), false)
+        let sql = AssertSqlSafe(sql).into_sql_str();
+        Migration::new(known.version, known.name.into(), MigrationType::Simple, sql, false)
     };
-    MIGRATIONS.iter().map(migration).collect()
+    KnownMigration::of(dialect).map(migration).collect()
 }
 
 async fn sqlite_lock(url: &str) -> Result<Option<File>, Error> {

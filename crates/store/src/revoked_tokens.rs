@@ -3,26 +3,26 @@
 use jiff::Timestamp;
 use oauth::client::Incarnation;
 use oauth::introspect::TokenState;
-use oauth::{AccessToken, TokenId};
+use oauth::{ClientId, TokenId};
 use sqlx::Row;
 
 use crate::{Error, Store};
 
 impl Store {
-    /// What the database says of a token and its client now; `None` where the client is gone. One statement, and never
+    /// What the database says of a client's own token and of the client now; `None` where the client is gone. One statement, and never
     /// from a cache: introspection on any server sees a revocation as soon as it is committed.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn token_state(&self, token: &AccessToken) -> Result<Option<TokenState>, Error> {
+    pub async fn token_state(&self, client: &ClientId, token: TokenId) -> Result<Option<TokenState>, Error> {
         let query = self
             .db()
             .query(
                 "SELECT c.incarnation, c.epoch, r.expires_at FROM clients c \
                  LEFT JOIN revoked_tokens r ON r.id = $2 WHERE c.id = $1",
             )
-            .bind(token.client_id.to_string())
-            .bind(token.id.0.to_vec());
+            .bind(client.to_string())
+            .bind(token.0.to_vec());
         let Some(row) = self.db().fetch_optional(query).await? else { return Ok(None) };
         Ok(Some(TokenState {
             incarnation: Incarnation(row.try_get(0)?),

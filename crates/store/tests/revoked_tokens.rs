@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{clock, costing, create_client, databases, hours, minutes, number, sql};
+use common::{client_id, clock, costing, create_client, databases, hours, minutes, number, sql};
 use oauth::introspect::is_live;
 use oauth::{AccessToken, ScopeSet, TokenId};
 use store::{PurgeWalk, Store, StoredClient};
@@ -15,7 +15,7 @@ fn issue(store: &Store, row: &StoredClient) -> AccessToken {
 }
 
 async fn live(store: &Store, token: &AccessToken) -> bool {
-    let (state, statements) = costing(store, store.token_state(token)).await;
+    let (state, statements) = costing(store, store.token_state(&client_id("orders"), token.id)).await;
     assert_eq!(statements, 1, "never from memory, and never more than one");
     is_live(token, state.unwrap(), store.clock().now())
 }
@@ -43,7 +43,7 @@ async fn tokens_die_with_their_client_and_do_not_come_back_with_its_id() {
         let (row, _) = create_client(&store, "orders").await;
         let token = issue(&store, &row);
         store.delete_client(&row.id, &row.manager).await.unwrap();
-        assert!(store.token_state(&token).await.unwrap().is_none());
+        assert!(store.token_state(&row.id, token.id).await.unwrap().is_none());
         let (again, _) = create_client(&store, "orders").await;
         assert!(!live(&store, &token).await);
         assert!(live(&store, &issue(&store, &again)).await);

@@ -3,15 +3,19 @@
 use std::path::PathBuf;
 
 use jose::SystemSecret;
+use oauth::Issuer;
 use serde_json::Value;
+use url::Url;
 
 use super::dsn::{self, Dsn, PostgresDsn};
 use super::issuer::{self, ParsedIssuer};
 use super::notice::{ConfigError, Notice, Origin};
-use super::reader::{self, Expected, Reader, host, lifetime, plain, text, web_url};
+use super::reader::{
+    self, Expected, Reader, cookie_name, flow_time, grace_period, host, lifetime, plain, text, web_url,
+};
 use super::settings::{
-    Config, Discovery, JwtStrategy, Keys, Listener, Log, OAuth2, RefreshTokenLifetime, Secrets, Serve,
-    Strategies, Ttl, Urls, Webfinger,
+    Config, Cookies, Discovery, JwtStrategy, Keys, Listener, Log, OAuth2, RefreshTokenLifetime, Secrets,
+    Serve, Strategies, Ttl, Urls, Webfinger,
 };
 use super::system_secret;
 
@@ -29,12 +33,14 @@ pub(super) fn parse(
         public: listener(r, "public"),
         admin: listener(r, "admin"),
         operator: listener(r, "operator"),
+        cookies: cookies(r),
     };
     let dsn = dsn(r);
     let listen_dsn = dsn.as_ref().and_then(|dsn| listen_dsn(r, dsn));
     let issuer = issuer::read(r, dev, serve.public.port);
     let public = r.optional("urls.self.public", issuer::base);
     let admin = r.optional("urls.self.admin", web_url);
+    let pages = pages(r, public.as_ref().or(issuer.as_ref().map(|issuer| &issuer.issuer)));
     let secrets = secrets(r, dsn.as_ref(), issuer.as_ref(), dev, absent_system_secret);
     let keys = Keys { autocreate: r.setting("keys.autocreate", plain) };
     let (ttl, strategies, oauth2, webfinger) = (ttl(r), strategies(r), oauth2(r), webfinger(r));
@@ -43,7 +49,9 @@ pub(super) fn parse(
     problems.sort_by(|a, b| a.key.cmp(&b.key));
     match (dsn, issuer) {
         (Some(dsn), Some(ParsedIssuer { issuer, .. })) if problems.is_empty() => {
-            let urls = Urls { public: public.unwrap_or_else(|| issuer.clone()), issuer, admin };
+            let public = public.unwrap_or_else(|| issuer.clone());
+            let [login, registration, consent, error] = pages;
+            let urls = Urls { public, issuer, admin, login, registration, consent, error };
             let config = Config {
                 dsn,
                 listen_dsn,
@@ -70,6 +78,33 @@ fn listener(r: &mut Reader<'_>, name: &str) -> Listener {
         port: r.setting(&format!("serve.{name}.port"), plain),
         quiet_health: r.setting(&format!("serve.{name}.request_log.disable_for_health"), plain),
     }
+}
+
+fn cookies(r: &mut Reader<'_>) -> Cookies {
+    Cookies {
+        same_site: r.setting("serve.cookies.same_site_mode", plain),
+        domain: r.optional("serve.cookies.domain", plain).filter(|domain: &String| !domain.is_empty()),
+        secure: r.setting("serve.cookies.secure", plain),
+        login_csrf: r.setting("serve.cookies.names.login_csrf", cookie_name),
+        consent_csrf: r.setting("serve.cookies.names.consent_csrf", cookie_name),
+        session: r.setting("serve.cookies.names.session", cookie_name),
+        session_path: r.setting("serve.cookies.paths.session", plain),
+    }
+}
+
+/// The pages that people are sent to: login, registration, consent, error. A reference is relative to the public URL.
+fn pages(r: &mut Reader<'_>, public: Option<&Issuer>) -> [Option<Url>; 4] {
+    let base = public.and_then(|public| Url::parse(public.as_str()).ok());
+    ["urls.login", "urls.registration", "urls.consent", "urls.error"].map(|key| {
+        let text: String = r.optional(key, plain)?;
+        let url = Url::options().base_url(base.as_ref()).parse(&text).ok();
+        let url = url.filter(|url| matches!(url.scheme(), "http" | "https"));
+        if url.is_none() && base.is_some() {
+            let expected = "an http or https URL, or a path below the public URL";
+            r.problem(key, format!("found \"{text}\", must be {expected}"));
+        }
+        url
+    })
 }
 
 fn dsn(r: &mut Reader<'_>) -> Option<Dsn> {
@@ -141,6 +176,9 @@ fn ttl(r: &mut Reader<'_>) -> Ttl {
         access_token: r.setting("ttl.access_token", lifetime),
         id_token: r.setting("ttl.id_token", lifetime),
         refresh_token: r.setting("ttl.refresh_token", refresh_token_lifetime),
+        auth_code: r.setting("ttl.auth_code", flow_time),
+        login_consent_request: r.setting("ttl.login_consent_request", flow_time),
+        authentication_session: r.setting("ttl.authentication_session", lifetime),
     }
 }
 
@@ -165,17 +203,23 @@ fn oauth2(r: &mut Reader<'_>) -> OAuth2 {
         exclude_not_before_claim: r.setting("oauth2.exclude_not_before_claim", plain),
         default_grant_allowed_scope: r
             .setting("oauth2.client_credentials.default_grant_allowed_scope", plain),
+        pkce_enforced: r.setting("oauth2.pkce.enforced", plain),
+        pkce_enforced_for_public_clients: r.setting("oauth2.pkce.enforced_for_public_clients", plain),
+        rotation_grace_period: r.setting("oauth2.grant.refresh_token.rotation_grace_period", grace_period),
     }
 }
 
 fn webfinger(r: &mut Reader<'_>) -> Webfinger {
     let mut url = |name: &str| r.optional(&format!("webfinger.oidc_discovery.{name}"), plain);
     let (jwks_url, token_url) = (url("jwks_url"), url("token_url"));
+    let (auth_url, userinfo_url) = (url("auth_url"), url("userinfo_url"));
     Webfinger {
         broadcast_keys: r.setting("webfinger.jwks.broadcast_keys", plain),
         discovery: Discovery {
             jwks_url,
             token_url,
+            auth_url,
+            userinfo_url,
             supported_claims: r.setting("webfinger.oidc_discovery.supported_claims", plain),
             supported_scope: r.setting("webfinger.oidc_discovery.supported_scope", plain),
         },

@@ -107,11 +107,40 @@ pub(super) fn text(value: &Value) -> Result<&str, Expected> {
     value.as_str().ok_or(Expected::AsDescribed)
 }
 
+/// The longest that people may take in a flow, twice: the flow and its code together stay below a day.
+const LONGEST_FLOW_TIME: Duration = Duration::from_hours(12);
+
+/// The longest that what was replaced still works.
+const LONGEST_GRACE_PERIOD: Duration = Duration::from_mins(5);
+
 /// A lifetime: longer than nothing and no more than a hundred years.
 pub(super) fn lifetime(value: &Value) -> Result<Duration, Expected> {
     let duration = text(value)?.parse().ok().map(|GoDuration(duration)| duration);
     let sensible = duration.filter(|duration| !duration.is_zero() && *duration <= LONGEST_LIFETIME);
     sensible.ok_or_else(|| "a duration longer than 0s and no longer than 876000h".into())
+}
+
+/// How long people may take in a flow: no longer than revocations of flows under way are remembered.
+pub(super) fn flow_time(value: &Value) -> Result<Duration, Expected> {
+    let short = lifetime(value).ok().filter(|time| *time <= LONGEST_FLOW_TIME);
+    short.ok_or_else(|| "a duration longer than 0s and no longer than 12h".into())
+}
+
+/// How long what was replaced still works (Hydra's limit).
+pub(super) fn grace_period(value: &Value) -> Result<Duration, Expected> {
+    let duration = text(value)?.parse().ok().map(|GoDuration(duration)| duration);
+    let short = duration.filter(|duration| *duration <= LONGEST_GRACE_PERIOD);
+    short.ok_or_else(|| "a duration no longer than 5m".into())
+}
+
+/// The name of a cookie (RFC 6265 §4.1.1).
+pub(super) fn cookie_name(value: &Value) -> Result<String, Expected> {
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    let name = text(value)?;
+    if !name.is_empty() && name.bytes().all(is_token) {
+        return Ok(name.to_owned());
+    }
+    Err("a cookie's name: letters, digits and any of !#$%&'*+-.^_`|~".into())
 }
 
 /// A data source name.

@@ -72,6 +72,38 @@ pub struct Serve {
     pub admin: Listener,
     /// The operator's health and metrics.
     pub operator: Listener,
+    /// The cookies.
+    pub cookies: Cookies,
+}
+
+/// `serve.cookies`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cookies {
+    /// `same_site_mode`.
+    pub same_site: SameSite,
+    /// The domain that they are sent to.
+    pub domain: Option<String>,
+    /// Whether they travel only encrypted in development mode; else they always do.
+    pub secure: bool,
+    /// `names.login_csrf`.
+    pub login_csrf: String,
+    /// `names.consent_csrf`.
+    pub consent_csrf: String,
+    /// `names.session`.
+    pub session: String,
+    /// `paths.session`.
+    pub session_path: String,
+}
+
+/// Whether cookies come with requests from other sites.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum SameSite {
+    /// Never.
+    Strict,
+    /// When the browser goes to this site.
+    Lax,
+    /// Always.
+    None,
 }
 
 /// One address to listen at.
@@ -96,7 +128,7 @@ impl fmt::Display for Listener {
     }
 }
 
-/// `urls.self`: the server's own URLs.
+/// `urls`: the server's own URLs, and the pages that people are sent to.
 #[derive(Debug, Clone)]
 pub struct Urls {
     /// The issuer, exactly as it was written.
@@ -105,6 +137,14 @@ pub struct Urls {
     pub public: Issuer,
     /// Base of the admin API's URLs.
     pub admin: Option<Url>,
+    /// The login page; `None` means the one that says what to configure.
+    pub login: Option<Url>,
+    /// The registration page.
+    pub registration: Option<Url>,
+    /// The consent page.
+    pub consent: Option<Url>,
+    /// The error page.
+    pub error: Option<Url>,
 }
 
 /// `secrets`.
@@ -133,6 +173,12 @@ pub struct Ttl {
     pub id_token: Duration,
     /// Refresh tokens.
     pub refresh_token: RefreshTokenLifetime,
+    /// Authorization codes.
+    pub auth_code: Duration,
+    /// From the authorization request to the consent.
+    pub login_consent_request: Duration,
+    /// Login sessions.
+    pub authentication_session: Duration,
 }
 
 /// How long refresh tokens live.
@@ -171,6 +217,12 @@ pub struct OAuth2 {
     pub exclude_not_before_claim: bool,
     /// `client_credentials.default_grant_allowed_scope`: a request without scope gets all scopes of the client.
     pub default_grant_allowed_scope: bool,
+    /// `pkce.enforced`: every client must use PKCE.
+    pub pkce_enforced: bool,
+    /// `pkce.enforced_for_public_clients`: public clients must.
+    pub pkce_enforced_for_public_clients: bool,
+    /// `grant.refresh_token.rotation_grace_period`: how long the previous refresh token still works.
+    pub rotation_grace_period: Duration,
 }
 
 /// `webfinger`: what is published.
@@ -190,6 +242,10 @@ pub struct Discovery {
     pub jwks_url: Option<String>,
     /// `token_endpoint`.
     pub token_url: Option<String>,
+    /// `authorization_endpoint`.
+    pub auth_url: Option<String>,
+    /// `userinfo_endpoint`.
+    pub userinfo_url: Option<String>,
     /// Further `claims_supported`.
     pub supported_claims: Vec<String>,
     /// Further `scopes_supported`.

@@ -15,7 +15,7 @@ use store::Clock;
 use tower::ServiceExt;
 
 use super::*;
-use crate::{Metrics, Settings};
+use crate::{AuthorizationTimes, CookieSettings, Metrics, PageUrls, SameSite, Settings};
 
 fn settings() -> Settings {
     let issuer = Issuer::parse("https://id.example.com").unwrap();
@@ -28,6 +28,29 @@ fn settings() -> Settings {
             default_to_registered_scope: false,
             strategy: AccessTokenStrategy::Opaque,
             lifetimes,
+        },
+        authorization: oauth::authorization_request::Policy::default(),
+        flow: AuthorizationTimes {
+            login_consent_request: Duration::from_mins(30),
+            auth_code: Duration::from_mins(10),
+            authentication_session: Duration::from_hours(720),
+            refresh_token: Some(Duration::from_hours(720)),
+            rotation_grace: Duration::ZERO,
+        },
+        pages: PageUrls {
+            login: Some("https://pages.example.com/login".to_owned()),
+            consent: Some("https://pages.example.com/consent".to_owned()),
+            error: Some("https://pages.example.com/error".to_owned()),
+            ..PageUrls::default()
+        },
+        cookies: CookieSettings {
+            session: "ory_hydra_session".to_owned(),
+            session_path: "/".to_owned(),
+            login_csrf: "ory_hydra_login_csrf".to_owned(),
+            consent_csrf: "ory_hydra_consent_csrf".to_owned(),
+            domain: None,
+            same_site: SameSite::Lax,
+            secure: true,
         },
         jwt: ClaimsPolicy::default(),
         discovery: DiscoveryPolicy::default(),

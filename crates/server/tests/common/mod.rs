@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test program uses its own part of this")]
 
+pub mod browser;
 pub mod silent_proxy;
 
 use std::net::SocketAddr;
@@ -21,7 +22,9 @@ use oauth::{
 use prometheus_client::registry::Registry;
 use reqwest::Response;
 use serde_json::{Value, json};
-use server::{ListenerLimits, Metrics, Server, Settings, serve};
+use server::{
+    AuthorizationTimes, CookieSettings, ListenerLimits, Metrics, PageUrls, SameSite, Server, Settings, serve,
+};
 use store::{
     ACCESS_TOKEN_SET, Clock, Declaration, ID_TOKEN_SET, KeySetPolicy, NewClient, ResourceRef, Store,
     StoredRotation, Turn,
@@ -52,6 +55,29 @@ pub fn settings() -> Settings {
             default_to_registered_scope: false,
             strategy: AccessTokenStrategy::Opaque,
             lifetimes: Lifetimes { access_token: hour, id_token: hour },
+        },
+        authorization: oauth::authorization_request::Policy::default(),
+        flow: AuthorizationTimes {
+            login_consent_request: Duration::from_mins(30),
+            auth_code: Duration::from_mins(10),
+            authentication_session: Duration::from_hours(720),
+            refresh_token: Some(Duration::from_hours(720)),
+            rotation_grace: Duration::ZERO,
+        },
+        pages: PageUrls {
+            login: Some("https://pages.example.com/login".to_owned()),
+            consent: Some("https://pages.example.com/consent".to_owned()),
+            error: Some("https://pages.example.com/error".to_owned()),
+            ..PageUrls::default()
+        },
+        cookies: CookieSettings {
+            session: "ory_hydra_session".to_owned(),
+            session_path: "/".to_owned(),
+            login_csrf: "ory_hydra_login_csrf".to_owned(),
+            consent_csrf: "ory_hydra_consent_csrf".to_owned(),
+            domain: None,
+            same_site: SameSite::Lax,
+            secure: true,
         },
         jwt: ClaimsPolicy::default(),
         discovery: DiscoveryPolicy::default(),
@@ -179,6 +205,14 @@ impl TestServer {
         let text = text.text().await.unwrap();
         text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
     }
+}
+
+/// Runs a statement past the store.
+pub async fn sql(database: &TestDatabase, statement: &'static str) {
+    use sqlx::{AnyConnection, Connection, Executor};
+    let mut connection = AnyConnection::connect(&database.url).await.unwrap();
+    connection.execute(statement).await.unwrap();
+    connection.close().await.unwrap();
 }
 
 /// A header of an answer; empty where it is not there.

@@ -1,0 +1,106 @@
+//! `/admin/oauth2/auth/requests/consent`: what the consent app asks and answers.
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::Uri;
+use oauth::consent::{AcceptConsent, ConsentChallenge, ConsentVerifier};
+use oauth::denial::Rejection;
+use oauth::{Audience, Scope};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::interaction::{
+    OidcContext, RedirectTo, answered, challenge, client_object, go_on, oidc_context, request_url, under_way,
+    unknown,
+};
+use crate::error::Failure;
+use crate::sealed_value::shorten;
+use crate::{Server, json_body};
+
+/// Hydra's `OAuth2ConsentRequest`.
+#[derive(Serialize)]
+struct ConsentRequest {
+    challenge: String,
+    consent_request_id: String,
+    requested_scope: Vec<Scope>,
+    requested_access_token_audience: Vec<Audience>,
+    skip: bool,
+    subject: String,
+    oidc_context: OidcContext,
+    client: Value,
+    request_url: String,
+    login_challenge: String,
+    login_session_id: String,
+    acr: String,
+    amr: Vec<String>,
+    context: Value,
+}
+
+/// `GET`: what is asked.
+pub(crate) async fn get(State(server): State<Server>, uri: Uri) -> Response {
+    answered(&server, show(&server, &uri).await)
+}
+
+async fn show(server: &Server, uri: &Uri) -> Result<ConsentRequest, Failure> {
+    let (text, asked) = opened(server, uri).await?;
+    let under_way = under_way(server, &asked.flow).await?;
+    Ok(ConsentRequest {
+        challenge: text,
+        consent_request_id: asked.flow.id.to_string(),
+        requested_scope: under_way.request.scope.iter().cloned().collect(),
+        requested_access_token_audience: under_way.request.audience,
+        skip: asked.skip,
+        subject: asked.login.subject,
+        oidc_context: oidc_context(server, &asked.flow).await?,
+        client: client_object(&under_way.client),
+        request_url: request_url(server, &asked.flow, None),
+        login_challenge: asked.flow.id.to_string(),
+        login_session_id: asked.login.session_id.to_string(),
+        acr: asked.login.acr,
+        amr: asked.login.amr,
+        context: asked.context.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
+    })
+}
+
+/// `PUT …/accept`: what was granted.
+pub(crate) async fn accept(State(server): State<Server>, request: Request) -> Response {
+    answered(&server, accepted(&server, request).await)
+}
+
+/// The same answer may be given any number of times: of the codes that come of it, one is exchanged.
+async fn accepted(server: &Server, request: Request) -> Result<RedirectTo, Failure> {
+    let (_, asked) = opened(server, &request.uri().clone()).await?;
+    let answer: AcceptConsent = json_body::read(server, request).await?;
+    let under_way = under_way(server, &asked.flow).await?;
+    let verifier = asked.accept(&under_way.request, answer)?;
+    decided(server, &asked, &verifier).await
+}
+
+/// `PUT …/reject`: nothing was.
+pub(crate) async fn reject(State(server): State<Server>, request: Request) -> Response {
+    answered(&server, rejected(&server, request).await)
+}
+
+async fn rejected(server: &Server, request: Request) -> Result<RedirectTo, Failure> {
+    let (_, asked) = opened(server, &request.uri().clone()).await?;
+    let rejection: Rejection = json_body::read(server, request).await?;
+    under_way(server, &asked.flow).await?;
+    let verifier = asked.reject(rejection.denial("consent request denied")?);
+    decided(server, &asked, &verifier).await
+}
+
+async fn decided(
+    server: &Server,
+    asked: &ConsentChallenge,
+    verifier: &ConsentVerifier,
+) -> Result<RedirectTo, Failure> {
+    let sealed = verifier.seal(server.store().ring(), server.store().entropy());
+    let sealed = shorten(server, sealed, server.settings().flow.ends(asked.flow.id)).await?;
+    Ok(go_on(server, &asked.flow, ("consent_verifier", &sealed)))
+}
+
+/// The challenge as it came, and what it holds.
+async fn opened(server: &Server, uri: &Uri) -> Result<(String, ConsentChallenge), Failure> {
+    let (text, sealed) = challenge(server, uri, "consent_challenge").await?;
+    Ok((text, ConsentChallenge::open(server.store().ring(), &sealed).ok_or_else(unknown)?))
+}

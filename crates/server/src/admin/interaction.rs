@@ -1,0 +1,125 @@
+//! What login and consent requests have in common.
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use http::{StatusCode, Uri};
+use oauth::authorization_request::AuthorizationRequest;
+use oauth::flow::{Flow, is_too_old};
+use oauth::{Client, Error, ErrorCode, Form};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::error::{Challenge, Failure};
+use crate::sealed_value::restore;
+use crate::{Server, answer, id_token_hint};
+
+/// The answer to a decision (Hydra's `OAuth2RedirectTo`).
+#[derive(Debug, Serialize)]
+pub(super) struct RedirectTo {
+    redirect_to: String,
+}
+
+/// What the client told of the user and the page (Hydra's `OAuth2ConsentRequestOpenIDConnectContext`).
+#[derive(Debug, Default, Serialize)]
+pub(super) struct OidcContext {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    acr_values: Vec<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    display: String,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    id_token_hint_claims: Map<String, Value>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    login_hint: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ui_locales: Vec<String>,
+}
+
+/// A flow that is under way, with its client and its request.
+pub(super) struct UnderWay {
+    pub(super) client: Arc<Client>,
+    pub(super) request: AuthorizationRequest,
+}
+
+/// The challenge that a request names, as it was sealed. Hydra's `challenge` is taken too.
+///
+/// # Errors
+/// `invalid_request` where it names none; [`Failure::Store`].
+pub(super) async fn challenge(server: &Server, uri: &Uri, name: &str) -> Result<(String, String), Failure> {
+    let form = Form::parse(uri.query().unwrap_or_default().as_bytes())?;
+    let named = form.get(name).or_else(|| form.get("challenge"));
+    let text = named.ok_or_else(|| Error::invalid_request(format!("The parameter '{name}' is missing.")))?;
+    Ok((text.to_owned(), restore(server, text).await?.into_owned()))
+}
+
+/// The error for a challenge that does not open.
+pub(super) fn unknown() -> Failure {
+    Error::new(ErrorCode::NotFound, "Unable to locate the requested resource").into()
+}
+
+/// The client and the request of a flow, while it lasts.
+///
+/// # Errors
+/// `request_unauthorized` where it has taken too long, `not_found` where its client is gone or no longer may ask.
+pub(super) async fn under_way(server: &Server, flow: &Flow) -> Result<UnderWay, Failure> {
+    if is_too_old(flow.id, server.settings().flow.login_consent_request, server.now()) {
+        let why = "The request has expired, please try again.";
+        return Err(Error::new(ErrorCode::RequestUnauthorized, why).into());
+    }
+    let client = server.store().client(&flow.client_id()?).await?.filter(|client| flow.is_of(client));
+    let client = client.ok_or_else(unknown)?;
+    let request = AuthorizationRequest::parse(&client, &flow.request, &server.settings().authorization);
+    Ok(UnderWay { request: request.map_err(|_| unknown())?, client })
+}
+
+/// Where the browser goes on: the request once more, with a parameter of ours.
+pub(super) fn go_on(server: &Server, flow: &Flow, more: (&str, &str)) -> RedirectTo {
+    RedirectTo { redirect_to: request_url(server, flow, Some(more)) }
+}
+
+/// The client's request as a URL.
+pub(super) fn request_url(server: &Server, flow: &Flow, more: Option<(&str, &str)>) -> String {
+    let endpoint = server.settings().public_url.join(crate::router::AUTHORIZE);
+    format!("{endpoint}?{}", flow.request.to_query(more))
+}
+
+/// What the client told of the user and the page.
+///
+/// # Errors
+/// [`Failure::Store`] where the keys cannot be read that verify a hint.
+pub(super) async fn oidc_context(server: &Server, flow: &Flow) -> Result<OidcContext, Failure> {
+    let hint = match flow.request.get("id_token_hint") {
+        Some(hint) => id_token_hint::verified(server, hint).await?,
+        None => None,
+    };
+    let text = |name| flow.request.get(name).unwrap_or_default().to_owned();
+    let list =
+        |name| flow.request.get(name).unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+    Ok(OidcContext {
+        acr_values: list("acr_values"),
+        display: text("display"),
+        id_token_hint_claims: hint.unwrap_or_default(),
+        login_hint: text("login_hint"),
+        ui_locales: list("ui_locales"),
+    })
+}
+
+/// The client, as apps may show it.
+pub(super) fn client_object(client: &Client) -> Value {
+    let mut object = serde_json::to_value(&client.metadata).unwrap_or_default();
+    if let Value::Object(members) = &mut object {
+        members.insert("client_id".to_owned(), client.id.as_str().into());
+        members.entry("client_name").or_insert_with(|| "".into());
+        members.entry("skip_consent").or_insert(false.into());
+        members.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
+    }
+    object
+}
+
+/// The answer to a request of the admin API.
+pub(super) fn answered<T: Serialize>(server: &Server, outcome: Result<T, Failure>) -> Response {
+    match outcome {
+        Ok(value) => answer::json(StatusCode::OK, answer::to_json(&value)),
+        Err(failure) => failure.answer(server.settings(), Challenge::None),
+    }
+}

@@ -1,0 +1,102 @@
+//! `/admin/oauth2/auth/requests/login`: what the login app asks and answers.
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::Uri;
+use oauth::denial::Rejection;
+use oauth::login::{AcceptLogin, AcceptedLogin, LoginChallenge, LoginVerifier};
+use oauth::{Audience, Scope};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::interaction::{
+    OidcContext, RedirectTo, answered, challenge, client_object, go_on, oidc_context, request_url, under_way,
+    unknown,
+};
+use crate::error::Failure;
+use crate::sealed_value::shorten;
+use crate::{Server, json_body};
+
+/// Hydra's `OAuth2LoginRequest`.
+#[derive(Serialize)]
+struct LoginRequest {
+    challenge: String,
+    requested_scope: Vec<Scope>,
+    requested_access_token_audience: Vec<Audience>,
+    skip: bool,
+    subject: String,
+    oidc_context: OidcContext,
+    client: Value,
+    request_url: String,
+    session_id: String,
+}
+
+/// `GET`: what is asked.
+pub(crate) async fn get(State(server): State<Server>, uri: Uri) -> Response {
+    answered(&server, show(&server, &uri).await)
+}
+
+async fn show(server: &Server, uri: &Uri) -> Result<LoginRequest, Failure> {
+    let (text, asked) = opened(server, uri).await?;
+    let under_way = under_way(server, &asked.flow).await?;
+    Ok(LoginRequest {
+        challenge: text,
+        requested_scope: under_way.request.scope.iter().cloned().collect(),
+        requested_access_token_audience: under_way.request.audience,
+        skip: asked.known.is_some(),
+        subject: asked.known.as_ref().map(|known| known.login.subject.clone()).unwrap_or_default(),
+        oidc_context: oidc_context(server, &asked.flow).await?,
+        client: client_object(&under_way.client),
+        request_url: request_url(server, &asked.flow, None),
+        session_id: asked.session_id.to_string(),
+    })
+}
+
+/// `PUT …/accept`: who logged in.
+pub(crate) async fn accept(State(server): State<Server>, request: Request) -> Response {
+    answered(&server, accepted(&server, request).await)
+}
+
+/// The same answer may be given any number of times: nothing is used up before the code is exchanged.
+async fn accepted(server: &Server, request: Request) -> Result<RedirectTo, Failure> {
+    let (_, asked) = opened(server, &request.uri().clone()).await?;
+    let answer: AcceptLogin = json_body::read(server, request).await?;
+    under_way(server, &asked.flow).await?;
+    match asked.accept(answer, server.now())? {
+        AcceptedLogin::GoOn(verifier) => decided(server, &asked, &verifier).await,
+        AcceptedLogin::Restart => {
+            let mut restarted = asked.flow;
+            restarted.request = restarted.request.without(&["prompt"]);
+            Ok(go_on(server, &restarted, ("prompt", "login")))
+        }
+    }
+}
+
+/// `PUT …/reject`: nobody did.
+pub(crate) async fn reject(State(server): State<Server>, request: Request) -> Response {
+    answered(&server, rejected(&server, request).await)
+}
+
+async fn rejected(server: &Server, request: Request) -> Result<RedirectTo, Failure> {
+    let (_, asked) = opened(server, &request.uri().clone()).await?;
+    let rejection: Rejection = json_body::read(server, request).await?;
+    under_way(server, &asked.flow).await?;
+    let verifier = asked.reject(rejection.denial("login request denied")?);
+    decided(server, &asked, &verifier).await
+}
+
+async fn decided(
+    server: &Server,
+    asked: &LoginChallenge,
+    verifier: &LoginVerifier,
+) -> Result<RedirectTo, Failure> {
+    let sealed = verifier.seal(server.store().ring(), server.store().entropy());
+    let sealed = shorten(server, sealed, server.settings().flow.ends(asked.flow.id)).await?;
+    Ok(go_on(server, &asked.flow, ("login_verifier", &sealed)))
+}
+
+/// The challenge as it came, and what it holds.
+async fn opened(server: &Server, uri: &Uri) -> Result<(String, LoginChallenge), Failure> {
+    let (text, sealed) = challenge(server, uri, "login_challenge").await?;
+    Ok((text, LoginChallenge::open(server.store().ring(), &sealed).ok_or_else(unknown)?))
+}

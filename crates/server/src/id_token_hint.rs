@@ -1,0 +1,24 @@
+//! The `id_token_hint` of requests (OpenID Connect Core §3.1.2.1, RP-Initiated Logout §2).
+
+use jose::JwsHeader;
+use serde_json::{Map, Value};
+
+use crate::Server;
+use crate::error::Failure;
+
+/// The claims of an ID token that this server signed with any key that is still published; it may have expired. `None`
+/// where it is no such token.
+///
+/// # Errors
+/// [`Failure::Store`] where the keys cannot be read.
+pub(crate) async fn verified(server: &Server, hint: &str) -> Result<Option<Map<String, Value>>, Failure> {
+    let Some(kid) = JwsHeader::parse(hint).ok().and_then(|header| header.kid) else { return Ok(None) };
+    let keys = server.store().keys().await?;
+    let claims = keys.verifier(&kid, server.now()).and_then(|verifier| verifier.verify(hint).ok());
+    let Some(Value::Object(claims)) = claims else { return Ok(None) };
+    let issuer = server.settings().issuer.as_str();
+    // Access tokens have no authentication time.
+    let is_ours =
+        claims.get("iss").and_then(Value::as_str) == Some(issuer) && claims.contains_key("auth_time");
+    Ok(is_ours.then_some(claims))
+}

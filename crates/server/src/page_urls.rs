@@ -1,0 +1,72 @@
+//! Where people are sent (`urls.*`): to the pages of the configuration, else to those of this server.
+
+use oauth::Issuer;
+
+use crate::router;
+
+/// The addresses of pages; `None` means this server's own.
+#[derive(Debug, Clone, Default)]
+pub struct PageUrls {
+    /// `urls.login`.
+    pub login: Option<String>,
+    /// `urls.registration`; the login page where it is not set.
+    pub registration: Option<String>,
+    /// `urls.consent`.
+    pub consent: Option<String>,
+    /// `urls.error`.
+    pub error: Option<String>,
+}
+
+impl PageUrls {
+    /// The login page, with its challenge.
+    pub(crate) fn login(&self, public: &Issuer, challenge: &str, registers: bool) -> String {
+        let own = || self.login.clone().unwrap_or_else(|| public.join(router::FALLBACK_LOGIN));
+        let page = self.registration.clone().filter(|_| registers).unwrap_or_else(own);
+        with_query(&page, &[("login_challenge", challenge)])
+    }
+
+    /// The consent page, with its challenge.
+    pub(crate) fn consent(&self, public: &Issuer, challenge: &str) -> String {
+        let page = self.consent.clone().unwrap_or_else(|| public.join(router::FALLBACK_CONSENT));
+        with_query(&page, &[("consent_challenge", challenge)])
+    }
+
+    /// The error page, with what went wrong.
+    pub(crate) fn error(&self, public: &Issuer, error: &str, description: &str) -> String {
+        let page = self.error.clone().unwrap_or_else(|| public.join(router::FALLBACK_ERROR));
+        with_query(&page, &[("error", error), ("error_description", description)])
+    }
+}
+
+/// A page's own query stays; a fragment stays at the end.
+fn with_query(page: &str, parameters: &[(&str, &str)]) -> String {
+    let (page, fragment) =
+        page.split_once('#').map_or((page, None), |(page, fragment)| (page, Some(fragment)));
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+    let separator = if page.contains('?') { '&' } else { '?' };
+    let fragment = fragment.map(|fragment| format!("#{fragment}")).unwrap_or_default();
+    format!("{page}{separator}{query}{fragment}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_challenge_joins_the_query_of_its_page() {
+        let public = Issuer::parse("https://id.example.com/").unwrap();
+        let urls = |login: Option<&str>| PageUrls { login: login.map(str::to_owned), ..PageUrls::default() };
+        for (page, sent) in [
+            (None, "https://id.example.com/oauth2/fallbacks/login?login_challenge=a%26b"),
+            (Some("https://app/login"), "https://app/login?login_challenge=a%26b"),
+            (Some("https://app/?p=1"), "https://app/?p=1&login_challenge=a%26b"),
+            (Some("https://app/#/login"), "https://app/?login_challenge=a%26b#/login"),
+        ] {
+            assert_eq!(urls(page).login(&public, "a&b", false), sent);
+        }
+        let both =
+            PageUrls { registration: Some("https://app/new".to_owned()), ..urls(Some("https://app/login")) };
+        assert_eq!(both.login(&public, "c", true), "https://app/new?login_challenge=c");
+        assert_eq!(both.login(&public, "c", false), "https://app/login?login_challenge=c");
+    }
+}

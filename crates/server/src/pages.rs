@@ -1,0 +1,87 @@
+//! The pages of this server: fixed, accessible, and without anything that is loaded from elsewhere.
+
+use askama::Template;
+use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, StatusCode};
+use jose::Entropy;
+use oauth::RedirectUri;
+
+use crate::answer;
+
+/// The page for an error that no client can be told.
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage<'a> {
+    nonce: &'a str,
+    error: &'a str,
+    description: &'a str,
+}
+
+/// The page in place of one that the configuration does not name.
+#[derive(Template)]
+#[template(path = "not_configured.html")]
+struct NotConfiguredPage<'a> {
+    nonce: &'a str,
+    page: &'a str,
+    setting: &'a str,
+    variable: &'a str,
+}
+
+/// The form that the browser posts to the client (OAuth 2.0 Form Post Response Mode §2).
+#[derive(Template)]
+#[template(path = "form_post.html")]
+struct FormPostPage<'a> {
+    nonce: &'a str,
+    action: &'a str,
+    fields: &'a [(&'static str, String)],
+}
+
+/// Tells the user of an error.
+pub(crate) fn error(status: StatusCode, error: &str, description: &str, entropy: &Entropy) -> Response {
+    page(status, entropy, |nonce| ErrorPage { nonce, error, description }.render())
+}
+
+/// Tells whoever runs the server that a page is missing.
+pub(crate) fn not_configured(page_name: &str, setting: &str, entropy: &Entropy) -> Response {
+    let variable = setting.replace('.', "_").to_ascii_uppercase();
+    page(StatusCode::OK, entropy, |nonce| {
+        NotConfiguredPage { nonce, page: page_name, setting, variable: &variable }.render()
+    })
+}
+
+/// Lets the browser post a response to the client.
+pub(crate) fn form_post(
+    action: &RedirectUri,
+    fields: &[(&'static str, String)],
+    entropy: &Entropy,
+) -> Response {
+    page(StatusCode::OK, entropy, |nonce| FormPostPage { nonce, action: action.as_str(), fields }.render())
+}
+
+fn page(
+    status: StatusCode,
+    entropy: &Entropy,
+    render: impl FnOnce(&str) -> Result<String, askama::Error>,
+) -> Response {
+    let nonce = STANDARD.encode(entropy.bytes::<16>());
+    #[expect(clippy::expect_used, reason = "the templates only write strings to memory")]
+    let html = render(&nonce).expect("a page renders");
+    let content_type = HeaderValue::from_static("text/html;charset=UTF-8");
+    let mut response = answer::with_type(status, content_type, html.into());
+    let policy = format!(
+        "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; base-uri 'none'; \
+         frame-ancestors 'none'"
+    );
+    let headers = response.headers_mut();
+    // Base64 within fixed words: always a header value.
+    if let Ok(policy) = HeaderValue::try_from(policy) {
+        headers.insert(CONTENT_SECURITY_POLICY, policy);
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}

@@ -1,0 +1,125 @@
+//! `GET` and `POST /oauth2/auth` (RFC 6749 §3.1, OpenID Connect Core §3.1.2).
+//!
+//! A flow comes here three times, and nothing of it is stored in between:
+//!
+//! ```text
+//!  client ─▶ start ─────────▶ login app    (login_challenge)
+//!            after_login ───▶ consent app  (login_verifier in, consent_challenge out)
+//!            after_consent ─▶ client       (consent_verifier in, code out)
+//! ```
+
+mod after_consent;
+mod after_login;
+mod start;
+mod stop;
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::header::LOCATION;
+use http::{HeaderValue, StatusCode};
+use oauth::authorization_request::AuthorizationRequest;
+use oauth::flow::{Flow, FlowReference, Interaction, is_cookie_of, is_too_old};
+use oauth::{Client, ClientId, Error, ErrorCode};
+
+use crate::browser_request::BrowserRequest;
+use crate::public::authorize::stop::Stop;
+use crate::{Server, id_token_hint};
+
+/// A request that its client may make, with everything that a step needs.
+struct Asked<'a> {
+    server: &'a Server,
+    browser: &'a BrowserRequest,
+    client: Arc<Client>,
+    request: AuthorizationRequest,
+}
+
+pub(crate) async fn authorize(State(server): State<Server>, request: Request) -> Response {
+    let answered = match BrowserRequest::read(&server, request).await {
+        Ok(browser) => step(&server, &browser).await,
+        Err(failure) => Err(failure.into()),
+    };
+    answered.unwrap_or_else(|stop| stop.answer(&server))
+}
+
+async fn step(server: &Server, browser: &BrowserRequest) -> Result<Response, Stop> {
+    let client = client(server, browser).await?;
+    tracing::Span::current().record("client_id", client.id.as_str());
+    let request = AuthorizationRequest::parse(&client, &browser.form, &server.settings().authorization)?;
+    let asked = Asked { server, browser, client, request };
+    if let Some(verifier) = browser.form.get("consent_verifier") {
+        after_consent::go_on(&asked, verifier).await
+    } else if let Some(verifier) = browser.form.get("login_verifier") {
+        after_login::go_on(&asked, verifier).await
+    } else {
+        start::go_on(&asked).await
+    }
+}
+
+async fn client(server: &Server, browser: &BrowserRequest) -> Result<Arc<Client>, Stop> {
+    let unknown = || Stop::ToUser(Error::invalid_client("The client_id names no client of this server."));
+    let id =
+        ClientId::parse(browser.form.require("client_id").map_err(Stop::ToUser)?).map_err(|_| unknown())?;
+    server.store().client(&id).await?.ok_or_else(unknown)
+}
+
+impl Asked<'_> {
+    /// The flow that a verifier goes on with, for the browser in which it began.
+    fn resume(&self, reference: Option<&FlowReference>, interaction: Interaction) -> Result<Flow, Stop> {
+        let name = interaction.as_str();
+        let resumed = reference.and_then(|flow| flow.resume(&self.client, self.browser.form.clone()));
+        let flow = resumed.ok_or_else(|| {
+            let why = format!("The {name}_verifier is not valid, or not for this request.");
+            self.to_client(Error::new(ErrorCode::AccessDenied, why))
+        })?;
+        let (server, settings) = (self.server, self.server.settings());
+        if is_too_old(flow.id, settings.flow.login_consent_request, server.now()) {
+            let why = "The request took too long: begin again.";
+            return Err(Stop::ToUser(Error::new(ErrorCode::RequestUnauthorized, why)));
+        }
+        let cookie = settings.cookies.flow_value(&self.browser.headers, interaction, flow.id);
+        let is_own = |value: &String| is_cookie_of(server.store().ring(), interaction, flow.id, value);
+        if cookie.as_ref().is_some_and(is_own) {
+            return Ok(flow);
+        }
+        let why = "No CSRF value available in the session cookie: the request did not begin in this browser, or the \
+                   browser keeps no cookies. Begin again.";
+        Err(Stop::ToUser(Error::new(ErrorCode::RequestForbidden, why)))
+    }
+
+    fn to_client(&self, error: Error) -> Stop {
+        Stop::ToClient(Box::new(self.request.return_address.clone()), error.into())
+    }
+
+    /// The subject of the request's `id_token_hint`, which any published key may have signed; it may have expired
+    /// (OpenID Connect Core §3.1.2.1).
+    async fn hinted_subject(&self) -> Result<Option<String>, Stop> {
+        let Some(hint) = self.browser.form.get("id_token_hint") else { return Ok(None) };
+        let claims = id_token_hint::verified(self.server, hint).await?;
+        match claims.as_ref().and_then(|claims| claims.get("sub")?.as_str()) {
+            Some(subject) => Ok(Some(subject.to_owned())),
+            None => Err(self.to_client(Error::invalid_request(
+                "The id_token_hint is not an ID token of this server, or its key is no longer published.",
+            ))),
+        }
+    }
+}
+
+/// Sends the browser to a page of this server or of the configuration.
+pub(crate) fn found(location: &str) -> Response {
+    redirect(StatusCode::FOUND, location)
+}
+
+/// Sends the browser on. A location that makes no header value (nobody can have registered one) is a server error.
+pub(crate) fn redirect(status: StatusCode, location: &str) -> Response {
+    let mut response = Response::default();
+    match HeaderValue::try_from(location) {
+        Ok(location) => {
+            *response.status_mut() = status;
+            response.headers_mut().insert(LOCATION, location);
+        }
+        Err(_) => *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
+    }
+    response
+}

@@ -1,0 +1,107 @@
+//! After the login: is it what the request asked for, and must the user be asked for consent?
+
+use std::time::Duration;
+
+use axum::response::Response;
+use oauth::ErrorCode;
+use oauth::consent::{ConsentChallenge, ConsentNeed, RememberedConsent, need};
+use oauth::flow::{Interaction, cookie_value};
+use oauth::login::{
+    Login, LoginOutcome, LoginVerifier, SessionMemory, check, session_cookie, session_of_cookie,
+};
+use store::NewLogin;
+
+use super::{Asked, Stop, found};
+use crate::authorization_times::after;
+use crate::sealed_value::{restore, shorten};
+
+/// At most one read, and one write where the session is remembered or forgotten.
+pub(super) async fn go_on(asked: &Asked<'_>, verifier: &str) -> Result<Response, Stop> {
+    let (server, settings, now) = (asked.server, asked.server.settings(), asked.server.now());
+    let (ring, entropy) = (server.store().ring(), server.store().entropy());
+    let verifier = LoginVerifier::open(ring, &restore(server, verifier).await?);
+    let flow = asked.resume(verifier.as_ref().map(|verifier| &verifier.flow), Interaction::Login)?;
+    let (login, context, known, memory) = match verifier.map(|verifier| verifier.outcome) {
+        Some(LoginOutcome::Accepted { login, context, known, memory }) => (login, context, known, memory),
+        Some(LoginOutcome::Rejected(denial)) => {
+            return Err(Stop::ToClient(Box::new(asked.request.return_address.clone()), denial));
+        }
+        None => {
+            return Err(
+                asked.to_client(oauth::Error::new(ErrorCode::AccessDenied, "The login is not valid."))
+            );
+        }
+    };
+    let hinted = asked.hinted_subject().await?;
+    check(&login, known.is_some(), &asked.request, hinted.as_deref(), flow.id.started_at())
+        .map_err(|error| asked.to_client(error))?;
+
+    let skip = may_skip(asked, &login, known).await?;
+    let challenge = ConsentChallenge { flow, login, context, skip };
+    challenge.check_prompts(&asked.request).map_err(|error| asked.to_client(error))?;
+
+    let lifetime = settings.flow.login_consent_request;
+    let sealed =
+        shorten(server, challenge.seal(ring, entropy), settings.flow.ends(challenge.flow.id)).await?;
+    let mut response = found(&settings.pages.consent(&settings.public_url, &sealed));
+    apply(asked, &challenge.login, memory, &mut response).await?;
+    let value = cookie_value(ring, Interaction::Consent, challenge.flow.id);
+    let flow = (Interaction::Consent, challenge.flow.id);
+    settings.cookies.set_flow(&mut response, &asked.browser.headers, flow, value, (now, lifetime));
+    Ok(response)
+}
+
+async fn may_skip(asked: &Asked<'_>, login: &Login, known: Option<bool>) -> Result<bool, Stop> {
+    let (store, client) = (asked.server.store(), &asked.client);
+    match need(&asked.request, client, known) {
+        ConsentNeed::Ask => Ok(false),
+        ConsentNeed::Skip => Ok(true),
+        ConsentNeed::LookUp => {
+            let row = store.remembered_consent(&login.subject, &client.id, client.incarnation).await?;
+            let consent = row.and_then(|row| RememberedConsent::open(store.ring(), &row.content));
+            let strategy = asked.server.settings().scope_strategy();
+            let covers = |consent: RememberedConsent| {
+                consent.covers((&login.subject, &client.id), &asked.request, strategy)
+            };
+            Ok(consent.is_some_and(covers))
+        }
+    }
+}
+
+/// Remembers or forgets the session, in the database first: a cookie that names nothing is harmless, a session that no
+/// cookie names is lost.
+async fn apply(
+    asked: &Asked<'_>,
+    login: &Login,
+    memory: SessionMemory,
+    response: &mut Response,
+) -> Result<(), Stop> {
+    let (store, settings, now) = (asked.server.store(), asked.server.settings(), asked.server.now());
+    match memory {
+        SessionMemory::Keep => {}
+        SessionMemory::Remember(seconds) => {
+            let longest = settings.flow.authentication_session;
+            let asked_for = Duration::from_secs(seconds.unsigned_abs());
+            let lifetime = if seconds == 0 { longest } else { asked_for };
+            store
+                .remember_login(&NewLogin {
+                    id: login.session_id,
+                    subject: login.subject.clone(),
+                    content: login.seal(store.ring(), store.entropy()),
+                    expires_at: after(now, lifetime),
+                })
+                .await?;
+            let value = session_cookie(store.ring(), login.session_id, store.entropy());
+            settings.cookies.set_session(response, value, (now, lifetime));
+        }
+        SessionMemory::Forget => {
+            if let Some(value) = settings.cookies.session_value(&asked.browser.headers) {
+                if let Some(id) = session_of_cookie(store.ring(), &value) {
+                    store.forget_login(id).await?;
+                }
+                settings.cookies.end_session(response);
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! The beginning of a flow: who is logged in, and may the request go on with that?
+
+use axum::response::Response;
+use oauth::consent::RememberedConsent;
+use oauth::flow::{Flow, Interaction, cookie_value};
+use oauth::login::{KnownLogin, Login, LoginChallenge, session_of_cookie};
+
+use super::{Asked, Stop, found};
+use crate::sealed_value::shorten;
+
+/// One statement where the browser has a session, none where it has not.
+pub(super) async fn go_on(asked: &Asked<'_>) -> Result<Response, Stop> {
+    let (server, settings, now) = (asked.server, asked.server.settings(), asked.server.now());
+    let entropy = server.store().entropy();
+    let session = session(asked).await?;
+    let hinted = asked.hinted_subject().await?;
+
+    let flow = Flow::begin(&asked.client, asked.browser.form.clone(), now, entropy);
+    let challenge = LoginChallenge::decide(flow, &asked.request, session, hinted.as_deref(), (now, entropy))
+        .map_err(|error| asked.to_client(error))?;
+
+    let ring = server.store().ring();
+    let lifetime = settings.flow.login_consent_request;
+    let sealed =
+        shorten(server, challenge.seal(ring, entropy), settings.flow.ends(challenge.flow.id)).await?;
+    let page = settings.pages.login(&settings.public_url, &sealed, asked.request.prompts.registration);
+    let mut response = found(&page);
+    let value = cookie_value(ring, Interaction::Login, challenge.flow.id);
+    let flow = (Interaction::Login, challenge.flow.id);
+    settings.cookies.set_flow(&mut response, &asked.browser.headers, flow, value, (now, lifetime));
+    Ok(response)
+}
+
+/// The login that the browser's session remembers, and whether its user has consented to this before. A request that
+/// forces a login does not look.
+async fn session(asked: &Asked<'_>) -> Result<Option<KnownLogin>, Stop> {
+    let (store, client) = (asked.server.store(), &asked.client);
+    let cookie = asked.server.settings().cookies.session_value(&asked.browser.headers);
+    let id = cookie.and_then(|value| session_of_cookie(store.ring(), &value));
+    let Some(id) = id.filter(|_| !asked.request.prompts.forces_login()) else { return Ok(None) };
+    let Some((session, consent)) = store.session_and_consent(id, &client.id, client.incarnation).await?
+    else {
+        return Ok(None);
+    };
+    // What is sealed counts; the column beside it only finds it.
+    let login =
+        Login::open(store.ring(), id, &session.content).filter(|login| login.subject == session.subject);
+    let strategy = asked.server.settings().scope_strategy();
+    Ok(login.map(|login| {
+        let consent = consent.and_then(|consent| RememberedConsent::open(store.ring(), &consent.content));
+        let covers = |consent: RememberedConsent| {
+            consent.covers((&login.subject, &client.id), &asked.request, strategy)
+        };
+        let has_consented = consent.is_some_and(covers);
+        KnownLogin { login, has_consented }
+    }))
+}

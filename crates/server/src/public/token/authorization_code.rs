@@ -1,0 +1,128 @@
+//! The exchange of an authorization code (RFC 6749 §4.1.3, OpenID Connect Core §3.1.3).
+
+use jiff::Timestamp;
+use oauth::authorization_code::{AuthorizationCode, PREFIX};
+use oauth::lifespan::LONGEST_LIFESPAN;
+use oauth::refresh_token::RefreshToken;
+use oauth::{AccessToken, Client, Error, GrantType};
+use store::{NewGrant, NewRefresh, Redemption};
+
+use super::Issued;
+use super::issue::{AccessTokenIssue, IdTokenIssue};
+use crate::Server;
+use crate::authenticate::authenticate;
+use crate::authorization_times::after;
+use crate::error::Failure;
+use crate::form::FormRequest;
+use crate::sealed_value::restore;
+
+/// One statement. Everything that can fail before it does: a code that is refused is not used up.
+pub(super) async fn issue(server: &Server, request: &FormRequest) -> Result<Issued, Failure> {
+    let client = authenticate(server, request).await?;
+    let (settings, now) = (server.settings(), server.now());
+    let (ring, entropy) = (server.store().ring(), server.store().entropy());
+    let code = presented(server, request).await?;
+    code.check(&client, &request.form, settings.flow.auth_code, now)?;
+
+    let grant = &code.grant;
+    let lifespans = &client.metadata.lifespans;
+    let lifetimes = settings.client_credentials.lifetimes;
+    let own = |own: Option<oauth::go_duration::GoDuration>| own.map(|own| own.0.min(LONGEST_LIFESPAN));
+    let access_lifetime =
+        own(lifespans.authorization_code_grant_access_token_lifespan).unwrap_or(lifetimes.access_token);
+    let access =
+        AccessTokenIssue::prepare(server, settings.strategy_of(&client), access_lifetime, now).await?;
+    let id_lifetime = own(lifespans.authorization_code_grant_id_token_lifespan).unwrap_or(lifetimes.id_token);
+    let id = match grant.is_openid() {
+        true => Some(IdTokenIssue::prepare(server, &client, id_lifetime, now).await?),
+        false => None,
+    };
+    let refresh = first_refresh_token(server, &client, &code, now);
+
+    redeem(server, &code, refresh.as_ref(), access.expires_at, now).await?;
+    let times = (now, access.expires_at);
+    let token = AccessToken::of_grant(grant, 0, None, times, entropy);
+    let access_token = access.issue(server, token, Some(grant)).await?;
+    let id_token = match id {
+        Some(id) => Some(id.issue(server, grant, &access_token, now).await?),
+        None => None,
+    };
+    Ok(Issued {
+        access_token,
+        expires_in: times.1.as_second() - now.as_second(),
+        id_token,
+        refresh_token: refresh.map(|refresh| refresh.seal(ring)),
+        scope: grant.scope.clone(),
+        token_type: "bearer",
+    })
+}
+
+async fn presented(server: &Server, request: &FormRequest) -> Result<AuthorizationCode, Failure> {
+    let text = request.form.require("code")?;
+    let sealed = restore(server, text.strip_prefix(PREFIX).unwrap_or(text)).await?;
+    let code = AuthorizationCode::open(server.store().ring(), &sealed);
+    code.ok_or_else(|| Error::invalid_grant("The code is not one of this server, or has expired.").into())
+}
+
+/// The first refresh token, where the user granted offline access and the client may refresh.
+fn first_refresh_token(
+    server: &Server,
+    client: &Client,
+    code: &AuthorizationCode,
+    now: Timestamp,
+) -> Option<RefreshToken> {
+    let may_refresh = client.metadata.grant_types.contains(&GrantType::RefreshToken);
+    if !may_refresh || !code.grant.is_offline() {
+        return None;
+    }
+    let own = client.metadata.lifespans.authorization_code_grant_refresh_token_lifespan;
+    let lifetime = own.map(|own| own.0).or(server.settings().flow.refresh_token);
+    let expires_at = lifetime.map(|lifetime| after(now, lifetime));
+    Some(RefreshToken::first(&code.grant, now, expires_at, server.store().entropy()))
+}
+
+/// Uses the code up. A statement whose answer was lost is repeated once: it finds its own work.
+async fn redeem(
+    server: &Server,
+    code: &AuthorizationCode,
+    refresh: Option<&RefreshToken>,
+    access_ends: Timestamp,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let (store, grant) = (server.store(), &code.grant);
+    let refresh = refresh.map(|token| NewRefresh {
+        hash: token.hash(),
+        expires_at: token.expires_at().unwrap_or(Timestamp::MAX),
+    });
+    let code_ends = code.expires_at(server.settings().flow.auth_code);
+    let ends = [Some(access_ends), Some(code_ends), refresh.map(|refresh| refresh.expires_at)];
+    let new = NewGrant {
+        id: grant.id,
+        client_id: grant.client_id.clone(),
+        incarnation: grant.incarnation,
+        epoch: grant.epoch,
+        subject: grant.login.subject.clone(),
+        session_id: Some(grant.login.session_id),
+        code_id: code.id,
+        operation: store.entropy().bytes(),
+        content: grant.seal(store.ring(), store.entropy()),
+        started_at: grant.id.started_at(),
+        refresh,
+        expires_at: ends.into_iter().flatten().max().unwrap_or(now),
+    };
+    let redeemed = match store.redeem_code(&new).await {
+        Err(error) if error.is_transient() => store.redeem_code(&new).await,
+        done => done,
+    };
+    match redeemed? {
+        Redemption::Redeemed => Ok(()),
+        Redemption::Reused => Err(Error::invalid_grant(
+            "The authorization code has already been used. All tokens that came of it are revoked.",
+        )
+        .into()),
+        Redemption::Refused => {
+            Err(Error::invalid_grant("The authorization code has been revoked, or another one was used.")
+                .into())
+        }
+    }
+}

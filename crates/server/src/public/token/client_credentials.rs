@@ -1,0 +1,28 @@
+//! The client credentials grant (RFC 6749 §4.4).
+
+use oauth::{AccessToken, client_credentials};
+
+use super::Issued;
+use super::issue::AccessTokenIssue;
+use crate::Server;
+use crate::authenticate::authenticate;
+use crate::error::Failure;
+use crate::form::FormRequest;
+
+/// The token carries itself: nothing is written.
+pub(super) async fn issue(server: &Server, request: &FormRequest) -> Result<Issued, Failure> {
+    let client = authenticate(server, request).await?;
+    let granted = client_credentials::decide(&client, &request.form, &server.settings().client_credentials)?;
+    let (now, entropy) = (server.now(), server.store().entropy());
+    let plan = AccessTokenIssue::prepare(server, granted.strategy, granted.lifetime, now).await?;
+    let times = (now, plan.expires_at);
+    let token = AccessToken::for_client(&client, granted.scope.clone(), granted.audience, times, entropy);
+    Ok(Issued {
+        access_token: plan.issue(server, token, None).await?,
+        expires_in: times.1.as_second() - now.as_second(),
+        id_token: None,
+        refresh_token: None,
+        scope: granted.scope,
+        token_type: "bearer",
+    })
+}

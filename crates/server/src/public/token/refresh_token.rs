@@ -1,0 +1,143 @@
+//! Refreshing a grant (RFC 6749 §6).
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use oauth::go_duration::GoDuration;
+use oauth::grant::Grant;
+use oauth::lifespan::LONGEST_LIFESPAN;
+use oauth::refresh_token::RefreshToken;
+use oauth::{AccessToken, Client, Error, GrantType, ScopeSet};
+use store::{RefreshOutcome, RefreshRotation, RefreshedGrant};
+
+use super::Issued;
+use super::issue::{AccessTokenIssue, IdTokenIssue};
+use crate::Server;
+use crate::authenticate::authenticate;
+use crate::authorization_times::after;
+use crate::error::Failure;
+use crate::form::FormRequest;
+
+/// One statement. What the new tokens need is prepared before it: a token that is refused is not used up.
+pub(super) async fn issue(server: &Server, request: &FormRequest) -> Result<Issued, Failure> {
+    let client = authenticate(server, request).await?;
+    client.check_grant(GrantType::RefreshToken)?;
+    let (settings, now) = (server.settings(), server.now());
+    let token = presented(server, request, &client, now)?;
+
+    let lifespans = &client.metadata.lifespans;
+    let lifetimes = settings.client_credentials.lifetimes;
+    let own = |own: Option<GoDuration>, ours| own.map_or(ours, |own| own.0.min(LONGEST_LIFESPAN));
+    let access_lifetime = own(lifespans.refresh_token_grant_access_token_lifespan, lifetimes.access_token);
+    let access =
+        AccessTokenIssue::prepare(server, settings.strategy_of(&client), access_lifetime, now).await?;
+    let id_lifetime = own(lifespans.refresh_token_grant_id_token_lifespan, lifetimes.id_token);
+    let id = IdTokenIssue::prepare(server, &client, id_lifetime, now).await;
+
+    let refreshed = rotate(server, &client, &token, access.expires_at, now).await?;
+    let (next, grant) = followed(server, &token, &refreshed)?;
+    let scope = narrowed(server, &client, &grant, request);
+    let times = (now, access.expires_at);
+    let narrower = (scope != grant.scope).then(|| scope.clone());
+    let access_token =
+        AccessToken::of_grant(&grant, refreshed.generation, narrower, times, server.store().entropy());
+    let access_token = access.issue(server, access_token, Some(&grant)).await?;
+    let id_token = match scope.iter().any(|scope| scope.as_str() == "openid") {
+        true => Some(id?.issue(server, &grant, &access_token, now).await?),
+        false => None,
+    };
+    Ok(Issued {
+        access_token,
+        expires_in: times.1.as_second() - now.as_second(),
+        id_token,
+        refresh_token: Some(next.seal(server.store().ring())),
+        scope,
+        token_type: "bearer",
+    })
+}
+
+fn presented(
+    server: &Server,
+    request: &FormRequest,
+    client: &Client,
+    now: Timestamp,
+) -> Result<RefreshToken, Error> {
+    let token = RefreshToken::open(server.store().ring(), request.form.require("refresh_token")?);
+    let token = token.ok_or_else(|| Error::invalid_grant("The refresh token is not one of this server."))?;
+    if token.incarnation != client.incarnation || token.epoch != client.epoch {
+        return Err(Error::invalid_grant("The refresh token was not issued to this client, or was revoked."));
+    }
+    if token.is_expired(now) {
+        return Err(Error::invalid_grant("The refresh token has expired."));
+    }
+    Ok(token)
+}
+
+/// Puts the next token in the place of this one. A statement whose answer was lost is repeated once: it finds its own
+/// work.
+async fn rotate(
+    server: &Server,
+    client: &Client,
+    token: &RefreshToken,
+    access_ends: Timestamp,
+    now: Timestamp,
+) -> Result<RefreshedGrant, Failure> {
+    let (store, times) = (server.store(), &server.settings().flow);
+    let own = client.metadata.lifespans.refresh_token_grant_refresh_token_lifespan;
+    let lifetime: Option<Duration> = own.map(|own| own.0).or(times.refresh_token);
+    let expires_at = lifetime.map(|lifetime| after(now, lifetime));
+    let nonce = store.entropy().bytes();
+    let rotation = RefreshRotation {
+        grant_id: token.grant,
+        generation: token.generation,
+        presented_hash: token.hash(),
+        next_hash: token.next(store.ring(), nonce, now, expires_at).hash(),
+        nonce,
+        expires_at: expires_at.unwrap_or(Timestamp::MAX),
+        keep_until: expires_at.unwrap_or(Timestamp::MAX).max(access_ends),
+        grace: times.rotation_grace,
+        incarnation: token.incarnation,
+        epoch: token.epoch,
+    };
+    let outcome = match store.rotate_refresh_token(&rotation).await {
+        Err(error) if error.is_transient() => store.rotate_refresh_token(&rotation).await,
+        done => done,
+    };
+    match outcome? {
+        RefreshOutcome::Rotated(grant) | RefreshOutcome::Repeated(grant) => Ok(grant),
+        RefreshOutcome::Reused => Err(Error::invalid_grant(
+            "The refresh token was already used. All tokens that came of it are revoked.",
+        )
+        .into()),
+        RefreshOutcome::Refused => Err(Error::invalid_grant("The refresh token was revoked.").into()),
+    }
+}
+
+/// The token that the row now knows, and what was granted.
+fn followed(
+    server: &Server,
+    token: &RefreshToken,
+    refreshed: &RefreshedGrant,
+) -> Result<(RefreshToken, Grant), Failure> {
+    let ring = server.store().ring();
+    let ends = refreshed.refresh_expires_at;
+    let expires_at = (ends.as_second() < Timestamp::MAX.as_second()).then_some(ends);
+    let next = token.next(ring, refreshed.nonce, refreshed.rotated_at, expires_at);
+    let grant = Grant::open(ring, token.grant, &refreshed.content)
+        .filter(|grant| grant.client_id == refreshed.client_id && grant.login.subject == refreshed.subject);
+    let grant =
+        grant.ok_or_else(|| Failure::Defect(format!("the row of the grant {} was changed", token.grant)))?;
+    Ok((next, grant))
+}
+
+/// The scopes of the new access token: of those that were granted, what the client may still have, and what it asks for
+/// where it asks for less (RFC 6749 §6).
+fn narrowed(server: &Server, client: &Client, grant: &Grant, request: &FormRequest) -> ScopeSet {
+    let strategy = server.settings().scope_strategy();
+    let asked: Option<ScopeSet> = request.form.get("scope").and_then(|text| text.parse().ok());
+    let is_left = |scope: &&oauth::Scope| {
+        client.metadata.scope.covers(scope, strategy)
+            && asked.as_ref().is_none_or(|asked| asked.iter().any(|a| a == *scope))
+    };
+    grant.scope.iter().filter(is_left).cloned().collect()
+}

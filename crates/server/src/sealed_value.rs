@@ -1,0 +1,47 @@
+//! Sealed values that are too long for a URL: they are parked in a row, and the URL carries its name.
+
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
+
+use crate::Server;
+use crate::error::Failure;
+
+/// The longest sealed value that travels itself, in characters. Proxies in front of a server take URLs of some 4,000.
+const LONGEST: usize = 2048;
+
+/// Marks the name of a parked value. No sealed value holds a dot.
+const PARKED: &str = "parked.";
+
+/// The value itself, or the name under which it is parked until `expires_at` (one statement).
+///
+/// # Errors
+/// [`Failure::Store`].
+pub(crate) async fn shorten(
+    server: &Server,
+    sealed: String,
+    expires_at: Timestamp,
+) -> Result<String, Failure> {
+    if sealed.len() <= LONGEST {
+        return Ok(sealed);
+    }
+    let id: [u8; 16] = server.store().entropy().bytes();
+    server.store().park(id, sealed.into_bytes(), expires_at).await?;
+    Ok(format!("{PARKED}{}", URL_SAFE_NO_PAD.encode(id)))
+}
+
+/// The sealed value that a text is or names; empty, which opens as nothing, where it names none.
+///
+/// # Errors
+/// [`Failure::Store`], [`Failure::Busy`].
+pub(crate) async fn restore<'a>(server: &Server, text: &'a str) -> Result<Cow<'a, str>, Failure> {
+    let Some(name) = text.strip_prefix(PARKED) else { return Ok(text.into()) };
+    let id = URL_SAFE_NO_PAD.decode(name).ok().and_then(|id| <[u8; 16]>::try_from(id).ok());
+    let Some(id) = id else { return Ok("".into()) };
+    let place = server.unproven_reads().try_acquire().map_err(|_| Failure::Busy)?;
+    let parked = server.store().parked(id).await?;
+    drop(place);
+    Ok(parked.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default().into())
+}
