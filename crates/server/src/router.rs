@@ -5,13 +5,13 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use http::Uri;
 use http::uri::PathAndQuery;
 use prometheus_client::registry::Registry;
 use tower::ServiceBuilder;
 
-use crate::admin::{consent_request, introspect, login_request, version};
+use crate::admin::{consent_request, introspect, login_request, sessions, version};
 use crate::not_found::not_found;
 use crate::observe::{Observer, TIME_LIMIT, observe};
 use crate::public::{authorize, discovery, fallbacks, jwks, revoke, token, userinfo};
@@ -36,13 +36,15 @@ const LOGIN_REJECT: &str = "/admin/oauth2/auth/requests/login/reject";
 const CONSENT_REQUEST: &str = "/admin/oauth2/auth/requests/consent";
 const CONSENT_ACCEPT: &str = "/admin/oauth2/auth/requests/consent/accept";
 const CONSENT_REJECT: &str = "/admin/oauth2/auth/requests/consent/reject";
+const CONSENT_SESSIONS: &str = "/admin/oauth2/auth/sessions/consent";
+const LOGIN_SESSIONS: &str = "/admin/oauth2/auth/sessions/login";
 const VERSION: &str = "/admin/version";
 const METRICS: &str = "/admin/metrics/prometheus";
 const ADMIN_ALIVE: &str = "/admin/health/alive";
 const ADMIN_READY: &str = "/admin/health/ready";
 
 /// Every path that is served, for labels that live as long as the program.
-const TEMPLATES: [&str; 23] = [
+const TEMPLATES: [&str; 25] = [
     TOKEN,
     AUTHORIZE,
     USERINFO,
@@ -52,6 +54,8 @@ const TEMPLATES: [&str; 23] = [
     CONSENT_REQUEST,
     CONSENT_ACCEPT,
     CONSENT_REJECT,
+    CONSENT_SESSIONS,
+    LOGIN_SESSIONS,
     FALLBACK_LOGIN,
     FALLBACK_CONSENT,
     FALLBACK_ERROR,
@@ -98,6 +102,8 @@ impl Server {
             .route(CONSENT_REQUEST, get(consent_request::get))
             .route(CONSENT_ACCEPT, put(consent_request::accept))
             .route(CONSENT_REJECT, put(consent_request::reject))
+            .route(CONSENT_SESSIONS, delete(sessions::revoke_consent))
+            .route(LOGIN_SESSIONS, delete(sessions::revoke_login))
             .route(VERSION, get(version::version))
             .route(METRICS, get(exposed))
             .route(ADMIN_ALIVE, get(health::alive))

@@ -6,7 +6,7 @@
 use crd::{Lifespans, OAuth2ClientSpec};
 use oauth::client::TokenEndpointAuthMethod;
 use oauth::lifespan::LONGEST_LIFESPAN;
-use oauth::{ClientMetadata, GrantType, RedirectUri};
+use oauth::{ClientMetadata, GrantType, RedirectUri, ResponseType};
 use serde_json::{Map, Value};
 
 /// Fields that say how the resource is reconciled, and nothing of the client.
@@ -67,6 +67,9 @@ pub fn not_served(metadata: &ClientMetadata) -> Vec<String> {
     let mut fields = Vec::new();
     for grant in metadata.grant_types.iter().filter(|grant| !GrantType::SERVED.contains(grant)) {
         fields.push(format!("grantTypes {grant}"));
+    }
+    for response_type in metadata.response_types.iter().filter(|t| !ResponseType::SERVED.contains(t)) {
+        fields.push(format!("responseTypes {response_type}"));
     }
     let method = metadata.token_endpoint_auth_method;
     if !TokenEndpointAuthMethod::SERVED.contains(&method) {
@@ -165,13 +168,18 @@ mod tests {
     #[test]
     fn what_is_not_served_yet_is_named_as_the_manifest_names_it() {
         let metadata = of_spec(&spec(json!({
-            "grantTypes": ["authorization_code", "client_credentials"],
+            "grantTypes": ["authorization_code", "implicit"],
+            "responseTypes": ["code", "code id_token"],
             "redirectUris": ["https://a/cb"],
             "skipConsent": true,
+            "backchannelLogoutUri": "https://a/logout",
             "owner": "team-a",
         })))
         .unwrap();
-        assert_eq!(not_served(&metadata), ["grantTypes authorization_code", "redirectUris", "skipConsent"]);
+        assert_eq!(
+            not_served(&metadata),
+            ["grantTypes implicit", "responseTypes code id_token", "backchannelLogoutUri"]
+        );
         let served =
             of_spec(&spec(json!({"grantTypes": ["client_credentials"], "contacts": ["a@b"]}))).unwrap();
         assert!(not_served(&served).is_empty());

@@ -1,0 +1,105 @@
+//! Ending what a user granted, and where they are logged in.
+#![expect(clippy::unwrap_used, reason = "a test cannot go on where a step of its own fails")]
+
+mod common;
+
+use common::browser::{Browser, REQUEST, alice, all, application, request_with, text};
+use common::{TestClient, TestServer, databases, make_token_sets, manual_clock, settings};
+use jose::SigningAlgorithm;
+use serde_json::{Value, json};
+use store::Clock;
+
+async fn prepared(server: &TestServer) -> TestClient {
+    make_token_sets(&server.store, SigningAlgorithm::Es256).await;
+    let client = TestClient::create(&server.store, "app", application()).await;
+    server.cached().await;
+    client
+}
+
+async fn delete(server: &TestServer, path: &str) -> u16 {
+    let url = server.admin_url(&format!("/admin/oauth2/auth/sessions/{path}"));
+    server.http.delete(url).send().await.unwrap().status().as_u16()
+}
+
+#[tokio::test]
+async fn what_a_user_granted_ends_on_every_server_with_codes_in_flight() {
+    for (query, others_live) in [("subject=alice&client=app", true), ("subject=alice&all=true", false)] {
+        for database in databases().await {
+            let one = TestServer::start(&database, Clock::system()).await;
+            let two = TestServer::start(&database, Clock::system()).await;
+            let client = prepared(&one).await;
+            let other = TestClient::create(&one.store, "other", application()).await;
+            let in_flight = Browser::new(&one).code(&REQUEST).await;
+            let tokens = one.tokens(&client).await;
+            let code = Browser::new(&one).code(&request_with(&[("client_id", "other")])).await;
+            let (_, others) = one.exchange(&other, &code).await;
+
+            assert_eq!(delete(&one, &format!("consent?{query}")).await, 204);
+            assert!(!two.is_active(text(&tokens, "access_token")).await);
+            assert_eq!(two.refresh(&client, text(&tokens, "refresh_token")).await.0, 400);
+            assert_eq!(two.exchange(&client, &in_flight).await.1["error"], "invalid_grant");
+            assert_eq!(two.is_active(text(&others, "access_token")).await, others_live, "{query}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_consent_that_was_revoked_is_asked_for_again() {
+    let clock = manual_clock();
+    let server = TestServer::alone(clock.clone(), settings()).await;
+    prepared(&server).await;
+    let browser = Browser::new(&server);
+    let mut remembered = all();
+    remembered["remember"] = json!(true);
+    let page = browser.log_in(&REQUEST, alice()).await;
+    browser.consent(&page, remembered).await.expect("code");
+    let skips = async || {
+        let page = browser.log_in(&REQUEST, alice()).await;
+        let challenge = page.expect("consent_challenge");
+        server.asked("consent", &challenge).await.json::<Value>().await.unwrap()["skip"].as_bool().unwrap()
+    };
+    assert!(skips().await);
+    assert_eq!(delete(&server, "consent?subject=alice&client=app").await, 204);
+    assert!(!skips().await);
+}
+
+#[tokio::test]
+async fn a_login_that_was_revoked_is_forgotten_and_its_tokens_live_on() {
+    let server = TestServer::alone(manual_clock(), settings()).await;
+    let client = prepared(&server).await;
+    for by_sid in [true, false] {
+        let browser = Browser::new(&server);
+        let page = browser.log_in(&REQUEST, json!({"subject": "alice", "remember": true})).await;
+        let (_, tokens) = {
+            let end = browser.consent(&page, all()).await;
+            server.exchange(&client, &end.expect("code")).await
+        };
+        let asked = async || {
+            let challenge = browser.authorize(&REQUEST).await.expect("login_challenge");
+            server.asked("login", &challenge).await.json::<Value>().await.unwrap()
+        };
+        let login = asked().await;
+        assert_eq!(login["skip"], true);
+        let query =
+            if by_sid { format!("sid={}", text(&login, "session_id")) } else { "subject=alice".to_owned() };
+        assert_eq!(delete(&server, &format!("login?{query}")).await, 204);
+        assert_eq!(asked().await["skip"], false);
+        assert!(server.is_active(text(&tokens, "access_token")).await);
+    }
+}
+
+#[tokio::test]
+async fn who_is_meant_must_be_said() {
+    let server = TestServer::alone(manual_clock(), settings()).await;
+    for path in [
+        "consent",
+        "consent?subject=alice",
+        "consent?subject=alice&client=app&all=true",
+        "consent?subject=alice&all=1",
+        "login",
+        "login?sid=nonsense",
+        "login?sid=x&subject=alice",
+    ] {
+        assert_eq!(delete(&server, path).await, 400, "{path}");
+    }
+}
