@@ -21,6 +21,7 @@ mod answer;
 mod authenticate;
 mod documents;
 mod error;
+mod fair_shares;
 mod form;
 mod head_deadline;
 mod health;

@@ -36,3 +36,31 @@ impl Settings {
         self.client_credentials.scope_strategy
     }
 }
+
+#[cfg(test)]
+impl Settings {
+    /// Settings for tests within this crate.
+    pub(crate) fn of_a_test() -> Self {
+        use std::time::Duration;
+
+        let issuer = Issuer::parse("https://id.example.com").unwrap();
+        let hour = Duration::from_hours(1);
+        Self {
+            issuer: issuer.clone(),
+            public_url: issuer,
+            client_credentials: Policy {
+                scope_strategy: ScopeStrategy::Exact,
+                default_to_registered_scope: false,
+                strategy: oauth::AccessTokenStrategy::Opaque,
+                lifetimes: oauth::Lifetimes { access_token: hour, id_token: hour },
+            },
+            jwt: ClaimsPolicy::default(),
+            discovery: DiscoveryPolicy::default(),
+            broadcast_keys: Vec::new(),
+            expose_internal_errors: false,
+            version: String::new(),
+            quiet_public_health: false,
+            quiet_admin_health: false,
+        }
+    }
+}
