@@ -78,7 +78,7 @@ async fn a_token_set_that_is_left_without_a_signer_does_not_hold_up_the_other() 
             declare(&store, &declaration(set, every(168, 24))).await;
         }
         let now = store.clock().now();
-        let only = kid(&*store.keys().await.unwrap(), SigningAlgorithm::Es256, now);
+        let only = kid(&store.keys().await.unwrap(), SigningAlgorithm::Es256, now);
         let keys = damage(&database, &only, how).await.keys().await.unwrap();
         assert!(!keys.is_complete(now), "{how}");
         assert!(keys.signing_key(ACCESS_TOKEN_SET, None, now).is_none(), "{how}");
@@ -115,7 +115,7 @@ async fn a_turn_leaves_a_key_that_it_cannot_read_alone_until_it_is_revoked() {
 
             declared.revoked.push(damaged.clone());
             let turn = declare(&store, &declared).await;
-            assert_eq!(turn.plan.remove, [damaged.clone()], "{how}");
+            assert_eq!(turn.plan.remove, std::slice::from_ref(&damaged), "{how}");
             assert_eq!(number(&database, &of_damaged).await, 0, "{how}");
             assert!(turn.after.unreadable.is_empty() && turn.after.keys.len() == 1, "{how}");
             assert_eq!(
@@ -173,7 +173,7 @@ async fn a_damaged_key_is_logged_once_by_its_name() {
         let [database, _] = databases().await;
         let store = database.open(clock()).await;
         declare(&store, &declaration(ACCESS_TOKEN_SET, every(168, 24))).await;
-        let damaged = kid(&*store.keys().await.unwrap(), SigningAlgorithm::Es256, store.clock().now());
+        let damaged = kid(&store.keys().await.unwrap(), SigningAlgorithm::Es256, store.clock().now());
         let store = damage(&database, &damaged, how).await;
         for _ in 0..3 {
             store.keys().await.unwrap();

@@ -203,7 +203,7 @@ async fn are_not_used(database: &TestDatabase, what: &str, change: &str) {
     let columns =
         "set_name, kid, algorithm, public_jwk, private_jwk, published_at, active_at, retired_at, removed_at";
     let now = clock().now();
-    let before = used(&*database.open(clock()).await.keys().await.unwrap(), now);
+    let before = used(&database.open(clock()).await.keys().await.unwrap(), now);
     sql(database, format!("CREATE TABLE kept AS SELECT {columns} FROM keys")).await;
     sql(database, change).await;
     let keys = database.open(clock()).await.keys().await.unwrap();

@@ -15,7 +15,7 @@ use crate::world::{World, merge};
 async fn install(world: &World, namespaces: &[&str]) {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/guardrails");
     let written = kubectl(world, &["kustomize", folder], "").await;
-    let mut documents = String::new();
+    let mut documents = Vec::new();
     for document in serde_yaml::Deserializer::from_str(&written) {
         let mut document = Value::deserialize(document).unwrap();
         if document["kind"] == "ValidatingAdmissionPolicyBinding" {
@@ -24,9 +24,9 @@ async fn install(world: &World, namespaces: &[&str]) {
             document["spec"]["matchResources"] =
                 json!({"namespaceSelector": {"matchExpressions": [in_one_of]}});
         }
-        documents.push_str(&format!("---\n{document}\n"));
+        documents.push(document.to_string());
     }
-    kubectl(world, &["apply", "--filename", "-"], &documents).await;
+    kubectl(world, &["apply", "--filename", "-"], &documents.join("\n---\n")).await;
 }
 
 async fn kubectl(world: &World, arguments: &[&str], input: &str) -> String {

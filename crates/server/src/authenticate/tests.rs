@@ -65,15 +65,15 @@ async fn whoever_guesses_the_secret_of_one_client_holds_up_no_other() {
     let (server, _database) = server_with(&["guessed", "other"]).await;
     let guessed = ClientId::parse("guessed").unwrap();
     assert_eq!(request_token(&server, "guessed", "wrong").await, WRONG);
-    let guesses: Vec<_> = (0..2).map(|_| server.hash_shares().take(&guessed)).collect();
-    assert!(guesses.iter().all(Option::is_some), "the guess that was answered is over");
+    let held: Vec<_> = (0..2).map(|_| server.hash_shares().take(&guessed)).collect();
+    assert!(held.iter().all(Option::is_some), "the guess that was answered is over");
     assert_eq!(request_token(&server, "guessed", "wrong").await, BUSY);
     assert_eq!(request_token(&server, "guessed", SECRET).await, BUSY, "nobody knows which one is right");
     assert_eq!(request_token(&server, "other", SECRET).await, ISSUED);
-    drop(guesses);
+    drop(held);
     assert_eq!(request_token(&server, "guessed", SECRET).await, ISSUED);
     // Its secret is remembered now.
-    let _guesses: Vec<_> = (0..2).map(|_| server.hash_shares().take(&guessed)).collect();
+    let _held: Vec<_> = (0..2).map(|_| server.hash_shares().take(&guessed)).collect();
     assert_eq!(request_token(&server, "guessed", SECRET).await, ISSUED);
     assert_eq!(request_token(&server, "guessed", "wrong").await, BUSY);
 }
