@@ -33,4 +33,4 @@ crds: ## crds/ anew from the Rust types
 
 fuzz: ## every fuzz target for FUZZ_SECONDS
 	for target in $$(cargo +nightly fuzz list); do \
-	  cargo +nightly fuzz run "$$target" -- -max_total_time=$(FUZZ_SECONDS); done
+	  cargo +nightly fuzz run --all-features "$$target" -- -max_total_time=$(FUZZ_SECONDS); done

@@ -14,7 +14,8 @@ static RING: LazyLock<KeyRing> = LazyLock::new(support::ring);
 /// A hash of a chosen secret, which takes long to make.
 static CHOSEN: LazyLock<ClientSecretHash> = LazyLock::new(|| {
     let (id, secret) = (client_id(), ClientSecret::new("chosen by somebody"));
-    ClientSecretHash::of_chosen(&RING, &id, Incarnation(1), &secret, &Entropy::seeded(3)).expect("it is long enough")
+    ClientSecretHash::of_chosen(&RING, &id, Incarnation(1), &secret, &Entropy::seeded(3))
+        .expect("it is long enough")
 });
 
 fn client_id() -> ClientId {
@@ -55,7 +56,10 @@ fuzz_target!(|input: Input<'_>| {
         let text = genuine.to_string();
         // Another way to write the same number is the same hash.
         if let Some(changed) = read(&input.edits.apply(&text)).filter(|changed| changed.to_string() != text) {
-            assert!(!changed.verify(&RING, &id, incarnation, &ClientSecret::new(secret)), "{changed} for {text}");
+            assert!(
+                !changed.verify(&RING, &id, incarnation, &ClientSecret::new(secret)),
+                "{changed} for {text}"
+            );
         }
     }
 });

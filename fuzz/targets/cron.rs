@@ -45,15 +45,21 @@ fn write(field: &Field, place: usize) -> String {
         Field::Any => "*".to_owned(),
         Field::One(a) => fit(a).to_string(),
         Field::Range(a, b) => format!("{}-{}", fit(a), fit(b)),
-        Field::Step(a, b) => format!("{}/{}", if a < 128 { "*".to_owned() } else { fit(a).to_string() }, fit(b)),
+        Field::Step(a, b) => {
+            format!("{}/{}", if a < 128 { "*".to_owned() } else { fit(a).to_string() }, fit(b))
+        }
         Field::Two(a, b) => format!("{},{}", fit(a), fit(b)),
-        Field::Special(a, b) => format!("{}{}", fit(a), ["L", "W", "#1", "#5", "L", "?", "+"][usize::from(b) % 7]),
+        Field::Special(a, b) => {
+            format!("{}{}", fit(a), ["L", "W", "#1", "#5", "L", "?", "+"][usize::from(b) % 7])
+        }
     }
 }
 
 fuzz_target!(|input: Input<'_>| {
     let expression = match &input.fields {
-        Some(fields) => fields.iter().enumerate().map(|(i, field)| write(field, i)).collect::<Vec<_>>().join(" "),
+        Some(fields) => {
+            fields.iter().enumerate().map(|(i, field)| write(field, i)).collect::<Vec<_>>().join(" ")
+        }
         None => input.text.to_owned(),
     };
     let zone = match input.zone {

@@ -31,7 +31,10 @@ fuzz_target!(|request: Request<'_>| {
         }
         if let Ok(presented) = PresentedCredentials::from_request(request.authorization, &form) {
             assert_eq!(presented.secret.is_some(), presented.method.has_secret());
-            assert!(request.authorization.is_some() || form.get("client_id") == Some(presented.client_id.as_str()));
+            assert!(
+                request.authorization.is_some()
+                    || form.get("client_id") == Some(presented.client_id.as_str())
+            );
         }
     }
 
@@ -45,9 +48,10 @@ fuzz_target!(|request: Request<'_>| {
     let body = format!("client_id={}&client_secret={}", encoded(request.id), encoded(request.secret));
     let form = Form::parse(body.as_bytes()).expect("it was encoded");
     let post = PresentedCredentials::from_request(None, &form);
-    for (presented, method) in
-        [(basic, TokenEndpointAuthMethod::ClientSecretBasic), (post, TokenEndpointAuthMethod::ClientSecretPost)]
-    {
+    for (presented, method) in [
+        (basic, TokenEndpointAuthMethod::ClientSecretBasic),
+        (post, TokenEndpointAuthMethod::ClientSecretPost),
+    ] {
         let presented = presented.expect("the credentials are well formed");
         assert_eq!(presented.client_id, id);
         assert_eq!(presented.secret.as_ref().map(|secret| secret.expose()), Some(request.secret));

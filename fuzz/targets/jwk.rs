@@ -108,6 +108,7 @@ fuzz_target!(|input: Input<'_>| {
     let text = jwk.to_string();
     public(&text);
     private(&text);
-    let set: JwkSet = serde_json::from_value(json!({"keys": [jwk, KEYS[0]]})).expect("a set skips what it cannot use");
+    let set: JwkSet =
+        serde_json::from_value(json!({"keys": [jwk, KEYS[0]]})).expect("a set skips what it cannot use");
     assert!(!set.keys.is_empty());
 });

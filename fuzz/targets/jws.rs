@@ -11,7 +11,8 @@ use serde_json::json;
 use support::Edits;
 
 static KEYS: LazyLock<Vec<(Signer, Verifier)>> = LazyLock::new(|| {
-    let algorithms = [SigningAlgorithm::EdDsa, SigningAlgorithm::Es256, SigningAlgorithm::Es512, SigningAlgorithm::Ps256];
+    let algorithms =
+        [SigningAlgorithm::EdDsa, SigningAlgorithm::Es256, SigningAlgorithm::Es512, SigningAlgorithm::Ps256];
     let pair = |algorithm| {
         let key = PrivateKey::generate(Algorithm::Signing(algorithm), RsaBits::B2048).expect("a key");
         let verifier = Verifier::from_jwk(key.public_jwk()).expect("a public key");

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use arbitrary::Arbitrary;
 use crd::{Resource, Validator};
 use libfuzzer_sys::fuzz_target;
+use oauth::go_duration::GoDuration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -23,9 +24,7 @@ static MANIFESTS: LazyLock<Vec<Value>> = LazyLock::new(|| {
     let sample = |text| serde_yaml::from_str(text).expect("a sample");
     let cases: Vec<(String, String, Value, String)> =
         serde_yaml::from_str(include_str!("../../crates/crd/tests/cases.yaml")).expect("a table");
-    let case = |(_, kind, spec, _)| {
-        json!({"apiVersion": "keywright.dev/v1alpha1", "kind": kind, "metadata": {"name": "case"}, "spec": spec})
-    };
+    let case = |(_, kind, spec, _)| json!({"apiVersion": "keywright.dev/v1alpha1", "kind": kind, "metadata": {"name": "case"}, "spec": spec});
     samples.into_iter().map(sample).chain(cases.into_iter().map(case)).collect()
 });
 
@@ -121,7 +120,19 @@ fn judge(manifest: &Value, old: Option<&Resource>) {
     assert_eq!(again.as_ref().map(|again| json!(again)), Ok(stored), "from {manifest}");
 }
 
+fn duration(text: &str) {
+    let Ok(coarse) = text.parse::<crd::GoDuration>() else { return };
+    assert_eq!(coarse.as_str(), text);
+    // Where both read it, they read the same, down to what a 64-bit number of milliseconds can hold.
+    if let Ok(fine) = text.parse::<GoDuration>()
+        && fine.0.as_millis() < u64::MAX.into()
+    {
+        assert_eq!(fine.0, coarse.get(), "{text}");
+    }
+}
+
 fuzz_target!(|input: Input<'_>| {
+    duration(input.text);
     for document in serde_yaml::Deserializer::from_str(input.text).take(8) {
         let Ok(document) = Value::deserialize(document) else { break };
         judge(&document, None);

@@ -17,7 +17,8 @@ use crate::form::FormRequest;
 /// same words. That a client is registered for another method, it is told once its secret has proven right.
 ///
 /// # Errors
-/// `invalid_client` or `invalid_request`; [`Failure::Busy`] where too many slow hashes wait; [`Failure::Store`].
+/// `invalid_client` or `invalid_request`; [`Failure::Busy`] where too many slow hashes wait, of all clients
+/// or of this one; [`Failure::Store`].
 pub(crate) async fn authenticate(server: &Server, request: &FormRequest) -> Result<Arc<Client>, Failure> {
     let presented = PresentedCredentials::from_request(request.authorization()?, &request.form)?;
     let Some(known) = server.store().client(&presented.client_id).await? else { return Err(refused()) };
@@ -78,7 +79,12 @@ async fn matches_slow_hash(
     for (&hash, proof) in hashes.iter().zip(proofs) {
         let (store, client, secret, hash) =
             (server.store().clone(), Arc::clone(client), secret.clone(), hash.clone());
-        let verify = move || hash.verify(store.ring(), &client.id, client.incarnation, &secret);
+        let Some(share) = server.hash_shares().take(&client.id) else { return Err(server.hashes().refuse()) };
+        let verify = move || {
+            // It goes with the work, which goes on without its caller.
+            let _held = share;
+            hash.verify(store.ring(), &client.id, client.incarnation, &secret)
+        };
         if server.hashes().run(verify).await? {
             if let Some(proof) = proof {
                 verified.remember(proof, now);
@@ -97,3 +103,6 @@ fn same_secrets(known: &Client, fresh: &Client) -> bool {
             known.expires_at == fresh.expires_at && known.hash.to_string() == fresh.hash.to_string()
         })
 }
+
+#[cfg(test)]
+mod tests;

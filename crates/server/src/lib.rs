@@ -24,6 +24,7 @@ mod browser_request;
 mod cookies;
 mod documents;
 mod error;
+mod fair_shares;
 mod form;
 mod head_deadline;
 mod health;

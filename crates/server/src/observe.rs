@@ -7,8 +7,8 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use futures::FutureExt;
-use http::header::CACHE_CONTROL;
-use http::{HeaderValue, Method};
+use http::header::{CACHE_CONTROL, HOST};
+use http::{HeaderValue, Method, Version};
 use tokio::time::timeout;
 use tracing::Instrument;
 use tracing::field::Empty;
@@ -59,6 +59,10 @@ pub(crate) async fn observe(State(observer): State<Observer>, request: Request, 
 }
 
 async fn answered(observer: &Observer, request: Request, next: Next) -> Response {
+    if !names_one_host(&request) {
+        let refused = oauth::Error::invalid_request("The request needs one Host header.");
+        return Failure::from(refused).answer(observer.server.settings(), Challenge::None);
+    }
     // Whatever a panic left behind is not used again: the request owned it.
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
     let failure = match timeout(observer.time_limit, answer).await {
@@ -67,6 +71,15 @@ async fn answered(observer: &Observer, request: Request, next: Next) -> Response
         Err(_) => Failure::TooSlow,
     };
     failure.answer(observer.server.settings(), Challenge::None)
+}
+
+/// One `Host` in HTTP/1.1, and never two (RFC 9112 §3.2): of two, a proxy in front may have gone by the other one.
+/// HTTP/2 has `:authority` instead.
+fn names_one_host(request: &Request) -> bool {
+    match request.headers().get_all(HOST).iter().count() {
+        0 => request.version() != Version::HTTP_11,
+        hosts => hosts == 1,
+    }
 }
 
 /// A request that is to be counted and logged once, however it ends.

@@ -53,3 +53,49 @@ impl Settings {
         self.client_credentials.scope_strategy
     }
 }
+
+#[cfg(test)]
+impl Settings {
+    /// Settings for tests within this crate.
+    pub(crate) fn of_a_test() -> Self {
+        use std::time::Duration;
+
+        let issuer = Issuer::parse("https://id.example.com").unwrap();
+        let hour = Duration::from_hours(1);
+        Self {
+            issuer: issuer.clone(),
+            public_url: issuer,
+            client_credentials: Policy {
+                scope_strategy: ScopeStrategy::Exact,
+                default_to_registered_scope: false,
+                strategy: AccessTokenStrategy::Opaque,
+                lifetimes: oauth::Lifetimes { access_token: hour, id_token: hour },
+            },
+            authorization: authorization_request::Policy::default(),
+            flow: AuthorizationTimes {
+                login_consent_request: hour,
+                auth_code: hour,
+                authentication_session: hour,
+                refresh_token: Some(hour),
+                rotation_grace: Duration::ZERO,
+            },
+            pages: PageUrls::default(),
+            cookies: CookieSettings {
+                session: "session".to_owned(),
+                session_path: "/".to_owned(),
+                login_csrf: "login".to_owned(),
+                consent_csrf: "consent".to_owned(),
+                domain: None,
+                same_site: cookie::SameSite::Lax,
+                secure: true,
+            },
+            jwt: ClaimsPolicy::default(),
+            discovery: DiscoveryPolicy::default(),
+            broadcast_keys: Vec::new(),
+            expose_internal_errors: false,
+            version: String::new(),
+            quiet_public_health: false,
+            quiet_admin_health: false,
+        }
+    }
+}

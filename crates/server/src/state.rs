@@ -1,12 +1,15 @@
 //! What every request needs.
 
+use std::num::NonZero;
 use std::sync::{Arc, RwLock};
+use std::thread::available_parallelism;
 
 use jiff::Timestamp;
 use store::Store;
 use tokio::sync::Semaphore;
 
 use crate::documents::Documents;
+use crate::fair_shares::FairShares;
 use crate::form::BODIES_UNDER_WAY;
 use crate::verified_secrets::VerifiedSecrets;
 use crate::work_pool::WorkPool;
@@ -17,6 +20,9 @@ const SIGNATURES_WAITING: usize = 64;
 
 /// How many slow hashes may wait for each worker: some 300 ms of work.
 const HASHES_WAITING: usize = 16;
+
+/// How many slow hashes of one client may wait or be under way: one, and one for an instance of it that starts beside.
+const HASHES_OF_ONE_CLIENT: usize = 2;
 
 /// How many statements may be under way for callers that have proven nothing: fewer than there are connections, so that
 /// guessing ids and secrets leaves some to everybody else.
@@ -32,6 +38,7 @@ struct Inner {
     metrics: Metrics,
     signatures: WorkPool,
     hashes: WorkPool,
+    hash_shares: FairShares,
     bodies: Semaphore,
     unproven_reads: Semaphore,
     verified_secrets: VerifiedSecrets,
@@ -42,8 +49,9 @@ impl Server {
     /// Puts a server together. Nothing is started: run the routers with [`serve`](crate::serve) and keep
     /// [`Self::maintain`] going beside them.
     pub fn new(store: Store, settings: Settings, metrics: Metrics) -> Self {
-        let signatures = WorkPool::new(SIGNATURES_WAITING, metrics.pool("signatures"));
-        let hashes = WorkPool::new(HASHES_WAITING, metrics.pool("hashes"));
+        let cores = available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+        let signatures = WorkPool::new(cores, SIGNATURES_WAITING, metrics.pool("signatures"));
+        let hashes = WorkPool::new(hash_workers(cores), HASHES_WAITING, metrics.pool("hashes"));
         let verified_secrets = VerifiedSecrets::new(store.entropy());
         Self(Arc::new(Inner {
             store,
@@ -51,6 +59,7 @@ impl Server {
             metrics,
             signatures,
             hashes,
+            hash_shares: FairShares::new(HASHES_OF_ONE_CLIENT),
             bodies: Semaphore::new(BODIES_UNDER_WAY),
             unproven_reads: Semaphore::new(UNPROVEN_READS),
             verified_secrets,
@@ -80,6 +89,11 @@ impl Server {
         &self.0.hashes
     }
 
+    /// What each client may take of the pool for slow hashes.
+    pub(crate) fn hash_shares(&self) -> &FairShares {
+        &self.0.hash_shares
+    }
+
     /// Places for bodies that are being read.
     pub(crate) fn bodies(&self) -> &Semaphore {
         &self.0.bodies
@@ -101,5 +115,22 @@ impl Server {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.0.store.clock().now()
+    }
+}
+
+/// Half of the cores: whoever makes the server hash, by guessing, leaves the other half to those who guess nothing.
+fn hash_workers(cores: NonZero<usize>) -> NonZero<usize> {
+    NonZero::new(cores.get() / 2).unwrap_or(NonZero::<usize>::MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_hashes_never_take_all_of_several_cores() {
+        for (cores, workers) in [(1, 1), (2, 1), (3, 1), (4, 2), (9, 4), (64, 32)] {
+            assert_eq!(hash_workers(NonZero::new(cores).unwrap()).get(), workers, "{cores} cores");
+        }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::num::NonZero;
 use std::sync::Arc;
-use std::thread::available_parallelism;
 use std::time::Instant;
 
 use tokio::sync::Semaphore;
@@ -10,8 +9,8 @@ use tokio::sync::Semaphore;
 use crate::error::Failure;
 use crate::metrics::PoolMetrics;
 
-/// As many workers as the machine has cores, and a bounded number of places to wait in. What finds no place is
-/// refused: load that cannot be carried is shed early, instead of growing a queue that nobody waits for any more.
+/// A number of workers, and a bounded number of places to wait in. What finds no place is refused: load that cannot be
+/// carried is shed early, instead of growing a queue that nobody waits for any more.
 pub(crate) struct WorkPool {
     /// A permit for each piece of work that is waiting or under way.
     places: Arc<Semaphore>,
@@ -23,14 +22,10 @@ pub(crate) struct WorkPool {
 }
 
 impl WorkPool {
-    /// A pool with `waiting` places for each of its workers.
-    pub(crate) fn new(waiting: usize, metrics: PoolMetrics) -> Self {
-        let workers = available_parallelism().map_or(1, NonZero::get);
-        Self::with_workers(workers, workers * waiting, metrics)
-    }
-
-    fn with_workers(parallelism: usize, waiting: usize, metrics: PoolMetrics) -> Self {
-        let capacity = parallelism + waiting;
+    /// A pool with so many workers, and `waiting` places for each of them.
+    pub(crate) fn new(parallelism: NonZero<usize>, waiting: usize, metrics: PoolMetrics) -> Self {
+        let parallelism = parallelism.get();
+        let capacity = parallelism + parallelism * waiting;
         let (places, workers) = (Arc::new(Semaphore::new(capacity)), Arc::new(Semaphore::new(parallelism)));
         Self { places, workers, parallelism, capacity, metrics }
     }
@@ -44,10 +39,7 @@ impl WorkPool {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Failure> {
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            self.metrics.rejected.inc();
-            return Err(Failure::Busy);
-        };
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return Err(self.refuse()) };
         let queued = Instant::now();
         let Ok(worker) = Arc::clone(&self.workers).acquire_owned().await else {
             return Err(Failure::Busy);
@@ -60,6 +52,12 @@ impl WorkPool {
             work()
         });
         done.await.map_err(|_| Failure::Defect("work on a pool panicked".to_owned()))
+    }
+
+    /// Counts work that is refused.
+    pub(crate) fn refuse(&self) -> Failure {
+        self.metrics.rejected.inc();
+        Failure::Busy
     }
 
     /// Brings the gauge of waiting work up to date.
@@ -79,7 +77,7 @@ mod tests {
     #[tokio::test]
     async fn work_beyond_the_queue_is_refused_and_what_was_queued_is_done() {
         let metrics = PoolMetrics::default();
-        let pool = Arc::new(WorkPool::with_workers(1, 1, metrics.clone()));
+        let pool = Arc::new(WorkPool::new(NonZero::<usize>::MIN, 1, metrics.clone()));
         let (release, gate) = mpsc::channel::<()>();
         let first = tokio::spawn({
             let pool = Arc::clone(&pool);
@@ -105,7 +103,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_fails_its_own_caller_and_gives_the_worker_back() {
-        let pool = WorkPool::with_workers(1, 0, PoolMetrics::default());
+        let pool = WorkPool::new(NonZero::<usize>::MIN, 0, PoolMetrics::default());
         let panicked = pool.run(|| panic!("expected by this test")).await;
         assert!(matches!(panicked, Err::<(), _>(Failure::Defect(_))));
         assert_eq!(pool.run(|| 1).await.unwrap(), 1);

@@ -90,6 +90,28 @@ async fn malformed_requests_harm_nobody_but_their_sender() {
 }
 
 #[tokio::test]
+async fn a_request_names_one_host() {
+    let server = server().await;
+    for (head, status) in [
+        ("GET /health/alive HTTP/1.1\r\n", 400),
+        ("GET http://x/health/alive HTTP/1.1\r\n", 400),
+        ("GET /health/alive HTTP/1.1\r\nHost: x\r\nHost: y\r\n", 400),
+        ("GET /health/alive HTTP/1.1\r\nHost: x\r\nX: y\r\nhost: x\r\n", 400),
+        ("GET /health/alive HTTP/1.1\r\nHost: x\r\n", 200),
+        ("GET /health/alive HTTP/1.1\r\nHost:\r\n", 200),
+        ("GET /health/alive HTTP/1.0\r\nHost: x\r\nHost: y\r\n", 400),
+        ("GET /health/alive HTTP/1.0\r\n", 200),
+    ] {
+        for address in [server.public, server.admin] {
+            let answer = exchange(address, format!("{head}Connection: close\r\n\r\n").as_bytes()).await;
+            let (line, _) = answer.split_once("\r\n").unwrap();
+            assert!(line.contains(&format!(" {status} ")), "{head:?}: {answer}");
+            assert_eq!(answer.contains("invalid_request"), status == 400, "{head:?}: {answer}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn bodies_above_a_mebibyte_are_refused() {
     let server = server().await;
     let declared = exchange(server.public, announced(64 * 1024 + 1).as_bytes()).await;

@@ -1,5 +1,7 @@
 //! What can go wrong with the database, by what the caller does about it.
 
+use jose::KeyId;
+
 use crate::ResourceRef;
 
 /// An error of the store. No variant holds a value from a row or a bound parameter.
@@ -26,6 +28,18 @@ pub enum Error {
     /// The schema is newer or older than this program, or something in a row cannot be read.
     #[error("the database holds what this version cannot read: {0}")]
     Corrupt(String),
+    /// A key's row cannot be read, so that its set cannot be turned: a plan that does not know of a key would replace
+    /// it, and leave its private half where it is. Somebody has to say that it is lost.
+    #[error(
+        "the key {kid} of set {set} cannot be read: restore its row, or name it in spec.revokedKeyIds to have it \
+         removed and replaced"
+    )]
+    UnreadableKey {
+        /// The set.
+        set: String,
+        /// The key.
+        kid: KeyId,
+    },
     /// The statement itself failed: a defect, not weather.
     #[error("a database statement failed: {0}")]
     Statement(String),

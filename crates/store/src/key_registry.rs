@@ -1,11 +1,11 @@
 //! All key sets as a server uses them: decrypted, parsed, and chosen by time.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use jose::schedule::{ScheduledKey, State, active_key, jwks_max_age};
-use jose::{Algorithm, JwkSet, KeyId, PublicJwk, Signer, SigningAlgorithm, Verifier};
+use jose::{Algorithm, JwkSet, KeyId, PrivateKey, PublicJwk, Signer, SigningAlgorithm, Verifier};
 
 use crate::{Error, Store, StoredKey, StoredKeySet};
 
@@ -15,11 +15,18 @@ pub const ID_TOKEN_SET: &str = "hydra.openid.id-token";
 pub const ACCESS_TOKEN_SET: &str = "hydra.jwt.access-token";
 
 /// All key sets, with the token sets' keys parsed once for signing and verification.
+///
+/// # Guarantees
+/// A key that cannot be read takes nothing with it but itself. It is left out and logged; where only its private half
+/// does not open, it is still published and verifies. A token set that this leaves without an active key that signs has
+/// no [signing key](Self::signing_key), and the registry is not [complete](Self::is_complete).
 pub struct KeyRegistry {
     sets: Vec<StoredKeySet>,
     /// The keys of each set, in the order of `sets`, as the schedule sees them.
     schedules: Vec<Vec<ScheduledKey>>,
     parsed: HashMap<KeyId, ParsedKey>,
+    /// The sets and names of keys of which a half cannot be read.
+    broken: BTreeSet<(String, KeyId)>,
 }
 
 /// A token set's key, ready for use, and what it was parsed from.
@@ -52,16 +59,45 @@ impl KeyRegistry {
                 let kid = &key.schedule.kid;
                 let same = |known: &&ParsedKey| known.public == key.public && known.sealed == key.sealed;
                 let known = earlier.and_then(|earlier| earlier.parsed.get(kid)).filter(same).cloned();
-                parsed.insert(kid.clone(), known.map_or_else(|| parse(store, &set.name, key), Ok)?);
+                if let Some(key) = known.or_else(|| parse(store, &set.name, key)) {
+                    parsed.insert(kid.clone(), key);
+                }
             }
         }
         let schedules = sets.iter().map(StoredKeySet::scheduled).collect();
-        Ok(Self { sets, schedules, parsed })
+        let mut registry = Self { sets, schedules, parsed, broken: BTreeSet::new() };
+        registry.broken = registry.find_broken();
+        // Without a trusted cache this is done for each request: what was said is not said again.
+        let said = |key: &&(String, KeyId)| earlier.is_some_and(|earlier| earlier.broken.contains(key));
+        for (set, kid) in registry.broken.iter().filter(|key| !said(key)) {
+            tracing::error!(set, %kid, "a key cannot be read; the others are used without it");
+        }
+        Ok(registry)
+    }
+
+    fn find_broken(&self) -> BTreeSet<(String, KeyId)> {
+        let mut broken = BTreeSet::new();
+        for set in &self.sets {
+            let half_read = set.keys.iter().filter(|key| {
+                let of_token_set =
+                    is_token_set(&set.name) && matches!(key.schedule.algorithm, Algorithm::Signing(_));
+                let parsed = self.parsed.get(&key.schedule.kid);
+                of_token_set && parsed.is_none_or(|parsed| parsed.signer.is_some() != key.sealed.is_some())
+            });
+            let half_read = half_read.map(|key| &key.schedule.kid);
+            broken.extend(set.unreadable.iter().chain(half_read).map(|kid| (set.name.clone(), kid.clone())));
+        }
+        broken
     }
 
     /// All sets.
     pub fn sets(&self) -> &[StoredKeySet] {
         &self.sets
+    }
+
+    /// The keys that cannot be read, or whose private half does not open, by set and name.
+    pub fn broken(&self) -> &BTreeSet<(String, KeyId)> {
+        &self.broken
     }
 
     fn set(&self, name: &str) -> Option<(&StoredKeySet, &[ScheduledKey])> {
@@ -86,7 +122,12 @@ impl KeyRegistry {
         let wanted = wanted.map(Algorithm::Signing);
         let undeclared = keys.iter().map(|key| key.algorithm);
         let lines = wanted.into_iter().chain(set.policy.algorithms.iter().copied()).chain(undeclared);
-        let key = lines.into_iter().find_map(|line| active_key(keys, line, now))?;
+        lines.into_iter().find_map(|line| self.active(keys, line, now))
+    }
+
+    /// The active key of a line, where it can sign.
+    fn active(&self, keys: &[ScheduledKey], line: Algorithm, now: Timestamp) -> Option<SigningKey> {
+        let key = active_key(keys, line, now)?;
         let signer = self.parsed.get(&key.kid)?.signer.clone()?;
         Some(SigningKey { signer, removed_at: key.instants.removed_at })
     }
@@ -94,7 +135,7 @@ impl KeyRegistry {
     /// The algorithms that a token set signs with at `now`, the default first.
     pub fn signing_algorithms(&self, set: &str, now: Timestamp) -> Vec<SigningAlgorithm> {
         let Some((set, keys)) = self.set(set) else { return Vec::new() };
-        let active = |line: &Algorithm| active_key(keys, *line, now).is_some();
+        let active = |line: &Algorithm| self.active(keys, *line, now).is_some();
         // A line that is no longer declared signs until the first declared one does.
         let undeclared = keys.iter().map(|key| key.algorithm);
         let mut algorithms = Vec::new();
@@ -137,16 +178,14 @@ impl KeyRegistry {
     }
 }
 
-fn parse(store: &Store, set: &str, key: &StoredKey) -> Result<ParsedKey, Error> {
-    let signer = match &key.sealed {
-        None => None,
-        Some(sealed) => {
-            let jwk = store.ring().open_jwk(set, &key.schedule.kid, sealed)?;
-            Some(Arc::new(jose::PrivateKey::from_jwk(&jwk)?.signer()?))
-        }
-    };
-    let verifier = Arc::new(Verifier::from_jwk(&key.public)?);
-    Ok(ParsedKey { public: key.public.clone(), sealed: key.sealed.clone(), verifier, signer })
+/// What can be made of a key: nothing without its public half, a verifier alone where the private half does not open.
+fn parse(store: &Store, set: &str, key: &StoredKey) -> Option<ParsedKey> {
+    let verifier = Arc::new(Verifier::from_jwk(&key.public).ok()?);
+    let signer = key.sealed.as_ref().and_then(|sealed| {
+        let jwk = store.ring().open_jwk(set, &key.schedule.kid, sealed).ok()?;
+        Some(Arc::new(PrivateKey::from_jwk(&jwk).ok()?.signer().ok()?))
+    });
+    Some(ParsedKey { public: key.public.clone(), sealed: key.sealed.clone(), verifier, signer })
 }
 
 fn is_token_set(name: &str) -> bool {

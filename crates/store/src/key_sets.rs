@@ -46,8 +46,10 @@ pub struct StoredKeySet {
     pub lifetimes: SignedLifetimes,
     /// The row's version, which fences writes; 0 where there is no row yet.
     pub version: i64,
-    /// The keys.
+    /// The keys that can be read.
     pub keys: Vec<StoredKey>,
+    /// The names of those that cannot: their rows were damaged, or are of another set or installation.
+    pub unreadable: Vec<KeyId>,
 }
 
 impl StoredKeySet {
@@ -64,6 +66,7 @@ impl StoredKeySet {
             lifetimes: SignedLifetimes::default(),
             version: 0,
             keys: Vec::new(),
+            unreadable: Vec::new(),
         }
     }
 
@@ -71,6 +74,17 @@ impl StoredKeySet {
     pub(crate) fn row(&self) -> impl PartialEq + '_ {
         let handled = (&self.handled_rotate, &self.handled_rotate_now);
         (self.key_use, &self.policy, &self.manager, handled, self.lead_floor, self.lifetimes)
+    }
+
+    /// Nothing, where a plan for the set knows of all its keys, or is told that those it cannot know are to go.
+    ///
+    /// # Errors
+    /// [`Error::UnreadableKey`] where a key is unreadable that is not `revoked`.
+    pub(crate) fn check_readable(&self, revoked: &[KeyId]) -> Result<(), Error> {
+        match self.unreadable.iter().find(|kid| !revoked.contains(kid)) {
+            Some(kid) => Err(Error::UnreadableKey { set: self.name.clone(), kid: kid.clone() }),
+            None => Ok(()),
+        }
     }
 
     /// The keys as the schedule sees them.
@@ -88,19 +102,20 @@ const SELECT: &str = "SELECT s.name, s.key_use, s.policy, s.manager_cluster, s.m
 const SELECT_ONE: &str = const_format::concatcp!(SELECT, " WHERE s.name = $1");
 
 impl Store {
-    /// Reads one set. One statement.
+    /// Reads one set. One statement. Whether private halves open is not looked at.
     ///
     /// # Errors
-    /// [`Error::Unavailable`], [`Error::Corrupt`], or [`Error::Key`] where a key is not one that was made for the set.
+    /// [`Error::Unavailable`], or [`Error::Corrupt`] where the set's own row cannot be read. A key that cannot be read,
+    /// or was not made for the set, is no error: see [`StoredKeySet::unreadable`].
     pub async fn read_key_set(&self, name: &str) -> Result<Option<StoredKeySet>, Error> {
         let query = self.db().query(SELECT_ONE).bind(name.to_owned());
         Ok(collect(self.ring(), &self.db().fetch_all(query).await?)?.pop())
     }
 
-    /// Reads all sets. One statement.
+    /// Reads all sets. One statement. Whether private halves open is not looked at.
     ///
     /// # Errors
-    /// [`Error::Unavailable`], [`Error::Corrupt`], or [`Error::Key`] where a key is not one that was made for its set.
+    /// As of [`Self::read_key_set`].
     pub async fn read_key_sets(&self) -> Result<Vec<StoredKeySet>, Error> {
         collect(self.ring(), &self.db().fetch_all(self.db().query(SELECT)).await?)
     }
@@ -264,7 +279,12 @@ fn collect(ring: &KeyRing, rows: &[AnyRow]) -> Result<Vec<StoredKeySet>, Error> 
             std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::btree_map::Entry::Vacant(entry) => entry.insert(set_of(name, row)?),
         };
-        set.keys.extend(key_of(ring, &set.name, row)?);
+        let Some(kid) = row.try_get::<Option<String>, _>(11)?.map(KeyId::from) else { continue };
+        match key_of(ring, &set.name, &kid, row) {
+            Ok(key) => set.keys.push(key),
+            // One damaged row is no reason to be without all the others. A turn refuses to plan around it.
+            Err(_) => set.unreadable.push(kid),
+        }
     }
     Ok(sets.into_values().collect())
 }
@@ -291,6 +311,7 @@ fn set_of(name: String, row: &AnyRow) -> Result<StoredKeySet, Error> {
         lifetimes: lifetimes_of(row)?,
         version: row.try_get(10)?,
         keys: Vec::new(),
+        unreadable: Vec::new(),
     })
 }
 
@@ -307,16 +328,15 @@ fn seconds(lifetime: Duration) -> i64 {
     i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX)
 }
 
-fn key_of(ring: &KeyRing, set: &str, row: &AnyRow) -> Result<Option<StoredKey>, Error> {
-    let Some(kid) = row.try_get::<Option<String>, _>(11)?.map(KeyId::from) else { return Ok(None) };
-    let public = ring.open_jwk(&public_owner(set), &kid, row.try_get(13)?)?;
+fn key_of(ring: &KeyRing, set: &str, kid: &KeyId, row: &AnyRow) -> Result<StoredKey, Error> {
+    let public = ring.open_jwk(&public_owner(set), kid, row.try_get(13)?)?;
     let instant = |index: usize| -> Result<Timestamp, Error> {
         Timestamp::from_second(row.try_get(index)?).map_err(Error::unreadable("with an instant"))
     };
     let sealed: Option<Vec<u8>> = row.try_get(14)?;
-    Ok(Some(StoredKey {
+    Ok(StoredKey {
         schedule: ScheduledKey {
-            kid,
+            kid: kid.clone(),
             algorithm: row.try_get::<String, _>(12)?.parse().map_err(Error::unreadable("keys.algorithm"))?,
             instants: Instants {
                 published_at: instant(15)?,
@@ -328,5 +348,5 @@ fn key_of(ring: &KeyRing, set: &str, row: &AnyRow) -> Result<Option<StoredKey>, 
         },
         public: serde_json::from_str(&public).map_err(Error::unreadable("keys.public_jwk"))?,
         sealed,
-    }))
+    })
 }

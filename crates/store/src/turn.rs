@@ -61,10 +61,12 @@ impl Store {
     /// # Guarantees
     /// The write is a compare-and-set on the set's version, with the handled requests in the same transaction: of any
     /// number of rotators one wins, and the others see what it did. A resource takes over a set that no resource owns;
-    /// requests that stand there at that moment count as handled.
+    /// requests that stand there at that moment count as handled. A key that cannot be read is neither replaced nor
+    /// removed before it is declared revoked.
     ///
     /// # Errors
-    /// [`Error::Conflict`] where another resource owns the set; [`Error::Raced`] after repeated losses.
+    /// [`Error::Conflict`] where another resource owns the set; [`Error::UnreadableKey`]; [`Error::Raced`] after
+    /// repeated losses.
     pub async fn declare_key_set(&self, declared: &Declaration) -> Result<Turn, Error> {
         let lifetime = self.longest_lifetime(&declared.set).await?;
         for _ in 0..ATTEMPTS {
@@ -141,6 +143,7 @@ impl Store {
     }
 
     async fn turn_by_stored_policy(&self, before: StoredKeySet) -> Result<(), Error> {
+        before.check_readable(&[])?;
         let now = self.clock().now();
         let mut set = before.clone();
         set.lifetimes = before.lifetimes.observe(self.longest_lifetime(&set.name).await?, now);
@@ -192,6 +195,7 @@ fn decide(
     if let Some(holder) = before.manager.as_ref().filter(|holder| !holder.same_place(&declared.manager)) {
         return Err(Error::Conflict(Box::new(holder.clone())));
     }
+    before.check_readable(&declared.revoked)?;
     // Another uid in the same place is another resource, which has never been seen either.
     let first_seen = before.manager.as_ref() != Some(&declared.manager);
     let mut set = before.clone();
@@ -215,7 +219,9 @@ fn decide(
         set.handled_rotate_now.clone_from(&declared.rotate_now);
     }
     let policy = set.policy.schedule(set.lifetimes.effective(now), set.lead_floor).map_err(Error::corrupt)?;
-    let plan = schedule::plan(&policy, &before.scheduled(), &requests, now);
+    let mut plan = schedule::plan(&policy, &before.scheduled(), &requests, now);
+    // All of them are revoked; the schedule knows nothing of them.
+    plan.remove.extend(before.unreadable.iter().cloned());
     let row_changed = set.row() != before.row();
     let changed = before.version == 0 || row_changed || !plan.is_empty();
     Ok(Decision { set, plan, changed })

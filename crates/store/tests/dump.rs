@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -14,10 +15,11 @@ use common::{
 };
 use harness::TestDatabase;
 use harness::database::SYSTEM_SECRET;
+use jiff::Timestamp;
 use jose::{KeyId, RootKey, SystemSecret};
 use oauth::{AccessToken, ClientSecret, ClientSecretHash, ScopeSet};
 use sqlx::Row;
-use store::{ACCESS_TOKEN_SET, Error, ID_TOKEN_SET, Promotion, Store};
+use store::{ACCESS_TOKEN_SET, Error, ID_TOKEN_SET, KeyRegistry, Promotion, Store, StoredKey};
 
 /// Everything that the database holds, as whoever copies it sees it.
 async fn dump(database: &TestDatabase) -> Vec<u8> {
@@ -142,7 +144,7 @@ async fn without_the_system_secret_a_copy_opens_nothing() {
         // With a root key of the thief's own the rows are there, and worth nothing.
         sql(&database, "DELETE FROM root_keys").await;
         let thief = try_open(with_secrets(&database, &[guess])).await.unwrap();
-        assert!(matches!(thief.keys().await, Err(Error::Key(_))));
+        assert!(used(&thief.keys().await.unwrap(), thief.clock().now()).is_empty());
         assert!(AccessToken::open(thief.ring(), &token).is_err());
         let client = read(&thief, "orders").await.to_client();
         for secret in [&generated, &chosen] {
@@ -182,22 +184,44 @@ async fn a_secrets_hash_that_is_copied_to_another_client_authenticates_nobody() 
     }
 }
 
-/// Changes the keys' rows, and asserts that they do not load, until the change is undone.
-async fn do_not_load(database: &TestDatabase, what: &str, change: &str) {
+/// The keys that are published, and again with `true` those that sign, each with its set.
+fn used(keys: &KeyRegistry, now: Timestamp) -> BTreeSet<(String, KeyId, bool)> {
+    let mut used = BTreeSet::new();
+    let published = keys.published(&[], now);
+    for set in keys.sets() {
+        let is_published = |key: &&StoredKey| published.keys.contains(&key.public);
+        let of_set = set.keys.iter().filter(is_published).map(|key| key.schedule.kid.clone());
+        used.extend(of_set.map(|kid| (set.name.clone(), kid, false)));
+        let signing = keys.signing_key(&set.name, None, now);
+        used.extend(signing.map(|key| (set.name.clone(), key.signer.key_id().clone(), true)));
+    }
+    used
+}
+
+/// Changes the keys' rows, and asserts that what was changed is not used, until the change is undone.
+async fn are_not_used(database: &TestDatabase, what: &str, change: &str) {
     let columns =
         "set_name, kid, algorithm, public_jwk, private_jwk, published_at, active_at, retired_at, removed_at";
+    let now = clock().now();
+    let before = used(&database.open(clock()).await.keys().await.unwrap(), now);
     sql(database, format!("CREATE TABLE kept AS SELECT {columns} FROM keys")).await;
     sql(database, change).await;
-    let loaded = database.open(clock()).await.keys().await;
-    assert!(matches!(loaded.map(drop), Err(Error::Key(_))), "{what}");
+    let keys = database.open(clock()).await.keys().await.unwrap();
+    let after = used(&keys, now);
+    assert!(after.is_subset(&before), "{what}: {after:?}");
+    assert_eq!(keys.broken().len(), 1, "{what}");
+    assert!(
+        after.iter().all(|(set, kid, signs)| !signs || !keys.broken().contains(&(set.clone(), kid.clone())))
+    );
     let undo =
         format!("DELETE FROM keys; INSERT INTO keys ({columns}) SELECT {columns} FROM kept; DROP TABLE kept");
     sql(database, undo).await;
-    assert!(database.open(clock()).await.keys().await.is_ok(), "undone: {what}");
+    let undone = database.open(clock()).await.keys().await.unwrap();
+    assert_eq!(used(&undone, now), before, "undone: {what}");
 }
 
 #[tokio::test]
-async fn keys_that_were_moved_or_written_by_hand_do_not_load() {
+async fn keys_that_were_moved_or_written_by_hand_are_not_used() {
     for database in databases().await {
         let store = database.open(clock()).await;
         scenario(&store).await;
@@ -252,7 +276,7 @@ async fn keys_that_were_moved_or_written_by_hand_do_not_load() {
                 ),
             ),
         ] {
-            do_not_load(&database, what, &change).await;
+            are_not_used(&database, what, &change).await;
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde_json::Value;
@@ -92,7 +93,6 @@ async fn other_databases_and_secrets_of_the_environment_are_left_alone() {
 
 #[tokio::test]
 async fn all_files_are_their_owners_alone() {
-    use std::os::unix::fs::PermissionsExt;
     let dev = Dev::started(&[("a.yaml", client("a", &[]))]).await;
     let files = dev::files(&dev.data());
     assert!(files.contains(&dev.secret_file("a-oauth2-client")) && files.len() > 5, "{files:?}");
@@ -112,7 +112,12 @@ async fn what_cannot_be_served_is_told_with_exit_code_1() {
     let (manifests, data) = (dev.manifests().display().to_string(), dev.data().display().to_string());
     let missing = dev.elsewhere("missing").display().to_string();
     let file = dev.manifests().join("key-sets.yaml").display().to_string();
+    let shared = dev.elsewhere("shared");
+    fs::create_dir(&shared).unwrap();
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o755)).unwrap();
+    let shared = shared.display().to_string();
     let cases = [
+        (&manifests, &shared, free_port(), format!("chmod 700 {shared}")),
         (&missing, &data, free_port(), format!("the manifests in {missing}")),
         (&manifests, &file, free_port(), file.clone()),
         (&manifests, &data, port, format!("serve.public: cannot listen on 127.0.0.1:{port}")),

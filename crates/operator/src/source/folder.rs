@@ -49,6 +49,32 @@ pub enum FolderError {
         /// Why.
         error: std::io::Error,
     },
+    /// Others than this process's user can get at the data folder, which holds secrets in the clear.
+    #[error(
+        "{path}: others can get at this folder (mode {mode:o}), and it is to hold secrets: chmod 700 {path}, or name \
+         a folder that does not exist yet",
+        path = path.display()
+    )]
+    NotPrivate {
+        /// Which.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The data folder belongs to another user, who can read and replace whatever is in it.
+    #[error(
+        "{path}: this folder belongs to another user ({owner}; this process is {user}), and it is to hold secrets: \
+         name a folder of your own, or one that does not exist yet",
+        path = path.display()
+    )]
+    NotOwned {
+        /// Which.
+        path: PathBuf,
+        /// Whose it is, by number.
+        owner: u32,
+        /// Whose the process is, by number.
+        user: u32,
+    },
     /// The folder cannot be watched.
     #[error("the folder cannot be watched: {0}")]
     Watch(#[from] notify::Error),

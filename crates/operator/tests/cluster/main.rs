@@ -17,6 +17,7 @@ mod clients;
 mod conflicts;
 mod database_away;
 mod deletion;
+mod guardrails;
 mod idle;
 mod interrupted;
 mod key_sets;

@@ -135,3 +135,30 @@ fn keys_without_anything_to_act_on_are_silent() {
                 db: {ignore_unknown_table_columns: true}\n";
     assert_eq!(Given::yaml(text).warnings(), Vec::<String>::new());
 }
+
+#[test]
+fn a_page_may_be_a_path_below_the_public_url() {
+    let page = |text: &str| {
+        let given =
+            Given::variables(&[("URLS_SELF_PUBLIC", "https://public.example.com/"), ("URLS_LOGIN", text)]);
+        given.config().urls.login.map(String::from)
+    };
+    assert_eq!(page("/login?a=b").as_deref(), Some("https://public.example.com/login?a=b"));
+    assert_eq!(page("https://pages.example.com/").as_deref(), Some("https://pages.example.com/"));
+    assert_eq!(page(""), None, "an empty variable counts as not set");
+    let problems = Given::variables(&[("URLS_LOGIN", "javascript:x")]).problems();
+    assert!(problems.len() == 1 && problems[0].contains("an http or https URL, or a path"), "{problems:?}");
+}
+
+#[test]
+fn flows_cookies_and_grace_periods_have_limits() {
+    for (name, text, fragment) in [
+        ("TTL_LOGIN_CONSENT_REQUEST", "13h", "no longer than 12h"),
+        ("TTL_AUTH_CODE", "0s", "longer than 0s"),
+        ("OAUTH2_GRANT_REFRESH_TOKEN_ROTATION_GRACE_PERIOD", "6m", "no longer than 5m"),
+        ("SERVE_COOKIES_NAMES_SESSION", "a b", "a cookie's name"),
+    ] {
+        let problems = Given::variables(&[(name, text)]).problems();
+        assert!(problems.len() == 1 && problems[0].contains(fragment), "{problems:?}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::Secret;
@@ -22,10 +22,15 @@ pub struct DataFolder(PathBuf);
 impl DataFolder {
     /// Opens the folder, and makes what is missing of it.
     ///
+    /// The permissions of one that is there already are looked at and never changed: it may be a home by mistake.
+    ///
     /// # Errors
-    /// [`FolderError::Io`].
+    /// [`FolderError::NotPrivate`] and [`FolderError::NotOwned`] for a folder that others get at; [`FolderError::Io`].
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, FolderError> {
         let data = Self(path.into());
+        let made = private_dir(&data.0).and_then(|()| fs::metadata(&data.0));
+        let found = made.map_err(|error| FolderError::Io { path: data.0.clone(), error })?;
+        check_private(&data.0, found.uid(), found.mode(), rustix::process::geteuid().as_raw())?;
         for folder in [data.secrets_dir(), data.resources_dir()] {
             let prepared = private_dir(&folder).and_then(|()| remove_unfinished(&folder));
             prepared.map_err(|error| FolderError::Io { path: folder, error })?;
@@ -194,6 +199,17 @@ fn remove_unfinished(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// The folder's own permissions are all that counts: nobody gets past them to what is below.
+fn check_private(path: &Path, owner: u32, mode: u32, user: u32) -> Result<(), FolderError> {
+    if owner != user {
+        return Err(FolderError::NotOwned { path: path.to_owned(), owner, user });
+    }
+    if mode & 0o077 != 0 {
+        return Err(FolderError::NotPrivate { path: path.to_owned(), mode: mode & 0o7777 });
+    }
+    Ok(())
+}
+
 fn private_dir(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
@@ -230,9 +246,43 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_that_others_get_at_is_refused_with_what_to_do_and_left_as_it_is() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("by hand");
+        fs::create_dir(&path).unwrap();
+        for (mode, private) in [
+            (0o755, false),
+            (0o750, false),
+            (0o710, false),
+            (0o701, false),
+            (0o770, false),
+            (0o702, false),
+            (0o700, true),
+        ] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let opened = DataFolder::open(&path);
+            assert_eq!(opened.is_ok(), private, "{mode:o}");
+            if let Err(error) = opened {
+                let text = error.to_string();
+                assert!(text.contains(&format!("chmod 700 {}", path.display())), "{text}");
+                assert!(text.contains(&format!("mode {mode:o}")), "{text}");
+                assert_eq!(fs::read_dir(&path).unwrap().count(), 0, "nothing is put into it");
+            }
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, mode);
+        }
+    }
+
+    #[test]
+    fn a_folder_of_another_user_is_refused() {
+        let error = check_private(Path::new("/data"), 1000, 0o40_700, 1001).unwrap_err();
+        assert!(error.to_string().contains("another user (1000; this process is 1001)"), "{error}");
+        assert!(check_private(Path::new("/data"), 1000, 0o40_700, 1000).is_ok());
+    }
+
+    #[test]
     fn a_file_that_is_no_secret_any_more_has_no_entries() {
         let root = tempfile::tempdir().unwrap();
-        let data = DataFolder::open(root.path()).unwrap();
+        let data = DataFolder::open(root.path().join("data")).unwrap();
         assert!(data.read_secret("default", "a").unwrap().is_none());
         write_private(&data.secret_path("default", "a"), b"{{{ not yaml").unwrap();
         let secret = data.read_secret("default", "a").unwrap().unwrap();
@@ -242,13 +292,13 @@ mod tests {
     #[test]
     fn what_was_not_written_to_its_end_is_removed() {
         let root = tempfile::tempdir().unwrap();
-        let data = DataFolder::open(root.path()).unwrap();
+        let data = DataFolder::open(root.path().join("data")).unwrap();
         let path = data.secret_path("default", "a");
         DataFolder::write(&path, &serde_json::json!({"a": 1})).unwrap();
         // What a process leaves that is killed in between.
         let file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(path.parent().unwrap()).unwrap();
         let left = file.into_temp_path().keep().unwrap();
-        DataFolder::open(root.path()).unwrap();
+        DataFolder::open(root.path().join("data")).unwrap();
         assert!(path.exists() && !left.exists());
     }
 }

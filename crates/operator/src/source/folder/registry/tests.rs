@@ -24,7 +24,7 @@ fn client(resource: &Resource) -> &OAuth2Client {
 }
 
 fn open(root: &TempDir) -> (DataFolder, Registry) {
-    let data = DataFolder::open(root.path()).unwrap();
+    let data = DataFolder::open(root.path().join("data")).unwrap();
     let registry = Registry::open(&data, store::Clock::system());
     (data, registry)
 }
