@@ -122,7 +122,8 @@ const ROTATE: &str = concatcp!(
 );
 
 impl Store {
-    /// Replaces a grant's refresh token by the next one. One statement, and on PostgreSQL one that touches no index.
+    /// Replaces a grant's refresh token by the next one. One statement, and on PostgreSQL one that touches
+    /// no index where the row's page has room.
     ///
     /// # Guarantees
     /// Of any number of refreshes with one token, on any number of servers, one rotates it. In the grace period all

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![expect(clippy::unwrap_used, reason = "a test cannot go on without these")]
 
+pub mod grants;
 pub mod proxy;
 
 use std::sync::Arc;
