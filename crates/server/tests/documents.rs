@@ -36,18 +36,27 @@ async fn discovery_names_what_is_served_and_no_more() {
     assert_eq!(
         document,
         json!({
+            "authorization_endpoint": "https://id.example.com/oauth2/auth",
+            "authorization_response_iss_parameter_supported": true,
+            "claims_parameter_supported": false,
             "claims_supported": ["sub"],
-            "grant_types_supported": ["client_credentials"],
+            "code_challenge_methods_supported": ["S256"],
+            "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
             "id_token_signing_alg_values_supported": ["ES256"],
             "issuer": "https://id.example.com/",
             "jwks_uri": "https://id.example.com/.well-known/jwks.json",
-            "response_types_supported": [],
+            "prompt_values_supported": ["none", "login", "consent", "select_account"],
+            "request_parameter_supported": false,
+            "request_uri_parameter_supported": false,
+            "response_modes_supported": ["query", "fragment", "form_post"],
+            "response_types_supported": ["code"],
             "revocation_endpoint": "https://id.example.com/oauth2/revoke",
-            "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
-            "scopes_supported": [],
+            "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+            "scopes_supported": ["openid", "offline", "offline_access"],
             "subject_types_supported": ["public"],
             "token_endpoint": "https://id.example.com/oauth2/token",
-            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+            "userinfo_endpoint": "https://id.example.com/userinfo",
         })
     );
 }
@@ -152,7 +161,7 @@ async fn what_is_not_served_is_not_found_in_the_form_that_the_caller_likes() {
     let cases = [
         (Method::GET, server.public_url("/"), None, "text/html; charset=utf-8"),
         (Method::GET, server.public_url("/version"), Some("text/plain"), "text/plain; charset=utf-8"),
-        (Method::GET, server.public_url("/oauth2/auth"), None, "text/html; charset=utf-8"),
+        (Method::GET, server.public_url("/oauth2/sessions/logout"), None, "text/html; charset=utf-8"),
         (
             Method::GET,
             server.public_url("/oauth2/token"),

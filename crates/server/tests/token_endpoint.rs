@@ -94,7 +94,18 @@ fn forms(secret: &str) -> Vec<Case> {
         form("nothing", "", 400, ("invalid_request", "'grant_type' is missing")),
         form("an empty grant type", "grant_type=", 400, ("invalid_request", "'grant_type' is missing")),
         form("a grant of old", "grant_type=password", 400, ("unsupported_grant_type", "client_credentials")),
-        form("a grant to come", "grant_type=refresh_token", 400, ("unsupported_grant_type", "")),
+        form(
+            "a grant to come",
+            "grant_type=urn:ietf:params:oauth:grant-type:device_code",
+            400,
+            ("unsupported_grant_type", ""),
+        ),
+        form(
+            "a grant of others",
+            "grant_type=refresh_token",
+            400,
+            ("unauthorized_client", "'refresh_token'"),
+        ),
         form("a foreign scope", &with("scope=write"), 400, ("invalid_scope", "'write'")),
         form("no scope at all", &with("scope=%22"), 400, ("invalid_scope", "printable ASCII")),
         form(
