@@ -22,7 +22,7 @@ mod invalidation;
 mod key_registry;
 mod key_set_policy;
 mod key_sets;
-mod lease;
+mod loan;
 mod migrate;
 mod resource_ref;
 mod revoked_tokens;
