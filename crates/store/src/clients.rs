@@ -170,8 +170,8 @@ impl Store {
     /// [`Error::Conflict`] where the id is another resource's; [`Error::Raced`] where it is this resource's already.
     pub async fn create_client(&self, new: &NewClient) -> Result<(), Error> {
         let now = self.clock().now().as_second();
-        let mut lease = self.db().lease().await?;
-        let mut tx = lease.begin().await?;
+        let mut loan = self.db().loan().await?;
+        let mut tx = loan.begin().await?;
         let inserted = self
             .db()
             .query(
@@ -197,7 +197,7 @@ impl Store {
             .bind(self.first_version());
         if bounded(inserted.execute(&mut *tx)).await?.rows_affected() == 0 {
             drop(tx);
-            drop(lease);
+            drop(loan);
             return Err(self.holder_of(&new.id, &new.manager).await?);
         }
         if let Some(hash) = &new.secret {
@@ -224,8 +224,8 @@ impl Store {
         manager: &ResourceRef,
         spec_hash: &str,
     ) -> Result<(), Error> {
-        let mut lease = self.db().lease().await?;
-        let mut tx = lease.begin().await?;
+        let mut loan = self.db().loan().await?;
+        let mut tx = loan.begin().await?;
         let query = self
             .db()
             .query(
@@ -255,8 +255,8 @@ impl Store {
         fence: &ClientFence,
         hash: &ClientSecretHash,
     ) -> Result<(), Error> {
-        let mut lease = self.db().lease().await?;
-        let mut tx = lease.begin().await?;
+        let mut loan = self.db().loan().await?;
+        let mut tx = loan.begin().await?;
         self.bump(&mut tx, fence).await?;
         let delete = self
             .db()
@@ -273,8 +273,8 @@ impl Store {
     /// [`Error::Raced`] where the row is no longer what was read.
     pub async fn promote_secret(&self, fence: &ClientFence, promotion: &Promotion) -> Result<(), Error> {
         let (id, now) = (fence.id.to_string(), self.clock().now().as_second());
-        let mut lease = self.db().lease().await?;
-        let mut tx = lease.begin().await?;
+        let mut loan = self.db().loan().await?;
+        let mut tx = loan.begin().await?;
         let stamp = self
             .db()
             .query(
@@ -320,8 +320,8 @@ impl Store {
     /// # Errors
     /// [`Error::Raced`] where the row is no longer what was read.
     pub async fn remove_secrets(&self, fence: &ClientFence) -> Result<(), Error> {
-        let mut lease = self.db().lease().await?;
-        let mut tx = lease.begin().await?;
+        let mut loan = self.db().loan().await?;
+        let mut tx = loan.begin().await?;
         self.bump(&mut tx, fence).await?;
         let delete =
             self.db().query("DELETE FROM client_secrets WHERE client_id = $1").bind(fence.id.to_string());
@@ -334,8 +334,8 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn delete_client(&self, id: &ClientId, manager: &ResourceRef) -> Result<bool, Error> {
-        let mut lease = self.db().lease().await?;
-        let mut tx = lease.begin().await?;
+        let mut loan = self.db().loan().await?;
+        let mut tx = loan.begin().await?;
         let query = self
             .db()
             .query(

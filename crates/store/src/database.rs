@@ -10,7 +10,7 @@ use sqlx::query::Query;
 use sqlx::{Any, AnyPool, AssertSqlSafe, Connection, Executor};
 
 use crate::clock::{Clock, process_micros};
-use crate::lease::Lease;
+use crate::loan::Loan;
 use crate::{Error, Options};
 
 /// The longest that one statement may take before the database counts as away. It bounds a connection that a network
@@ -104,7 +104,7 @@ impl Database {
         &self,
         query: Query<'static, Any, AnyArguments>,
     ) -> Result<Option<AnyRow>, Error> {
-        bounded(query.fetch_optional(&mut *self.lease().await?)).await
+        bounded(query.fetch_optional(&mut *self.loan().await?)).await
     }
 
     /// Runs a statement that gives rows.
@@ -112,17 +112,17 @@ impl Database {
         &self,
         query: Query<'static, Any, AnyArguments>,
     ) -> Result<Vec<AnyRow>, Error> {
-        bounded(query.fetch_all(&mut *self.lease().await?)).await
+        bounded(query.fetch_all(&mut *self.loan().await?)).await
     }
 
     /// Runs a statement, and tells how many rows it changed.
     pub(crate) async fn execute(&self, query: Query<'static, Any, AnyArguments>) -> Result<u64, Error> {
-        Ok(bounded(query.execute(&mut *self.lease().await?)).await?.rows_affected())
+        Ok(bounded(query.execute(&mut *self.loan().await?)).await?.rows_affected())
     }
 
     /// Lends a connection.
-    pub(crate) async fn lease(&self) -> Result<Lease, Error> {
-        Ok(Lease::new(bounded(self.pool.acquire()).await?, self.dialect))
+    pub(crate) async fn loan(&self) -> Result<Loan, Error> {
+        Ok(Loan::new(bounded(self.pool.acquire()).await?, self.dialect))
     }
 
     /// Samples the database's time into `clock`. SQLite shares the process's.
@@ -132,9 +132,9 @@ impl Database {
         }
         let query = self.query("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)");
         // The connection first: waiting for one is no part of the round trip.
-        let mut lease = self.lease().await?;
+        let mut loan = self.loan().await?;
         let before = process_micros();
-        let row = bounded(query.fetch_one(&mut *lease)).await?;
+        let row = bounded(query.fetch_one(&mut *loan)).await?;
         clock.calibrate(before, sqlx::Row::try_get(&row, 0)?, process_micros());
         Ok(())
     }

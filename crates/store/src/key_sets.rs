@@ -131,8 +131,8 @@ impl Store {
         plan: &Plan,
         made: &[PrivateKey],
     ) -> Result<(), Error> {
-        let mut lease = self.db().lease().await?;
-        let mut tx = lease.begin().await?;
+        let mut loan = self.db().loan().await?;
+        let mut tx = loan.begin().await?;
         self.write_set_row(&mut tx, set).await?;
         for (kid, instants) in &plan.update {
             self.update_key(&mut tx, &set.name, kid, instants).await?;
@@ -247,8 +247,8 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn delete_key_set(&self, name: &str, manager: &ResourceRef) -> Result<bool, Error> {
-        let mut lease = self.db().lease().await?;
-        let mut tx = lease.begin().await?;
+        let mut loan = self.db().loan().await?;
+        let mut tx = loan.begin().await?;
         let query = self
             .db()
             .query(

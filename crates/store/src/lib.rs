@@ -29,7 +29,7 @@ mod invalidation;
 mod key_registry;
 mod key_set_policy;
 mod key_sets;
-mod lease;
+mod loan;
 mod login_sessions;
 mod migrate;
 mod parked;

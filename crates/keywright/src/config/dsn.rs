@@ -47,6 +47,9 @@ pub struct DsnError(String);
 /// All forms that are supported, for messages.
 pub(super) const SUPPORTED: &str = "postgres://user:password@host:port/database, sqlite:///path or memory";
 
+/// What most often makes a URL other than it was meant.
+const ENCODED: &str = "characters such as / # ? @ in user and password must be percent-encoded";
+
 impl DsnError {
     /// What would be right.
     pub fn expected(&self) -> &str {
@@ -66,10 +69,11 @@ impl PostgresDsn {
     }
 
     fn parse(text: &str) -> Result<Self, DsnError> {
-        let mut url = Url::parse(text).map_err(|e| {
-            let hint = "characters such as / # ? @ in user and password must be percent-encoded";
-            DsnError(format!("postgres://user:password@host:port/database ({e}; {hint})"))
-        })?;
+        let mut url = Url::parse(text)
+            .map_err(|e| DsnError(format!("postgres://user:password@host:port/database ({e}; {ENCODED})")))?;
+        if is_cut_within_credentials(&url) {
+            return Err(DsnError(format!("postgres://user:password@host:port/database ({ENCODED})")));
+        }
         let mut pool = PoolOptions::default();
         let mut driver = Vec::new();
         for (name, value) in url.query_pairs() {
@@ -88,6 +92,15 @@ impl PostgresDsn {
         }
         Ok(Self { url: Zeroizing::new(url.into()), pool })
     }
+}
+
+/// True where a character of the user or the password has ended the authority too early: `postgres://u:12/34@host/x`
+/// would be the host `u` with a path that holds half of the password, and paths are shown.
+fn is_cut_within_credentials(url: &Url) -> bool {
+    let has_user = !url.username().is_empty() || url.password().is_some();
+    url.path().contains('@')
+        || url.fragment().is_some()
+        || (!has_user && url.query().is_some_and(|query| query.contains('@')))
 }
 
 /// Without password and parameters.
@@ -195,6 +208,8 @@ mod tests {
         };
         assert_eq!(dsn.pool(), pool);
         assert_eq!(postgres("postgresql://db/x?max_conns=0").url(), "postgresql://db/x");
+        let with_at = "postgres://u:p@db/a%40b?application_name=c@d";
+        assert_eq!(postgres(with_at).url(), "postgres://u:p@db/a%40b?application_name=c%40d");
     }
 
     #[test]
@@ -207,6 +222,11 @@ mod tests {
             ("sqlite://", "path of a file"),
             ("sqlite:///canary/", "path of a file"),
             ("postgres://u:canary#1@db:port/x", "percent-encoded"),
+            ("postgres://u:12/canary@db/x", "percent-encoded"),
+            ("postgres://canary/1@db/x", "percent-encoded"),
+            ("postgres://canary?1@db/x", "percent-encoded"),
+            ("postgres://canary#1@db/x", "percent-encoded"),
+            ("postgres://u:p@db/x#canary", "percent-encoded"),
             ("postgres://db/x?max_conns=canary", "max_conns is a whole number"),
             ("postgres://db/x?max_conn_lifetime=canary", "max_conn_lifetime is a duration"),
         ] {

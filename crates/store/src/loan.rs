@@ -18,12 +18,12 @@ const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 ///
 /// The pool itself would wait without end for a connection to prove itself. One that a network silently eats would
 /// keep its place until the operating system gives it up, a quarter of an hour later; a handful would fill the pool.
-pub(crate) struct Lease {
+pub(crate) struct Loan {
     connection: Option<PoolConnection<Any>>,
     dialect: Dialect,
 }
 
-impl Lease {
+impl Loan {
     pub(crate) fn new(connection: PoolConnection<Any>, dialect: Dialect) -> Self {
         Self { connection: Some(connection), dialect }
     }
@@ -39,7 +39,7 @@ impl Lease {
 }
 
 #[expect(clippy::expect_used, reason = "the connection is only taken by drop")]
-impl Deref for Lease {
+impl Deref for Loan {
     type Target = AnyConnection;
 
     fn deref(&self) -> &AnyConnection {
@@ -48,13 +48,13 @@ impl Deref for Lease {
 }
 
 #[expect(clippy::expect_used, reason = "the connection is only taken by drop")]
-impl DerefMut for Lease {
+impl DerefMut for Loan {
     fn deref_mut(&mut self) -> &mut AnyConnection {
         self.connection.as_mut().expect("taken by drop only")
     }
 }
 
-impl Drop for Lease {
+impl Drop for Loan {
     fn drop(&mut self) {
         let (Some(mut connection), Ok(runtime)) = (self.connection.take(), Handle::try_current()) else {
             return;
