@@ -4,7 +4,6 @@
 //! have a shape of their own.
 
 use crd::{Lifespans, OAuth2ClientSpec};
-use oauth::client::TokenEndpointAuthMethod;
 use oauth::lifespan::LONGEST_LIFESPAN;
 use oauth::{ClientMetadata, GrantType, RedirectUri, ResponseType};
 use serde_json::{Map, Value};
