@@ -8,8 +8,8 @@ use super::invalid;
 use super::members::Members;
 use crate::{Error, RedirectUri};
 
-/// Checks a member's value, and gives what is kept of it: nothing where it says what holds anyway.
-type Rule = fn(Value) -> Result<Option<Value>, String>;
+/// Checks a member's value; false where it says what holds anyway, and is not kept.
+type Rule = fn(&Value) -> Result<bool, String>;
 
 /// Each member with its rule.
 const RULES: [(&str, Rule); 22] = [
@@ -33,7 +33,8 @@ const RULES: [(&str, Rule); 22] = [
     ("post_logout_redirect_uris", redirects),
     ("backchannel_logout_uri", web_page),
     ("backchannel_logout_session_required", flag),
-    ("metadata", anything),
+    // Any JSON.
+    ("metadata", |value| Ok(value.as_object().is_none_or(|members| !members.is_empty()))),
     ("skip_logout_consent", choice),
 ];
 
@@ -45,7 +46,7 @@ pub(super) fn kept(members: &mut Members) -> Result<Map<String, Value>, Error> {
     let mut kept = Map::new();
     for (name, rule) in RULES {
         let Some(value) = members.take_value(name) else { continue };
-        if let Some(value) = rule(value).map_err(|why| invalid(name, why))? {
+        if rule(&value).map_err(|why| invalid(name, why))? {
             kept.insert(name.to_owned(), value);
         }
     }
@@ -56,21 +57,21 @@ fn as_text(value: &Value) -> Result<&str, String> {
     value.as_str().ok_or_else(|| "it is no string".to_owned())
 }
 
-fn text(value: Value) -> Result<Option<Value>, String> {
-    as_text(&value)?;
-    Ok(Some(value))
+fn text(value: &Value) -> Result<bool, String> {
+    as_text(value)?;
+    Ok(true)
 }
 
 /// A list of texts, each of which `check` lets pass. An empty one says nothing.
-fn list(value: Value, check: fn(&str) -> Result<(), String>) -> Result<Option<Value>, String> {
+fn list(value: &Value, check: fn(&str) -> Result<(), String>) -> Result<bool, String> {
     let entries = value.as_array().ok_or("it is no array")?;
     for (index, entry) in entries.iter().enumerate() {
         as_text(entry).and_then(check).map_err(|why| format!("entry {index}: {why}"))?;
     }
-    Ok(Some(value).filter(|value| value != &Value::Array(Vec::new())))
+    Ok(!entries.is_empty())
 }
 
-fn texts(value: Value) -> Result<Option<Value>, String> {
+fn texts(value: &Value) -> Result<bool, String> {
     list(value, |_| Ok(()))
 }
 
@@ -79,21 +80,21 @@ fn check_web_page(text: &str) -> Result<(), String> {
     if is_web { Ok(()) } else { Err("it is no http or https URL".to_owned()) }
 }
 
-fn web_page(value: Value) -> Result<Option<Value>, String> {
-    check_web_page(as_text(&value)?)?;
-    Ok(Some(value))
+fn web_page(value: &Value) -> Result<bool, String> {
+    check_web_page(as_text(value)?)?;
+    Ok(true)
 }
 
-fn web_pages(value: Value) -> Result<Option<Value>, String> {
+fn web_pages(value: &Value) -> Result<bool, String> {
     list(value, check_web_page)
 }
 
-fn redirects(value: Value) -> Result<Option<Value>, String> {
+fn redirects(value: &Value) -> Result<bool, String> {
     list(value, |text| RedirectUri::parse(text).map(drop).map_err(|error| error.to_string()))
 }
 
 /// What a browser sends as `Origin`: scheme, host and port, and nothing behind them.
-fn origins(value: Value) -> Result<Option<Value>, String> {
+fn origins(value: &Value) -> Result<bool, String> {
     list(value, |text| {
         check_web_page(text)?;
         let url = Url::parse(text).map_err(|error| error.to_string())?;
@@ -107,29 +108,29 @@ fn origins(value: Value) -> Result<Option<Value>, String> {
     })
 }
 
-fn subject_type(value: Value) -> Result<Option<Value>, String> {
-    match as_text(&value)? {
-        "public" => Ok(None),
+fn subject_type(value: &Value) -> Result<bool, String> {
+    match as_text(value)? {
+        "public" => Ok(false),
         _ => Err("this server supports the subject type public alone".to_owned()),
     }
 }
 
 /// Accepted unread, it would be trusted by the flow that reads it one day.
-fn sector_identifier(_: Value) -> Result<Option<Value>, String> {
+fn sector_identifier(_: &Value) -> Result<bool, String> {
     Err("this server supports no pairwise subjects".to_owned())
 }
 
 /// `{"keys": […]}` of public keys. `{}` says nothing.
-fn key_set(value: Value) -> Result<Option<Value>, String> {
+fn key_set(value: &Value) -> Result<bool, String> {
     let set = value.as_object().ok_or("it is no object")?;
     if set.is_empty() {
-        return Ok(None);
+        return Ok(false);
     }
     let keys = set.get("keys").and_then(Value::as_array).ok_or("it has no array of keys")?;
     for (index, key) in keys.iter().enumerate() {
         check_key(key).map_err(|why| format!("key {index}: {why}"))?;
     }
-    Ok(Some(value))
+    Ok(true)
 }
 
 fn check_key(key: &Value) -> Result<(), String> {
@@ -140,34 +141,30 @@ fn check_key(key: &Value) -> Result<(), String> {
     serde_json::from_value::<PublicJwk>(key.clone()).map(drop).map_err(|error| error.to_string())
 }
 
-fn algorithm(value: Value) -> Result<Option<Value>, String> {
-    as_text(&value)?.parse::<SigningAlgorithm>().map_err(|error| error.to_string())?;
-    Ok(Some(value))
+fn algorithm(value: &Value) -> Result<bool, String> {
+    as_text(value)?.parse::<SigningAlgorithm>().map_err(|error| error.to_string())?;
+    Ok(true)
 }
 
-fn algorithm_or_none(value: Value) -> Result<Option<Value>, String> {
-    if as_text(&value)? == "none" { Ok(Some(value)) } else { algorithm(value) }
+fn algorithm_or_none(value: &Value) -> Result<bool, String> {
+    if as_text(value)? == "none" { Ok(true) } else { algorithm(value) }
 }
 
-fn userinfo_algorithm(value: Value) -> Result<Option<Value>, String> {
-    match as_text(&value)? {
-        "none" => Ok(None),
-        "RS256" => Ok(Some(value)),
+fn userinfo_algorithm(value: &Value) -> Result<bool, String> {
+    match as_text(value)? {
+        "none" => Ok(false),
+        "RS256" => Ok(true),
         _ => Err("it is neither none nor RS256".to_owned()),
     }
 }
 
 /// `false` says nothing.
-fn flag(value: Value) -> Result<Option<Value>, String> {
-    Ok(choice(value)?.filter(|value| value == &Value::Bool(true)))
+fn flag(value: &Value) -> Result<bool, String> {
+    choice(value)?;
+    Ok(value == &Value::Bool(true))
 }
 
 /// Both `true` and `false` say something.
-fn choice(value: Value) -> Result<Option<Value>, String> {
-    if value.is_boolean() { Ok(Some(value)) } else { Err("it is neither true nor false".to_owned()) }
-}
-
-/// Any JSON; `{}` says nothing.
-fn anything(value: Value) -> Result<Option<Value>, String> {
-    Ok(Some(value).filter(|value| value != &Value::Object(Map::new())))
+fn choice(value: &Value) -> Result<bool, String> {
+    if value.is_boolean() { Ok(true) } else { Err("it is neither true nor false".to_owned()) }
 }

@@ -5,7 +5,7 @@
 
 use crd::{Lifespans, OAuth2ClientSpec};
 use oauth::lifespan::LONGEST_LIFESPAN;
-use oauth::{ClientMetadata, GrantType, RedirectUri, ResponseType};
+use oauth::{ClientMetadata, GrantType, RedirectUri, ResponseType, TokenEndpointAuthMethod};
 use serde_json::{Map, Value};
 
 /// Fields that say how the resource is reconciled, and nothing of the client.
