@@ -29,6 +29,8 @@ fn client() -> Client {
             grant_types: vec![GrantType::AuthorizationCode],
             ..ClientMetadata::default()
         },
+        created_at: Timestamp::UNIX_EPOCH,
+        updated_at: Timestamp::UNIX_EPOCH,
         secrets: vec![],
     }
 }
