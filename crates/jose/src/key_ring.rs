@@ -37,11 +37,13 @@ pub enum SealPurpose {
     SessionCookie,
     /// A remembered consent, in its row.
     RememberedConsent,
+    /// Where the next page of a list begins.
+    PageToken,
 }
 
 impl SealPurpose {
     /// All purposes, in the order of their declaration.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::AccessToken,
         Self::RefreshToken,
         Self::AuthorizationCode,
@@ -53,6 +55,7 @@ impl SealPurpose {
         Self::LoginSession,
         Self::SessionCookie,
         Self::RememberedConsent,
+        Self::PageToken,
     ];
 
     const fn label(self) -> &'static str {
@@ -68,6 +71,7 @@ impl SealPurpose {
             Self::LoginSession => "keywright/login-session",
             Self::SessionCookie => "keywright/session-cookie",
             Self::RememberedConsent => "keywright/remembered-consent",
+            Self::PageToken => "keywright/page-token",
         }
     }
 }

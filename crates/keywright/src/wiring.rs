@@ -194,6 +194,7 @@ pub fn server_settings(config: &Config) -> server::Settings {
             supported_scope: discovery.supported_scope.clone(),
         },
         broadcast_keys: config.webfinger.broadcast_keys.clone(),
+        default_client_scope: config.oidc.default_client_scope.clone(),
         expose_internal_errors: config.oauth2.expose_internal_errors,
         version: format!("v{}", env!("CARGO_PKG_VERSION")),
         quiet_public_health: config.serve.public.quiet_health,

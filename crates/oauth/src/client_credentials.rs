@@ -110,6 +110,8 @@ mod tests {
             epoch: 0,
             declared: true,
             metadata: serde_json::from_value(metadata).unwrap(),
+            created_at: jiff::Timestamp::UNIX_EPOCH,
+            updated_at: jiff::Timestamp::UNIX_EPOCH,
             secrets: vec![],
         }
     }

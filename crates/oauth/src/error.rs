@@ -47,6 +47,10 @@ pub enum ErrorCode {
     ServerError,
     /// The server is overloaded or its database is away; trying again later may help.
     TemporarilyUnavailable,
+    /// A member of a client's document is malformed, or not allowed (RFC 7591 §3.2.2).
+    InvalidClientMetadata,
+    /// A redirect URI of a client's document is none (RFC 7591 §3.2.2).
+    InvalidRedirectUri,
 }
 
 impl ErrorCode {
@@ -73,6 +77,8 @@ impl ErrorCode {
             Self::InvalidScope => "invalid_scope",
             Self::ServerError => "server_error",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
+            Self::InvalidClientMetadata => "invalid_client_metadata",
+            Self::InvalidRedirectUri => "invalid_redirect_uri",
         }
     }
 }

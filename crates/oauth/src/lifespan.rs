@@ -58,6 +58,52 @@ impl Lifespans {
         self.access_tokens().into_iter().chain(self.id_tokens()).flatten().any(|lifespan| lifespan.0 > limit)
     }
 
+    /// Each lifetime under its name on the wire.
+    pub(crate) fn members_mut(&mut self) -> [(&'static str, &mut Option<GoDuration>); 13] {
+        [
+            (
+                "authorization_code_grant_access_token_lifespan",
+                &mut self.authorization_code_grant_access_token_lifespan,
+            ),
+            (
+                "authorization_code_grant_id_token_lifespan",
+                &mut self.authorization_code_grant_id_token_lifespan,
+            ),
+            (
+                "authorization_code_grant_refresh_token_lifespan",
+                &mut self.authorization_code_grant_refresh_token_lifespan,
+            ),
+            (
+                "client_credentials_grant_access_token_lifespan",
+                &mut self.client_credentials_grant_access_token_lifespan,
+            ),
+            ("implicit_grant_access_token_lifespan", &mut self.implicit_grant_access_token_lifespan),
+            ("implicit_grant_id_token_lifespan", &mut self.implicit_grant_id_token_lifespan),
+            ("jwt_bearer_grant_access_token_lifespan", &mut self.jwt_bearer_grant_access_token_lifespan),
+            ("refresh_token_grant_id_token_lifespan", &mut self.refresh_token_grant_id_token_lifespan),
+            (
+                "refresh_token_grant_access_token_lifespan",
+                &mut self.refresh_token_grant_access_token_lifespan,
+            ),
+            (
+                "refresh_token_grant_refresh_token_lifespan",
+                &mut self.refresh_token_grant_refresh_token_lifespan,
+            ),
+            (
+                "device_authorization_grant_id_token_lifespan",
+                &mut self.device_authorization_grant_id_token_lifespan,
+            ),
+            (
+                "device_authorization_grant_access_token_lifespan",
+                &mut self.device_authorization_grant_access_token_lifespan,
+            ),
+            (
+                "device_authorization_grant_refresh_token_lifespan",
+                &mut self.device_authorization_grant_refresh_token_lifespan,
+            ),
+        ]
+    }
+
     /// The longest access token that this client can get, where it has lifetimes of its own.
     pub fn longest_access_token(&self) -> Option<Duration> {
         longest(self.access_tokens())

@@ -51,6 +51,8 @@ mod tests {
             epoch: 0,
             declared: true,
             metadata: ClientMetadata::default(),
+            created_at: Timestamp::UNIX_EPOCH,
+            updated_at: Timestamp::UNIX_EPOCH,
             secrets: vec![],
         }
     }

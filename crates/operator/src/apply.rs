@@ -2,8 +2,7 @@
 
 use crd::{OAuth2Client, SecretSource, names};
 use kube::Resource;
-use oauth::client::Incarnation;
-use oauth::{ClientSecret, ClientSecretHash};
+use oauth::{ClientSecret, ClientSecretHash, Incarnation};
 use store::{ClientFence, NewClient, Promotion, SecretState, Store};
 
 use crate::metrics::Metrics;
@@ -153,7 +152,7 @@ impl<'a, O: Objects> Execution<'a, O> {
             incarnation,
             spec_hash: spec_hash(&metadata),
             metadata,
-            manager: self.gathered.me.clone(),
+            manager: Some(self.gathered.me.clone()),
             secret,
             handled_rotate_secret: self.gathered.client.rotation_request().map(str::to_owned),
         };

@@ -1,5 +1,6 @@
 //! The endpoints of the admin API.
 
+pub(crate) mod clients;
 pub(crate) mod consent_request;
 pub(crate) mod interaction;
 pub(crate) mod introspect;

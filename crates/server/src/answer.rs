@@ -10,7 +10,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 
-/// `value` as JSON with a line feed. The members of `value` are declared in alphabetical order.
+/// `value` as JSON with a line feed. The members of `value` are declared in Hydra's order, mostly the alphabetical one.
 pub(crate) fn to_json(value: &impl Serialize) -> Bytes {
     let mut bytes = Vec::with_capacity(512);
     let mut serializer = Serializer::with_formatter(&mut bytes, GoFormatter);
@@ -39,6 +39,13 @@ pub(crate) fn oauth_json(status: StatusCode, body: Bytes) -> Response {
 pub(crate) fn oauth_empty() -> Response {
     let mut response = Response::new(Body::empty());
     forbid_storing(&mut response);
+    response
+}
+
+/// An answer of the other endpoints that has nothing to say.
+pub(crate) fn empty(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
     response
 }
 

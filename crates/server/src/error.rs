@@ -1,12 +1,16 @@
 //! Why a request fails, and how that is answered. Nothing else in this crate knows an error's status.
 
+mod refusal;
+
 use axum::response::Response;
-use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use oauth::ErrorCode;
 use serde::Serialize;
 
 use crate::{Settings, answer};
+
+pub(crate) use self::refusal::Refusal;
 
 /// Why a request fails, by what the server does about it.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +18,9 @@ pub(crate) enum Failure {
     /// The protocol refuses it.
     #[error(transparent)]
     Refused(#[from] oauth::Error),
+    /// The admin API refuses it, in words of its own.
+    #[error("{}", .0.description())]
+    Plain(Refusal),
     /// Its body is larger than the server reads.
     #[error("the request body is larger than {} bytes", crate::form::BODY_LIMIT)]
     TooLarge,
@@ -55,6 +62,7 @@ impl Failure {
     pub(crate) fn code(&self) -> ErrorCode {
         match self {
             Self::Refused(error) => error.code,
+            Self::Plain(_) => ErrorCode::InvalidRequest,
             Self::TooLarge | Self::TooSlow => ErrorCode::InvalidRequest,
             Self::Busy | Self::NoSigningKey => ErrorCode::TemporarilyUnavailable,
             Self::Store(error) if error.is_transient() => ErrorCode::TemporarilyUnavailable,
@@ -64,6 +72,7 @@ impl Failure {
 
     fn status(&self) -> StatusCode {
         match self {
+            Self::Plain(refusal) => return refusal.status(),
             Self::TooLarge => return StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => return StatusCode::REQUEST_TIMEOUT,
             _ => {}
@@ -87,7 +96,9 @@ impl Failure {
             | ErrorCode::RequestNotSupported
             | ErrorCode::RequestUriNotSupported
             | ErrorCode::RegistrationNotSupported
-            | ErrorCode::InvalidScope => StatusCode::BAD_REQUEST,
+            | ErrorCode::InvalidScope
+            | ErrorCode::InvalidClientMetadata
+            | ErrorCode::InvalidRedirectUri => StatusCode::BAD_REQUEST,
         }
     }
 
@@ -121,11 +132,23 @@ impl Failure {
         response
     }
 
+    /// The answer of the admin API to what is no OAuth request.
+    pub(crate) fn answer_admin(&self, settings: &Settings) -> Response {
+        let mut response = self.answer(settings, Challenge::None);
+        if let Self::Plain(refusal) = self {
+            let description = oauth::Error::invalid_request(refusal.description()).description;
+            let body = Body { error: refusal.sentence(), error_description: &description };
+            *response.body_mut() = answer::to_json(&body).into();
+        }
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    }
+
     /// What the caller is told.
     fn told(&self, code: ErrorCode, expose: bool) -> oauth::Error {
         let general = match (self, code) {
             (Self::Refused(error), _) => return error.clone(),
-            (Self::TooLarge | Self::TooSlow, _) => {
+            (Self::TooLarge | Self::TooSlow | Self::Plain(_), _) => {
                 return oauth::Error::new(code, sentence(&self.to_string()));
             }
             (_, ErrorCode::TemporarilyUnavailable) => "The server cannot serve this now; try again later.",

@@ -11,7 +11,7 @@ use http::uri::PathAndQuery;
 use prometheus_client::registry::Registry;
 use tower::ServiceBuilder;
 
-use crate::admin::{consent_request, introspect, login_request, sessions, version};
+use crate::admin::{clients, consent_request, introspect, login_request, sessions, version};
 use crate::not_found::not_found;
 use crate::observe::{Observer, TIME_LIMIT, observe};
 use crate::public::{authorize, discovery, fallbacks, jwks, revoke, token, userinfo};
@@ -38,13 +38,17 @@ const CONSENT_ACCEPT: &str = "/admin/oauth2/auth/requests/consent/accept";
 const CONSENT_REJECT: &str = "/admin/oauth2/auth/requests/consent/reject";
 const CONSENT_SESSIONS: &str = "/admin/oauth2/auth/sessions/consent";
 const LOGIN_SESSIONS: &str = "/admin/oauth2/auth/sessions/login";
+const CLIENTS: &str = "/admin/clients";
+const CLIENT: &str = "/admin/clients/{id}";
+const CLIENT_LIFESPANS: &str = "/admin/clients/{id}/lifespans";
+const CLIENT_SECRETS: &str = "/admin/clients/{id}/secrets/rotate";
 const VERSION: &str = "/admin/version";
 const METRICS: &str = "/admin/metrics/prometheus";
 const ADMIN_ALIVE: &str = "/admin/health/alive";
 const ADMIN_READY: &str = "/admin/health/ready";
 
 /// Every path that is served, for labels that live as long as the program.
-const TEMPLATES: [&str; 25] = [
+const TEMPLATES: [&str; 29] = [
     TOKEN,
     AUTHORIZE,
     USERINFO,
@@ -70,6 +74,10 @@ const TEMPLATES: [&str; 25] = [
     ADMIN_READY,
     METRICS,
     VERSION,
+    CLIENTS,
+    CLIENT,
+    CLIENT_LIFESPANS,
+    CLIENT_SECRETS,
 ];
 
 impl Server {
@@ -104,6 +112,13 @@ impl Server {
             .route(CONSENT_REJECT, put(consent_request::reject))
             .route(CONSENT_SESSIONS, delete(sessions::revoke_consent))
             .route(LOGIN_SESSIONS, delete(sessions::revoke_login))
+            .route(CLIENTS, get(clients::list).post(clients::create))
+            .route(
+                CLIENT,
+                get(clients::get).put(clients::replace).patch(clients::patch).delete(clients::delete),
+            )
+            .route(CLIENT_LIFESPANS, put(clients::set_lifespans))
+            .route(CLIENT_SECRETS, post(clients::rotate_secret).delete(clients::drop_former_secrets))
             .route(VERSION, get(version::version))
             .route(METRICS, get(exposed))
             .route(ADMIN_ALIVE, get(health::alive))

@@ -3,7 +3,7 @@
 use oauth::client_credentials::Policy;
 use oauth::discovery::DiscoveryPolicy;
 use oauth::jwt_access_token::ClaimsPolicy;
-use oauth::{AccessTokenStrategy, Client, Issuer, ScopeStrategy, authorization_request};
+use oauth::{AccessTokenStrategy, Client, Issuer, ScopeSet, ScopeStrategy, authorization_request};
 
 use crate::authorization_times::AuthorizationTimes;
 use crate::cookies::CookieSettings;
@@ -32,6 +32,8 @@ pub struct Settings {
     pub discovery: DiscoveryPolicy,
     /// `webfinger.jwks.broadcast_keys`: key sets that are published beside the token sets and the declared ones.
     pub broadcast_keys: Vec<String>,
+    /// `oidc.dynamic_client_registration.default_scope`: the scope of a client that is registered without one.
+    pub default_client_scope: ScopeSet,
     /// `oauth2.expose_internal_errors`: callers learn why the server failed.
     pub expose_internal_errors: bool,
     /// What `/admin/version` answers.
@@ -90,6 +92,7 @@ impl Settings {
                 secure: true,
             },
             jwt: ClaimsPolicy::default(),
+            default_client_scope: ScopeSet::default(),
             discovery: DiscoveryPolicy::default(),
             broadcast_keys: Vec::new(),
             expose_internal_errors: false,

@@ -1,49 +1,17 @@
-//! The `clients` and `client_secrets` tables.
+//! The `clients` table.
 //!
 //! Every write is fenced by the row's version: whoever read an older one gets [`Error::Raced`] and decides anew.
 
 use jiff::Timestamp;
-use oauth::client::{Client, ClientMetadata, Incarnation, LiveSecret};
-use oauth::{ClientId, ClientSecretHash};
+use oauth::client::{Client, LiveSecret};
+use oauth::{ClientId, ClientMetadata, ClientSecretHash, Incarnation};
 use sqlx::any::AnyRow;
 use sqlx::{Any, Row, Transaction};
 
+use crate::client_secrets::{StoredSecret, secret};
 use crate::database::bounded;
 use crate::invalidation::Change;
 use crate::{Error, ResourceRef, Store};
-
-/// What a stored secret is to its client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SecretState {
-    /// The one that the client's Secret holds.
-    Current,
-    /// One that still works until it expires, because a newer one replaced it.
-    Previous,
-    /// One that already works, on its way into the client's Secret. There is at most one.
-    Pending,
-}
-
-impl SecretState {
-    fn parse(text: &str) -> Result<Self, Error> {
-        match text {
-            "current" => Ok(Self::Current),
-            "previous" => Ok(Self::Previous),
-            "pending" => Ok(Self::Pending),
-            _ => Err(Error::unreadable("client_secrets.state")(())),
-        }
-    }
-}
-
-/// One row of `client_secrets`.
-#[derive(Debug, Clone)]
-pub struct StoredSecret {
-    /// The hash.
-    pub hash: ClientSecretHash,
-    /// What it is to the client.
-    pub state: SecretState,
-    /// When it stops working; only ever set for [`SecretState::Previous`].
-    pub expires_at: Option<Timestamp>,
-}
 
 /// A client's row and its secrets.
 #[derive(Debug, Clone)]
@@ -56,9 +24,9 @@ pub struct StoredClient {
     pub epoch: i64,
     /// What is registered.
     pub metadata: ClientMetadata,
-    /// The resource that owns it.
-    pub manager: ResourceRef,
-    /// The digest of the spec that was applied last.
+    /// The resource that owns it; `None` for a client of the admin API.
+    pub manager: Option<ResourceRef>,
+    /// The digest of the spec that was applied last; empty where no resource owns the client.
     pub spec_hash: String,
     /// All its secrets, expired ones among them.
     pub secrets: Vec<StoredSecret>,
@@ -68,9 +36,18 @@ pub struct StoredClient {
     pub handled_rotate_secret: Option<String>,
     /// The row's version, which fences writes.
     pub version: i64,
+    /// When the client was created.
+    pub created_at: Timestamp,
+    /// When anything of it was last changed.
+    pub updated_at: Timestamp,
 }
 
 impl StoredClient {
+    /// True where the resource, or an earlier one in its place, owns the client.
+    pub fn is_of(&self, resource: &ResourceRef) -> bool {
+        self.manager.as_ref().is_some_and(|manager| manager.same_place(resource))
+    }
+
     /// The client as the server uses it.
     pub fn to_client(&self) -> Client {
         let live = |s: &StoredSecret| LiveSecret { hash: s.hash.clone(), expires_at: s.expires_at };
@@ -78,8 +55,10 @@ impl StoredClient {
             id: self.id.clone(),
             incarnation: self.incarnation,
             epoch: self.epoch,
-            declared: true,
+            declared: self.manager.is_some(),
             metadata: self.metadata.clone(),
+            created_at: self.created_at,
+            updated_at: self.updated_at,
             secrets: self.secrets.iter().map(live).collect(),
         }
     }
@@ -108,9 +87,9 @@ pub struct NewClient {
     pub incarnation: Incarnation,
     /// What is registered.
     pub metadata: ClientMetadata,
-    /// The resource that will own it.
-    pub manager: ResourceRef,
-    /// The digest of the spec.
+    /// The resource that will own it; `None` for a client of the admin API.
+    pub manager: Option<ResourceRef>,
+    /// The digest of the spec; empty where no resource owns the client.
     pub spec_hash: String,
     /// Its current secret; `None` for clients that have none.
     pub secret: Option<ClientSecretHash>,
@@ -118,20 +97,20 @@ pub struct NewClient {
     pub handled_rotate_secret: Option<String>,
 }
 
-/// The end of a secret's rotation.
+/// What becomes of a client's secrets when it is replaced.
 #[derive(Debug, Clone)]
-pub struct Promotion {
-    /// The pending secret that becomes the current one.
-    pub hash: ClientSecretHash,
-    /// When the former current secret stops working.
-    pub previous_expires_at: Timestamp,
-    /// The rotation request that this handles.
-    pub handled_rotate_secret: Option<String>,
+pub enum SecretChange {
+    /// They stay as they are.
+    Keep,
+    /// This one takes the place of them all.
+    Replace(ClientSecretHash),
+    /// The client no longer has any.
+    Remove,
 }
 
 const SELECT: &str = "SELECT c.id, c.incarnation, c.epoch, c.metadata, c.manager_cluster, c.manager_namespace, \
     c.manager_name, c.manager_uid, c.spec_hash, c.secret_rotated_at, c.handled_rotate_secret, c.version, \
-    s.hash, s.state, s.expires_at \
+    s.hash, s.state, s.expires_at, c.created_at, c.updated_at \
     FROM clients c LEFT JOIN client_secrets s ON s.client_id = c.id";
 
 const SELECT_BY_ID: &str = const_format::concatcp!(SELECT, " WHERE c.id = $1 ORDER BY s.created_at");
@@ -167,7 +146,8 @@ impl Store {
     /// Creates a client.
     ///
     /// # Errors
-    /// [`Error::Conflict`] where the id is another resource's; [`Error::Raced`] where it is this resource's already.
+    /// [`Error::Conflict`] where the id is another resource's, [`Error::Unmanaged`] where it is a client's that no
+    /// resource owns; [`Error::Raced`] where it is this resource's already, or was deleted just now.
     pub async fn create_client(&self, new: &NewClient) -> Result<(), Error> {
         let now = self.clock().now().as_second();
         let mut loan = self.db().loan().await?;
@@ -186,10 +166,10 @@ impl Store {
             .bind(serde_json::to_string(&new.metadata).map_err(Error::corrupt)?)
             .bind(seconds(new.metadata.lifespans.longest_access_token()))
             .bind(seconds(new.metadata.lifespans.longest_id_token()))
-            .bind(new.manager.cluster.clone())
-            .bind(new.manager.namespace.clone())
-            .bind(new.manager.name.clone())
-            .bind(new.manager.uid.clone())
+            .bind(new.manager.as_ref().map(|manager| manager.cluster.clone()))
+            .bind(new.manager.as_ref().map(|manager| manager.namespace.clone()))
+            .bind(new.manager.as_ref().map(|manager| manager.name.clone()))
+            .bind(new.manager.as_ref().map(|manager| manager.uid.clone()))
             .bind(new.spec_hash.clone())
             .bind(new.secret.as_ref().map(|_| now))
             .bind(new.handled_rotate_secret.clone())
@@ -198,7 +178,7 @@ impl Store {
         if bounded(inserted.execute(&mut *tx)).await?.rows_affected() == 0 {
             drop(tx);
             drop(loan);
-            return Err(self.holder_of(&new.id, &new.manager).await?);
+            return Err(self.holder_of(new).await?);
         }
         if let Some(hash) = &new.secret {
             self.insert_secret(&mut tx, &new.id, hash, "current").await?;
@@ -206,10 +186,14 @@ impl Store {
         self.commit(tx, Change::Client(new.id.clone())).await
     }
 
-    async fn holder_of(&self, id: &ClientId, me: &ResourceRef) -> Result<Error, Error> {
-        Ok(match self.read_client(id).await? {
-            Some(row) if !row.manager.same_place(me) => Error::Conflict(Box::new(row.manager)),
-            _ => Error::Raced,
+    /// Why a client cannot be created.
+    async fn holder_of(&self, new: &NewClient) -> Result<Error, Error> {
+        let Some(row) = self.read_client(&new.id).await? else { return Ok(Error::Raced) };
+        let is_mine = new.manager.as_ref().is_some_and(|me| row.is_of(me));
+        Ok(match row.manager {
+            Some(_) if is_mine => Error::Raced,
+            Some(holder) => Error::Conflict(Box::new(holder)),
+            None => Error::Unmanaged,
         })
     }
 
@@ -245,88 +229,63 @@ impl Store {
         self.commit(tx, Change::Client(fence.id.clone())).await
     }
 
-    /// Stores a secret that works at once and is about to be written into the client's Secret; it replaces a pending
-    /// one that never got there. A former secret that returns is pending again; the current one stays current.
+    /// Writes what is registered of a client that no resource owns, and what becomes of its secrets.
     ///
     /// # Errors
     /// [`Error::Raced`] where the row is no longer what was read.
-    pub async fn set_pending_secret(
+    pub async fn replace_client(
         &self,
         fence: &ClientFence,
-        hash: &ClientSecretHash,
+        metadata: &ClientMetadata,
+        secrets: &SecretChange,
     ) -> Result<(), Error> {
+        let now = self.clock().now().as_second();
         let mut loan = self.db().loan().await?;
         let mut tx = loan.begin().await?;
-        self.bump(&mut tx, fence).await?;
-        let delete = self
-            .db()
-            .query("DELETE FROM client_secrets WHERE client_id = $1 AND state = 'pending'")
-            .bind(fence.id.to_string());
-        bounded(delete.execute(&mut *tx)).await?;
-        self.insert_secret(&mut tx, &fence.id, hash, "pending").await?;
-        self.commit(tx, Change::Client(fence.id.clone())).await
-    }
-
-    /// Makes the pending secret the current one, gives the former one its expiry, and forgets what has expired.
-    ///
-    /// # Errors
-    /// [`Error::Raced`] where the row is no longer what was read.
-    pub async fn promote_secret(&self, fence: &ClientFence, promotion: &Promotion) -> Result<(), Error> {
-        let (id, now) = (fence.id.to_string(), self.clock().now().as_second());
-        let mut loan = self.db().loan().await?;
-        let mut tx = loan.begin().await?;
-        let stamp = self
+        let query = self
             .db()
             .query(
-                "UPDATE clients SET secret_rotated_at = $3, handled_rotate_secret = $4, version = version + 1, \
-                 updated_at = $3 WHERE id = $1 AND version = $2",
+                "UPDATE clients SET metadata = $3, longest_access_token = $4, longest_id_token = $5, \
+                 secret_rotated_at = COALESCE($6, secret_rotated_at), version = version + 1, updated_at = $7 \
+                 WHERE id = $1 AND version = $2 AND manager_cluster IS NULL",
             )
-            .bind(id.clone())
+            .bind(fence.id.to_string())
             .bind(fence.version)
-            .bind(now)
-            .bind(promotion.handled_rotate_secret.clone());
-        changed(bounded(stamp.execute(&mut *tx)).await?.rows_affected())?;
-        // The promoted one is left out, and loses its expiry if it has one: a promotion that is repeated changes nothing.
-        let retire = self
-            .db()
-            .query(
-                "UPDATE client_secrets SET state = 'previous', expires_at = $2 \
-                 WHERE client_id = $1 AND state = 'current' AND hash <> $3",
-            )
-            .bind(id.clone())
-            .bind(promotion.previous_expires_at.as_second())
-            .bind(promotion.hash.to_string());
-        bounded(retire.execute(&mut *tx)).await?;
-        let promote = self
-            .db()
-            .query(
-                "UPDATE client_secrets SET state = 'current', expires_at = NULL \
-                 WHERE client_id = $1 AND hash = $2",
-            )
-            .bind(id.clone())
-            .bind(promotion.hash.to_string());
-        changed(bounded(promote.execute(&mut *tx)).await?.rows_affected())?;
-        let forget = self
-            .db()
-            .query("DELETE FROM client_secrets WHERE client_id = $1 AND expires_at <= $2")
-            .bind(id)
+            .bind(serde_json::to_string(metadata).map_err(Error::corrupt)?)
+            .bind(seconds(metadata.lifespans.longest_access_token()))
+            .bind(seconds(metadata.lifespans.longest_id_token()))
+            .bind(matches!(secrets, SecretChange::Replace(_)).then_some(now))
             .bind(now);
-        bounded(forget.execute(&mut *tx)).await?;
+        changed(bounded(query.execute(&mut *tx)).await?.rows_affected())?;
+        if !matches!(secrets, SecretChange::Keep) {
+            self.delete_secrets(&mut tx, &fence.id).await?;
+        }
+        if let SecretChange::Replace(hash) = secrets {
+            self.insert_secret(&mut tx, &fence.id, hash, "current").await?;
+        }
         self.commit(tx, Change::Client(fence.id.clone())).await
     }
 
-    /// Removes all secrets of a client that no longer authenticates with one.
+    /// Deletes a client that no resource owns, and with it all its tokens. False where there was none.
     ///
     /// # Errors
-    /// [`Error::Raced`] where the row is no longer what was read.
-    pub async fn remove_secrets(&self, fence: &ClientFence) -> Result<(), Error> {
+    /// [`Error::Conflict`] where a resource owns it; [`Error::Raced`] where it was created just now.
+    pub async fn delete_unmanaged_client(&self, id: &ClientId) -> Result<bool, Error> {
         let mut loan = self.db().loan().await?;
         let mut tx = loan.begin().await?;
-        self.bump(&mut tx, fence).await?;
-        let delete =
-            self.db().query("DELETE FROM client_secrets WHERE client_id = $1").bind(fence.id.to_string());
-        bounded(delete.execute(&mut *tx)).await?;
-        self.commit(tx, Change::Client(fence.id.clone())).await
+        let query = self.db().query("DELETE FROM clients WHERE id = $1 AND manager_cluster IS NULL");
+        let deleted = bounded(query.bind(id.to_string()).execute(&mut *tx)).await?.rows_affected();
+        if deleted > 0 {
+            self.commit(tx, Change::Client(id.clone())).await?;
+            return Ok(true);
+        }
+        drop(tx);
+        drop(loan);
+        match self.read_client(id).await? {
+            None => Ok(false),
+            Some(StoredClient { manager: Some(holder), .. }) => Err(Error::Conflict(Box::new(holder))),
+            Some(_) => Err(Error::Raced),
+        }
     }
 
     /// Deletes a client that a resource owns, and with it all its tokens. False where there was none.
@@ -351,7 +310,8 @@ impl Store {
         Ok(deleted > 0)
     }
 
-    async fn bump(&self, tx: &mut Transaction<'_, Any>, fence: &ClientFence) -> Result<(), Error> {
+    /// Counts the row's version up, where it is still what was read.
+    pub(crate) async fn bump(&self, tx: &mut Transaction<'_, Any>, fence: &ClientFence) -> Result<(), Error> {
         let query = self
             .db()
             .query("UPDATE clients SET version = version + 1, updated_at = $3 WHERE id = $1 AND version = $2")
@@ -360,31 +320,10 @@ impl Store {
             .bind(self.clock().now().as_second());
         changed(bounded(query.execute(&mut **tx)).await?.rows_affected())
     }
-
-    async fn insert_secret(
-        &self,
-        tx: &mut Transaction<'_, Any>,
-        id: &ClientId,
-        hash: &ClientSecretHash,
-        state: &'static str,
-    ) -> Result<(), Error> {
-        let query = self
-            .db()
-            .query(
-                "INSERT INTO client_secrets (client_id, hash, state, created_at) VALUES ($1, $2, $3, $4) \
-                 ON CONFLICT (client_id, hash) DO UPDATE SET state = excluded.state, expires_at = NULL \
-                 WHERE client_secrets.state <> 'current'",
-            )
-            .bind(id.to_string())
-            .bind(hash.to_string())
-            .bind(state)
-            .bind(self.clock().now().as_second());
-        bounded(query.execute(&mut **tx)).await?;
-        Ok(())
-    }
 }
 
-fn changed(rows: u64) -> Result<(), Error> {
+/// A write that is fenced and changed no row met another version.
+pub(crate) fn changed(rows: u64) -> Result<(), Error> {
     if rows == 0 { Err(Error::Raced) } else { Ok(()) }
 }
 
@@ -405,29 +344,27 @@ fn collect_refs(rows: &[&AnyRow]) -> Result<Option<StoredClient>, Error> {
         incarnation: Incarnation(row.try_get(1)?),
         epoch: row.try_get(2)?,
         metadata: serde_json::from_str(row.try_get(3)?).map_err(Error::unreadable("clients.metadata"))?,
-        manager: ResourceRef {
-            cluster: row.try_get(4)?,
-            namespace: row.try_get(5)?,
-            name: row.try_get(6)?,
-            uid: row.try_get(7)?,
-        },
-        spec_hash: row.try_get(8)?,
+        manager: manager(row)?,
+        spec_hash: row.try_get::<Option<String>, _>(8)?.unwrap_or_default(),
         secrets,
         secret_rotated_at: timestamp(row.try_get(9)?)?,
         handled_rotate_secret: row.try_get(10)?,
         version: row.try_get(11)?,
+        created_at: instant(row.try_get(15)?)?,
+        updated_at: instant(row.try_get(16)?)?,
     }))
 }
 
-fn secret(row: &AnyRow) -> Result<Option<StoredSecret>, Error> {
-    let Some(hash) = row.try_get::<Option<String>, _>(12)? else { return Ok(None) };
-    Ok(Some(StoredSecret {
-        hash: hash.parse().map_err(Error::unreadable("client_secrets.hash"))?,
-        state: SecretState::parse(row.try_get(13)?)?,
-        expires_at: timestamp(row.try_get(14)?)?,
-    }))
+fn manager(row: &AnyRow) -> Result<Option<ResourceRef>, Error> {
+    let Some(cluster) = row.try_get(4)? else { return Ok(None) };
+    let (namespace, name, uid) = (row.try_get(5)?, row.try_get(6)?, row.try_get(7)?);
+    Ok(Some(ResourceRef { cluster, namespace, name, uid }))
 }
 
 pub(crate) fn timestamp(second: Option<i64>) -> Result<Option<Timestamp>, Error> {
-    second.map(Timestamp::from_second).transpose().map_err(Error::unreadable("with an instant"))
+    second.map(instant).transpose()
+}
+
+pub(crate) fn instant(second: i64) -> Result<Timestamp, Error> {
+    Timestamp::from_second(second).map_err(Error::unreadable("with an instant"))
 }

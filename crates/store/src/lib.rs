@@ -19,6 +19,8 @@
 
 mod cache;
 mod caches;
+mod client_list;
+mod client_secrets;
 mod clients;
 mod clock;
 mod consents;
@@ -54,7 +56,9 @@ use crate::caches::Caches;
 use crate::database::{Database, bounded};
 use crate::invalidation::Change;
 
-pub use clients::{ClientFence, NewClient, Promotion, SecretState, StoredClient, StoredSecret};
+pub use client_list::{ClientFilter, ClientPage, ListedClient};
+pub use client_secrets::{Promotion, SecretState, StoredSecret};
+pub use clients::{ClientFence, NewClient, SecretChange, StoredClient};
 pub use clock::Clock;
 pub use consents::{CONSENTS_PAGE, NewConsent, StoredConsent};
 pub use database::Dialect;

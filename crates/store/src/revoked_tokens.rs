@@ -1,9 +1,8 @@
 //! The `revoked_tokens` table, and what the database knows of one token.
 
 use jiff::Timestamp;
-use oauth::client::Incarnation;
 use oauth::introspect::TokenState;
-use oauth::{ClientId, TokenId};
+use oauth::{ClientId, Incarnation, TokenId};
 use sqlx::Row;
 
 use crate::{Error, Store};

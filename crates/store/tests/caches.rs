@@ -94,11 +94,14 @@ async fn a_process_sees_its_own_changes_at_once() {
             let row = read(&store, "orders").await;
             cached(&store, &id).await;
             let name = format!("turn {turn}");
-            store.update_client(&row.fence(), &named(&name), &row.manager, "digest").await.unwrap();
+            store
+                .update_client(&row.fence(), &named(&name), row.manager.as_ref().unwrap(), "digest")
+                .await
+                .unwrap();
             assert_eq!(cached_name(&store, &id).await, Some(name));
         }
         let row = read(&store, "orders").await;
-        store.delete_client(&row.id, &row.manager).await.unwrap();
+        store.delete_client(&row.id, row.manager.as_ref().unwrap()).await.unwrap();
         assert!(cached(&store, &id).await.is_none());
 
         let now = store.clock().now();
@@ -124,7 +127,9 @@ async fn each_kind_of_change_is_seen_by_another_process() {
         eventually("the client is there", async || cached(&b, &id).await.is_some()).await;
 
         let row = read(&a, "orders").await;
-        a.update_client(&row.fence(), &named("second"), &row.manager, "digest").await.unwrap();
+        a.update_client(&row.fence(), &named("second"), row.manager.as_ref().unwrap(), "digest")
+            .await
+            .unwrap();
         eventually("the update is seen", async || cached_name(&b, &id).await.as_deref() == Some("second"))
             .await;
 
@@ -137,7 +142,7 @@ async fn each_kind_of_change_is_seen_by_another_process() {
         eventually("the removal of the secrets is seen", async || live().await == 0).await;
         assert!(!authenticates(&b, "orders", &first).await);
 
-        a.delete_client(&row.id, &row.manager).await.unwrap();
+        a.delete_client(&row.id, row.manager.as_ref().unwrap()).await.unwrap();
         eventually("the deletion is seen", async || cached(&b, &id).await.is_none()).await;
 
         let sets = async || b.keys().await.unwrap().sets().len();
@@ -186,7 +191,10 @@ async fn a_load_that_a_change_overtakes_is_not_kept() {
     eventually("the load is answered", async || proxy.held_answers() == 1).await;
     for id in ["orders", "marker"] {
         let row = read(&writer, id).await;
-        writer.update_client(&row.fence(), &named("second"), &row.manager, "digest").await.unwrap();
+        writer
+            .update_client(&row.fence(), &named("second"), row.manager.as_ref().unwrap(), "digest")
+            .await
+            .unwrap();
     }
     // The changes are heard in their order: when the marker is to be loaded anew, the client has been invalidated.
     eventually("the changes are heard", async || costing(&reader, cached(&reader, &marker)).await.1 > 0)
@@ -220,7 +228,9 @@ async fn a_load_beside_a_change_leaves_no_older_value_behind() {
                 .collect();
             let row = read(&a, "orders").await;
             let name = format!("turn {turn}");
-            a.update_client(&row.fence(), &named(&name), &row.manager, "digest").await.unwrap();
+            a.update_client(&row.fence(), &named(&name), row.manager.as_ref().unwrap(), "digest")
+                .await
+                .unwrap();
             assert_eq!(cached_name(&a, &id).await.as_deref(), Some(name.as_str()), "at the writer");
             for reader in readers {
                 reader.await.unwrap();
@@ -251,6 +261,6 @@ async fn two_installations_do_not_hear_each_other() {
     create_client(&b, "orders").await;
     eventually("the client is kept", async || costing(&a, cached(&a, &id)).await.1 == 0).await;
     let row = read(&b, "orders").await;
-    b.update_client(&row.fence(), &named("second"), &row.manager, "digest").await.unwrap();
+    b.update_client(&row.fence(), &named("second"), row.manager.as_ref().unwrap(), "digest").await.unwrap();
     assert_eq!(costing(&a, cached_name(&a, &id)).await, (Some("first".into()), 0));
 }

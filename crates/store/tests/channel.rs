@@ -20,7 +20,7 @@ async fn trusted(store: &Store) {
 
 async fn rename(store: &Store, name: &str) {
     let row = read(store, "orders").await;
-    store.update_client(&row.fence(), &named(name), &row.manager, "digest").await.unwrap();
+    store.update_client(&row.fence(), &named(name), row.manager.as_ref().unwrap(), "digest").await.unwrap();
 }
 
 async fn name_at(store: &Store) -> String {

@@ -4,13 +4,13 @@
 mod common;
 
 use common::{
-    authenticates, client_id, clock, create_client, databases, hours, named, new_client, number, read,
-    resource,
+    authenticates, client_id, clock, create_client, databases, hours, manager, named, new_client, number,
+    read, resource,
 };
 use jiff::SignedDuration;
 use oauth::{ClientSecret, ClientSecretHash};
 use serde_json::json;
-use store::{Error, Promotion, SecretState, Store, StoredClient};
+use store::{Error, Promotion, ResourceRef, SecretState, Store, StoredClient};
 
 /// A fresh secret for a client, with its hash.
 fn another(store: &Store, row: &StoredClient) -> (ClientSecret, ClientSecretHash) {
@@ -62,7 +62,7 @@ async fn a_client_reads_back_as_it_was_created() {
         store.create_client(&new).await.unwrap();
 
         let by_id = read(&store, "orders").await;
-        let by_manager = store.read_managed_client(&new.manager).await.unwrap().unwrap();
+        let by_manager = store.read_managed_client(&resource("orders")).await.unwrap().unwrap();
         for row in [by_id, by_manager] {
             assert_eq!((&row.id, row.incarnation, row.epoch), (&new.id, new.incarnation, 0));
             assert_eq!((&row.metadata, &row.manager), (&new.metadata, &new.manager));
@@ -100,8 +100,8 @@ async fn an_id_that_another_resource_holds_is_a_conflict_that_names_the_holder()
         let (held, _) = create_client(&store, "orders").await;
         let (mut new, _) = new_client(&store, "orders");
         for (namespace, name) in [("team", "late"), ("other-team", "orders")] {
-            new.manager.namespace = namespace.into();
-            new.manager.name = name.into();
+            let elsewhere = ResourceRef { namespace: namespace.into(), ..resource(name) };
+            new.manager = Some(elsewhere);
             let Err(Error::Conflict(holder)) = store.create_client(&new).await else { panic!("no conflict") };
             assert_eq!((*holder).to_string(), "team/orders");
         }
@@ -112,7 +112,7 @@ async fn an_id_that_another_resource_holds_is_a_conflict_that_names_the_holder()
             "the loser wrote nothing"
         );
 
-        new.manager = resource("orders");
+        new.manager = Some(resource("orders"));
         assert!(
             matches!(store.create_client(&new).await, Err(Error::Raced)),
             "it is this resource's already"
@@ -130,8 +130,8 @@ async fn of_two_writers_who_read_the_same_version_one_is_told_to_read_again() {
             let fence = row.fence();
             let (by_a, by_b) = (named(&format!("a{turn}")), named(&format!("b{turn}")));
             let (first, second) = tokio::join!(
-                a.update_client(&fence, &by_a, &row.manager, "a"),
-                b.update_client(&fence, &by_b, &row.manager, "b"),
+                a.update_client(&fence, &by_a, manager(&row), "a"),
+                b.update_client(&fence, &by_b, manager(&row), "b"),
             );
             let written = match (first, second) {
                 (Ok(()), Err(Error::Raced)) => by_a,
@@ -156,7 +156,7 @@ async fn every_write_is_refused_at_an_older_version_and_changes_nothing() {
 
         let (_, other) = another(&store, &row);
         let refused = [
-            store.update_client(&stale, &named("x"), &row.manager, "x").await,
+            store.update_client(&stale, &named("x"), manager(&row), "x").await,
             store.set_pending_secret(&stale, &other).await,
             store.promote_secret(&stale, &promotion(&store, &hash, hours(1))).await,
             store.remove_secrets(&stale).await,
@@ -181,13 +181,13 @@ async fn a_fence_from_before_a_deletion_does_not_fit_the_row_that_was_made_anew(
     for database in databases().await {
         let store = database.open(clock()).await;
         let (old, _) = create_client(&store, "orders").await;
-        assert!(store.delete_client(&old.id, &old.manager).await.unwrap());
+        assert!(store.delete_client(&old.id, manager(&old)).await.unwrap());
         let (mut new, _) = new_client(&store, "orders");
-        new.manager = resource("successor");
+        new.manager = Some(resource("successor"));
         store.create_client(&new).await.unwrap();
-        let late = store.update_client(&old.fence(), &named("late"), &old.manager, "late").await;
+        let late = store.update_client(&old.fence(), &named("late"), manager(&old), "late").await;
         assert!(matches!(late, Err(Error::Raced)), "{late:?}");
-        assert_eq!(read(&store, "orders").await.manager, resource("successor"));
+        assert_eq!(read(&store, "orders").await.manager, Some(resource("successor")));
     }
 }
 
@@ -196,14 +196,14 @@ async fn a_resource_that_was_created_again_takes_its_row_over() {
     for database in databases().await {
         let store = database.open(clock()).await;
         let (row, secret) = create_client(&store, "orders").await;
-        let mut again = row.manager.clone();
+        let mut again = manager(&row).clone();
         again.uid = "the uid of the one that was created again".into();
-        assert!(row.manager.same_place(&again));
+        assert!(row.is_of(&again));
         store.update_client(&row.fence(), &named("second"), &again, "digest 2").await.unwrap();
 
         let after = store.read_managed_client(&again).await.unwrap().unwrap();
         assert_eq!((after.incarnation, after.spec_hash.as_str()), (row.incarnation, "digest 2"));
-        assert!(store.read_managed_client(&row.manager).await.unwrap().is_none());
+        assert!(store.read_managed_client(manager(&row)).await.unwrap().is_none());
         assert!(authenticates(&store, "orders", &secret).await, "its credentials work on");
     }
 }
@@ -323,13 +323,13 @@ async fn only_its_owner_deletes_a_client_and_its_secrets_go_with_it() {
         create_client(&store, "other").await;
         for stranger in [
             resource("other"),
-            store::ResourceRef { cluster: "cluster-2".into(), ..row.manager.clone() },
-            store::ResourceRef { namespace: "other-team".into(), ..row.manager.clone() },
+            ResourceRef { cluster: "cluster-2".into(), ..manager(&row).clone() },
+            ResourceRef { namespace: "other-team".into(), ..manager(&row).clone() },
         ] {
             assert!(!store.delete_client(&row.id, &stranger).await.unwrap());
         }
-        assert!(store.delete_client(&row.id, &row.manager).await.unwrap());
-        assert!(!store.delete_client(&row.id, &row.manager).await.unwrap(), "it is gone already");
+        assert!(store.delete_client(&row.id, manager(&row)).await.unwrap());
+        assert!(!store.delete_client(&row.id, manager(&row)).await.unwrap(), "it is gone already");
         assert!(store.read_client(&row.id).await.unwrap().is_none());
         assert_eq!(number(&database, "SELECT COUNT(*) FROM client_secrets").await, 1, "the other client's");
     }

@@ -60,8 +60,10 @@ async fn a_statement_that_the_database_refuses_does_not_show_what_it_was_given()
             (read(&store, "other").await, secret)
         };
         // PostgreSQL tells the value in the error's detail.
-        let doubled =
-            store.update_client(&row.fence(), &named(CANARY), &row.manager, CANARY).await.unwrap_err();
+        let doubled = store
+            .update_client(&row.fence(), &named(CANARY), row.manager.as_ref().unwrap(), CANARY)
+            .await
+            .unwrap_err();
         assert!(matches!(doubled, Error::Statement(_)), "{doubled}");
         says_nothing(&doubled);
 

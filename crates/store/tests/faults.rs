@@ -42,8 +42,8 @@ async fn all_are_unavailable(store: &Store) {
         store.client(&id).map(Result::err).boxed(),
         store.keys().map(Result::err).boxed(),
         store.create_client(&new).map(Result::err).boxed(),
-        store.update_client(&fence, &metadata, &new.manager, "x").map(Result::err).boxed(),
-        store.delete_client(&id, &new.manager).map(Result::err).boxed(),
+        store.update_client(&fence, &metadata, new.manager.as_ref().unwrap(), "x").map(Result::err).boxed(),
+        store.delete_client(&id, new.manager.as_ref().unwrap()).map(Result::err).boxed(),
         store.declare_key_set(&declared).map(Result::err).boxed(),
         store.turn_unattended_sets().map(Result::err).boxed(),
     ];
@@ -132,8 +132,8 @@ async fn a_database_that_may_not_be_written_is_unavailable_for_writing() {
     eventually("it can be read again", async || store.ping().await.is_ok()).await;
 
     for attempt in [
-        store.update_client(&row.fence(), &named("x"), &row.manager, "x").await.err(),
-        store.delete_client(&row.id, &row.manager).await.err(),
+        store.update_client(&row.fence(), &named("x"), row.manager.as_ref().unwrap(), "x").await.err(),
+        store.delete_client(&row.id, row.manager.as_ref().unwrap()).await.err(),
         store.declare_key_set(&declaration(ACCESS_TOKEN_SET, every(168, 24))).await.err(),
         store.purge(&mut PurgeWalk::default()).await.err(),
         try_open(database.options()).await.err(),
@@ -145,7 +145,7 @@ async fn a_database_that_may_not_be_written_is_unavailable_for_writing() {
     sql(&database, format!("BEGIN READ WRITE; {}; COMMIT", alter("RESET ALL"))).await;
     sql(&database, begin_anew).await;
     eventually("it can be written again", async || {
-        store.update_client(&row.fence(), &named("x"), &row.manager, "x").await.is_ok()
+        store.update_client(&row.fence(), &named("x"), row.manager.as_ref().unwrap(), "x").await.is_ok()
     })
     .await;
 }
@@ -186,7 +186,7 @@ async fn a_transaction_whose_server_vanished_does_not_lock_others_out() {
 
     eventually("others can write the row again", async || {
         let row = read(&other, "orders").await;
-        other.update_client(&row.fence(), &named("second"), &row.manager, "x").await.is_ok()
+        other.update_client(&row.fence(), &named("second"), row.manager.as_ref().unwrap(), "x").await.is_ok()
     })
     .await;
     assert!(matches!(promoting.await.unwrap(), Err(Error::Unavailable(_))));

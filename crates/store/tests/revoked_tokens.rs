@@ -42,7 +42,7 @@ async fn tokens_die_with_their_client_and_do_not_come_back_with_its_id() {
         let store = database.open(clock()).await;
         let (row, _) = create_client(&store, "orders").await;
         let token = issue(&store, &row);
-        store.delete_client(&row.id, &row.manager).await.unwrap();
+        store.delete_client(&row.id, row.manager.as_ref().unwrap()).await.unwrap();
         assert!(store.token_state(&row.id, token.id).await.unwrap().is_none());
         let (again, _) = create_client(&store, "orders").await;
         assert!(!live(&store, &token).await);

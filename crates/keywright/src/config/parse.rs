@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use jose::SystemSecret;
-use oauth::Issuer;
+use oauth::{Issuer, Scope, ScopeSet};
 use serde_json::Value;
 use url::Url;
 
@@ -14,8 +14,8 @@ use super::reader::{
     self, Expected, Reader, cookie_name, flow_time, grace_period, host, lifetime, plain, text, web_url,
 };
 use super::settings::{
-    Config, Cookies, Discovery, JwtStrategy, Keys, Listener, Log, OAuth2, RefreshTokenLifetime, Secrets,
-    Serve, Strategies, Ttl, Urls, Webfinger,
+    Config, Cookies, Discovery, JwtStrategy, Keys, Listener, Log, OAuth2, Oidc, RefreshTokenLifetime,
+    Secrets, Serve, Strategies, Ttl, Urls, Webfinger,
 };
 use super::system_secret;
 
@@ -44,6 +44,8 @@ pub(super) fn parse(
     let secrets = secrets(r, dsn.as_ref(), issuer.as_ref(), dev, absent_system_secret);
     let keys = Keys { autocreate: r.setting("keys.autocreate", plain) };
     let (ttl, strategies, oauth2, webfinger) = (ttl(r), strategies(r), oauth2(r), webfinger(r));
+    let oidc =
+        Oidc { default_client_scope: r.setting("oidc.dynamic_client_registration.default_scope", scopes) };
 
     let Reader { mut problems, warnings, .. } = reader;
     problems.sort_by(|a, b| a.key.cmp(&b.key));
@@ -64,6 +66,7 @@ pub(super) fn parse(
                 ttl,
                 strategies,
                 oauth2,
+                oidc,
                 webfinger,
             };
             Ok((config, warnings))
@@ -187,6 +190,11 @@ fn refresh_token_lifetime(value: &Value) -> Result<RefreshTokenLifetime, Expecte
         return Ok(RefreshTokenLifetime::Unlimited);
     }
     lifetime(value).map(RefreshTokenLifetime::Limited)
+}
+
+fn scopes(value: &Value) -> Result<ScopeSet, Expected> {
+    let scopes: Vec<Scope> = plain(value)?;
+    Ok(scopes.into_iter().collect())
 }
 
 fn strategies(r: &mut Reader<'_>) -> Strategies {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jose::SystemSecret;
 use oauth::jwt_access_token::ScopeClaim;
-use oauth::{AccessTokenStrategy, Issuer, ScopeStrategy};
+use oauth::{AccessTokenStrategy, Issuer, ScopeSet, ScopeStrategy};
 use serde::Deserialize;
 use url::Url;
 
@@ -38,6 +38,8 @@ pub struct Config {
     pub strategies: Strategies,
     /// `oauth2`.
     pub oauth2: OAuth2,
+    /// `oidc`.
+    pub oidc: Oidc,
     /// `webfinger`.
     pub webfinger: Webfinger,
 }
@@ -223,6 +225,13 @@ pub struct OAuth2 {
     pub pkce_enforced_for_public_clients: bool,
     /// `grant.refresh_token.rotation_grace_period`: how long the previous refresh token still works.
     pub rotation_grace_period: Duration,
+}
+
+/// `oidc`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Oidc {
+    /// `dynamic_client_registration.default_scope`: the scope of a client that is registered without one.
+    pub default_client_scope: ScopeSet,
 }
 
 /// `webfinger`: what is published.

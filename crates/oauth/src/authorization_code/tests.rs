@@ -29,6 +29,8 @@ fn client() -> Client {
             grant_types: vec![GrantType::AuthorizationCode],
             ..ClientMetadata::default()
         },
+        created_at: Timestamp::UNIX_EPOCH,
+        updated_at: Timestamp::UNIX_EPOCH,
         secrets: vec![],
     }
 }
@@ -101,6 +103,10 @@ fn a_code_dies_of_age_and_with_its_client() {
         Err(ErrorCode::InvalidGrant)
     );
     assert_eq!(check(&Client { epoch: 4, ..client() }, 1000), Err(ErrorCode::InvalidGrant));
-    let without_grant = Client { metadata: ClientMetadata::default(), ..client() };
+    let service = ClientMetadata {
+        grant_types: vec![crate::GrantType::ClientCredentials],
+        ..ClientMetadata::default()
+    };
+    let without_grant = Client { metadata: service, ..client() };
     assert_eq!(check(&without_grant, 1000), Err(ErrorCode::UnauthorizedClient));
 }

@@ -19,6 +19,8 @@ fn client(changes: serde_json::Value) -> Client {
         epoch: 0,
         declared: false,
         metadata: serde_json::from_value::<ClientMetadata>(metadata).unwrap(),
+        created_at: jiff::Timestamp::UNIX_EPOCH,
+        updated_at: jiff::Timestamp::UNIX_EPOCH,
         secrets: vec![],
     }
 }

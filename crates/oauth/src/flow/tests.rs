@@ -15,6 +15,8 @@ fn client() -> Client {
         epoch: 3,
         declared: true,
         metadata: ClientMetadata::default(),
+        created_at: Timestamp::UNIX_EPOCH,
+        updated_at: Timestamp::UNIX_EPOCH,
         secrets: vec![],
     }
 }

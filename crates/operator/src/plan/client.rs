@@ -86,6 +86,8 @@ pub enum Standing {
     SecretUnusable(Unusable),
     /// The row is another resource's.
     Conflict(ResourceRef),
+    /// The row is no resource's.
+    Unmanaged,
     /// The spec asks for what cannot be.
     Invalid(String),
     /// Reconciling is suspended.
@@ -124,9 +126,9 @@ pub fn plan(gathered: &Gathered) -> Plan {
         Err(problem) => return Plan::rest(Standing::Invalid(problem)),
     };
     if let Some(row) = &gathered.row
-        && !row.manager.same_place(&gathered.me)
+        && !row.is_of(&gathered.me)
     {
-        return Plan::rest(Standing::Conflict(row.manager.clone()));
+        return Plan::rest(row.manager.clone().map_or(Standing::Unmanaged, Standing::Conflict));
     }
     if let (Some(row), Some(wanted)) = (&gathered.row, client.spec.client_id.as_deref())
         && row.id.as_str() != wanted
@@ -163,7 +165,7 @@ fn deletion(gathered: &Gathered, has_finalizer: bool) -> Plan {
     let client = &gathered.client;
     let mut actions = Vec::new();
     if has_finalizer {
-        let is_mine = gathered.row.as_ref().is_some_and(|row| row.manager.same_place(&gathered.me));
+        let is_mine = gathered.row.as_ref().is_some_and(|row| row.is_of(&gathered.me));
         match client.spec.deletion_policy {
             DeletionPolicy::Delete if is_mine => actions.push(Action::DeleteRow),
             // The policy changed just before the deletion: the Secret still names its owner, and would go with it.
@@ -203,7 +205,7 @@ fn creation(gathered: &Gathered, metadata: &ClientMetadata, found: Option<&Crede
 }
 
 fn update_row(gathered: &Gathered, row: &StoredClient, metadata: &ClientMetadata) -> Vec<Action> {
-    if row.metadata == *metadata && row.manager == gathered.me {
+    if row.metadata == *metadata && row.manager.as_ref() == Some(&gathered.me) {
         return Vec::new();
     }
     let mut actions = vec![Action::UpdateRow(Box::new(metadata.clone()))];

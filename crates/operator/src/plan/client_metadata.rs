@@ -4,9 +4,8 @@
 //! have a shape of their own.
 
 use crd::{Lifespans, OAuth2ClientSpec};
-use oauth::client::TokenEndpointAuthMethod;
 use oauth::lifespan::LONGEST_LIFESPAN;
-use oauth::{ClientMetadata, GrantType, RedirectUri, ResponseType};
+use oauth::{ClientMetadata, GrantType, RedirectUri, ResponseType, TokenEndpointAuthMethod};
 use serde_json::{Map, Value};
 
 /// Fields that say how the resource is reconciled, and nothing of the client.

@@ -30,6 +30,12 @@ pub fn status(gathered: &Gathered, standing: &Standing) -> Option<OAuth2ClientSt
             let message = format!("clientId {} belongs to {holder}", gathered.id);
             failed(Reason::ClientIdConflict, &message)
         }
+        Standing::Unmanaged => {
+            let id = &gathered.id;
+            let message =
+                format!("client {id} exists, and no resource owns it; delete it, or choose another clientId");
+            failed(Reason::AdoptionRefused, &message)
+        }
         Standing::Invalid(problem) => {
             let mut wanted = failed(Reason::InvalidSpec, problem);
             wanted.push(Wanted::new(ConditionType::Stalled, True, Reason::InvalidSpec, problem));
@@ -98,7 +104,7 @@ fn with_conditions(gathered: &Gathered, wanted: &[Wanted]) -> OAuth2ClientStatus
     let before = client.status.clone().unwrap_or_default();
     let generation = client.meta().generation;
     // An id is fixed once this resource has a row under it, and not before: a conflict must not pin another's id.
-    let mine = gathered.row.as_ref().filter(|row| row.manager.same_place(&gathered.me));
+    let mine = gathered.row.as_ref().filter(|row| row.is_of(&gathered.me));
     OAuth2ClientStatus {
         observed_generation: generation,
         client_id: mine.map(|row| row.id.to_string()).or(before.client_id),

@@ -84,11 +84,13 @@ impl Scene {
             epoch: 0,
             spec_hash: spec_hash(&metadata),
             metadata,
-            manager: self.0.me.clone(),
+            manager: Some(self.0.me.clone()),
             secrets: Vec::new(),
             secret_rotated_at: Some(now() - SignedDuration::from_mins(30)),
             handled_rotate_secret: None,
             version: 1,
+            created_at: now() - SignedDuration::from_mins(30),
+            updated_at: now() - SignedDuration::from_mins(30),
         });
         self
     }

@@ -160,7 +160,7 @@ impl<O: Objects> ClientReconciler<O> {
             Some(id) => store.read_client(id).await?,
             None => None,
         };
-        if named.as_ref().is_some_and(|row| row.manager.same_place(me)) {
+        if named.as_ref().is_some_and(|row| row.is_of(me)) {
             return Ok(named);
         }
         Ok(store.read_managed_client(me).await?.or(named))
@@ -180,7 +180,7 @@ impl<O: Objects> ClientReconciler<O> {
         let written = secret.credentials().and_then(|found| found.client_id.clone());
         if let Some(id) = written.and_then(|id| ClientId::parse(id).ok()) {
             let row = store.read_client(&id).await?;
-            let is_mine = row.as_ref().is_some_and(|row| row.manager.same_place(me));
+            let is_mine = row.as_ref().is_some_and(|row| row.is_of(me));
             if is_mine || (row.is_none() && is_generated(&id)) {
                 return Ok((id, row));
             }
@@ -229,6 +229,7 @@ impl<O: Objects> ClientReconciler<O> {
             Standing::Suspended => Outcome::Settled { again_at: None },
             Standing::SecretUnusable(unusable) => Outcome::Waiting { reason: unusable.reason },
             Standing::Conflict(_) => Outcome::Waiting { reason: Reason::ClientIdConflict },
+            Standing::Unmanaged => Outcome::Waiting { reason: Reason::AdoptionRefused },
             Standing::Invalid(_) => Outcome::Waiting { reason: Reason::InvalidSpec },
             Standing::Gone => Outcome::Nothing,
         })

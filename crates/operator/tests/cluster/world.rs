@@ -293,7 +293,7 @@ impl World {
             AccessToken::for_client(&client, issue.scope, issue.audience, times, self.store.entropy());
         let written = token.seal(self.store.ring(), self.store.entropy()).unwrap().sign(self.store.ring());
         let opened = AccessToken::open(self.store.ring(), &written).unwrap();
-        let state = self.store.token_state(&opened).await.unwrap();
+        let state = self.store.token_state(&client.id, opened.id).await.unwrap();
         state.is_some_and(|state| state.incarnation == client.incarnation && !state.revoked)
     }
 

@@ -73,7 +73,10 @@ async fn a_client_that_is_kept_is_found_again_by_the_resource_of_the_same_name()
         world.ready("orders").await;
         assert_eq!((world.id("orders"), world.value("orders").unwrap()), (id, value.clone()), "{spec}");
         assert!(world.authenticates("orders", &value).await);
-        assert_eq!(world.row("orders").await.manager.uid, world.client("orders").unwrap().uid().unwrap());
+        assert_eq!(
+            world.row("orders").await.manager.unwrap().uid,
+            world.client("orders").unwrap().uid().unwrap()
+        );
         assert_eq!(world.objects.reasons("orders"), [""; 0], "nothing happened to the client");
     }
 }

@@ -6,7 +6,7 @@ use axum::response::Response;
 use http::{StatusCode, Uri};
 use oauth::authorization_request::AuthorizationRequest;
 use oauth::flow::{Flow, is_too_old};
-use oauth::{Client, Error, ErrorCode, Form};
+use oauth::{Client, ClientObject, Error, ErrorCode, Form};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -106,14 +106,7 @@ pub(super) async fn oidc_context(server: &Server, flow: &Flow) -> Result<OidcCon
 
 /// The client, as apps may show it.
 pub(super) fn client_object(client: &Client) -> Value {
-    let mut object = serde_json::to_value(&client.metadata).unwrap_or_default();
-    if let Value::Object(members) = &mut object {
-        members.insert("client_id".to_owned(), client.id.as_str().into());
-        members.entry("client_name").or_insert_with(|| "".into());
-        members.entry("skip_consent").or_insert(false.into());
-        members.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
-    }
-    object
+    serde_json::to_value(ClientObject::of(client)).unwrap_or_default()
 }
 
 /// The answer to a request of the admin API.

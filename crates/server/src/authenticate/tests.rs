@@ -4,7 +4,7 @@ use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER};
 use http::{Request, StatusCode};
 use oauth::{ClientId, ClientMetadata, GrantType, Incarnation, TokenEndpointAuthMethod};
 use prometheus_client::registry::Registry;
-use store::{Clock, NewClient, ResourceRef};
+use store::{Clock, NewClient};
 use tower::ServiceExt;
 
 use super::*;
@@ -21,7 +21,6 @@ async fn server_with(ids: &[&str]) -> (Server, TestDatabase) {
             (ClientId::parse(*id).unwrap(), Incarnation(1), ClientSecret::new(SECRET));
         let hash =
             ClientSecretHash::of_chosen(store.ring(), &id, incarnation, &secret, store.entropy()).unwrap();
-        let place = |part: &str| format!("{part} of {id}");
         let new = NewClient {
             id: id.clone(),
             incarnation,
@@ -30,12 +29,7 @@ async fn server_with(ids: &[&str]) -> (Server, TestDatabase) {
                 token_endpoint_auth_method: TokenEndpointAuthMethod::ClientSecretPost,
                 ..ClientMetadata::default()
             },
-            manager: ResourceRef {
-                cluster: place("cluster"),
-                namespace: place("namespace"),
-                name: place("name"),
-                uid: place("uid"),
-            },
+            manager: None,
             spec_hash: String::new(),
             secret: Some(hash),
             handled_rotate_secret: None,

@@ -104,12 +104,30 @@ pub fn new_client(store: &Store, id: &str) -> (NewClient, ClientSecret) {
         id: client_id(id),
         incarnation,
         metadata: named("first"),
-        manager: resource(id),
+        manager: Some(resource(id)),
         spec_hash: "digest".into(),
         secret: Some(ClientSecretHash::of_generated(store.ring(), &client_id(id), incarnation, &secret)),
         handled_rotate_secret: None,
     };
     (new, secret)
+}
+
+/// The same without a resource.
+pub fn new_unmanaged_client(store: &Store, id: &str) -> (NewClient, ClientSecret) {
+    let (new, secret) = new_client(store, id);
+    (NewClient { manager: None, spec_hash: String::new(), ..new }, secret)
+}
+
+/// Makes a client without a resource, and gives its row with its secret.
+pub async fn create_unmanaged_client(store: &Store, id: &str) -> (StoredClient, ClientSecret) {
+    let (new, secret) = new_unmanaged_client(store, id);
+    store.create_client(&new).await.unwrap();
+    (read(store, id).await, secret)
+}
+
+/// The resource that owns a client.
+pub fn manager(row: &StoredClient) -> &ResourceRef {
+    row.manager.as_ref().unwrap()
 }
 
 /// Makes a client, and gives its row with its secret.

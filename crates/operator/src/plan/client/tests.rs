@@ -97,17 +97,22 @@ fn a_settled_client_needs_nothing() {
 }
 
 #[test]
-fn a_row_of_another_place_is_a_conflict_whatever_else_is_to_be_done() {
-    for conflict in [scene(json!({})), scene(json!({"deletionPolicy": "Orphan"}))] {
-        let conflict = conflict.settled().edit(|scene| scene.row.as_mut().unwrap().manager = elsewhere());
-        assert_rests(&conflict, &Standing::Conflict(elsewhere()));
+fn a_row_that_is_not_this_places_is_left_alone_whatever_else_is_to_be_done() {
+    for spec in [json!({}), json!({"deletionPolicy": "Orphan"})] {
+        let conflict = || scene(spec.clone());
+        let owned_by = |owner: Option<ResourceRef>| {
+            conflict().settled().edit(|scene| scene.row.as_mut().unwrap().manager = owner)
+        };
+        assert_rests(&owned_by(Some(elsewhere())), &Standing::Conflict(elsewhere()));
+        assert_rests(&owned_by(None), &Standing::Unmanaged);
     }
 }
 
 #[test]
 fn a_row_of_an_earlier_resource_of_this_place_is_taken_over() {
-    let again =
-        scene(json!({})).settled().edit(|scene| scene.row.as_mut().unwrap().manager.uid = "uid-0".into());
+    let again = scene(json!({}))
+        .settled()
+        .edit(|scene| scene.row.as_mut().unwrap().manager.as_mut().unwrap().uid = "uid-0".into());
     assert_eq!(again.actions(), ["update row"]);
 }
 
@@ -124,7 +129,7 @@ fn an_id_that_is_added_later_must_be_the_one_that_the_client_has() {
 
 #[test]
 fn deletion_takes_the_row_that_is_this_places() {
-    let not_mine = |scene: Scene| scene.edit(|scene| scene.row.as_mut().unwrap().manager = elsewhere());
+    let not_mine = |scene: Scene| scene.edit(|scene| scene.row.as_mut().unwrap().manager = Some(elsewhere()));
     let without_finalizer = |scene: Scene| scene.edit(|scene| scene.client.metadata.finalizers = None);
     let settled = || scene(json!({})).settled().deleted();
     let nothing: &[&str] = &[];

@@ -37,10 +37,14 @@ fn later(mut scene: Scene, status: OAuth2ClientStatus, hours_later: i64) -> Scen
     scene
 }
 
+/// Who owns the scene's row.
+fn owner(scene: &mut Gathered) -> &mut store::ResourceRef {
+    scene.row.as_mut().unwrap().manager.as_mut().unwrap()
+}
+
 #[test]
 fn each_standing_is_told_by_its_conditions() {
-    let not_mine =
-        |scene: Scene| scene.edit(|scene| scene.row.as_mut().unwrap().manager.namespace = "attic".into());
+    let not_mine = |scene: Scene| scene.edit(|scene| owner(scene).namespace = "attic".into());
     for (scene, expected) in [
         (
             scene(json!({})).settled(),
@@ -89,8 +93,7 @@ fn an_id_is_told_only_once_the_client_is_this_resources() {
     assert_eq!(mine.client_id.as_deref(), Some("generated-id"));
     assert_eq!(mine.secret_name.as_deref(), Some("orders-oauth2-client"));
     let conflict = scene(json!({})).settled().edit(|scene| {
-        scene.row.as_mut().unwrap().manager =
-            store::ResourceRef { namespace: "attic".into(), ..place("orders") };
+        *owner(scene) = store::ResourceRef { namespace: "attic".into(), ..place("orders") };
     });
     let status = written(&conflict);
     assert_eq!((status.client_id.as_deref(), status.secret_name.as_deref()), (None, None));
@@ -98,6 +101,12 @@ fn an_id_is_told_only_once_the_client_is_this_resources() {
     assert_eq!(in_full(&status.conditions[0]), message);
     let lost = written(&later(conflict, mine.clone(), 1));
     assert_eq!(lost.client_id, mine.client_id, "what was told stays");
+
+    let unmanaged = scene(json!({})).settled().edit(|scene| scene.row.as_mut().unwrap().manager = None);
+    let status = written(&unmanaged);
+    assert_eq!((status.client_id, status.secret_name), (None, None));
+    let message = in_full(&status.conditions[0]);
+    assert!(message.starts_with("Ready=False AdoptionRefused: client generated-id exists"), "{message}");
 }
 
 #[test]
@@ -131,9 +140,7 @@ fn a_status_that_says_the_same_is_the_same() {
         |spec| unusable(scene(spec).settled()).annotated("monday"),
         |spec| scene(spec).settled().respec(|spec| spec.suspend = true),
         |spec| scene(spec).settled().respec(|spec| spec.audience = vec![String::new()]),
-        |spec| {
-            scene(spec).settled().edit(|scene| scene.row.as_mut().unwrap().manager.namespace = "attic".into())
-        },
+        |spec| scene(spec).settled().edit(|scene| owner(scene).namespace = "attic".into()),
     ];
     for spec in [json!({}), rotating, public] {
         for scene in scenes {

@@ -1,0 +1,148 @@
+//! What is registered of a client (RFC 7591 §2).
+
+use std::fmt;
+
+use jose::SigningAlgorithm;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{Audience, GrantType, Lifespans, RedirectUri, ResponseType, ScopeSet};
+
+/// How a client authenticates at the token endpoint (RFC 7591 §2, OpenID Connect Core §9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenEndpointAuthMethod {
+    /// HTTP Basic with the secret.
+    #[default]
+    ClientSecretBasic,
+    /// `client_id` and `client_secret` in the form.
+    ClientSecretPost,
+    /// A signed assertion (RFC 7523 §2.2).
+    PrivateKeyJwt,
+    /// A public client: it has no credential.
+    None,
+}
+
+impl TokenEndpointAuthMethod {
+    /// The methods by which this server authenticates clients today.
+    pub const SERVED: [Self; 3] = [Self::ClientSecretBasic, Self::ClientSecretPost, Self::None];
+
+    /// The name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientSecretBasic => "client_secret_basic",
+            Self::ClientSecretPost => "client_secret_post",
+            Self::PrivateKeyJwt => "private_key_jwt",
+            Self::None => "none",
+        }
+    }
+
+    /// True for the methods that use a client secret.
+    pub fn has_secret(self) -> bool {
+        matches!(self, Self::ClientSecretBasic | Self::ClientSecretPost)
+    }
+}
+
+impl fmt::Display for TokenEndpointAuthMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Whether access tokens are opaque or JWTs (Hydra's `strategies.access_token`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AccessTokenStrategy {
+    /// A sealed value that only this server reads.
+    #[default]
+    Opaque,
+    /// A signed JWT that resource servers verify by themselves.
+    Jwt,
+}
+
+/// What is registered of a client, under RFC 7591's and Hydra's names.
+///
+/// The members that this server acts on are fields. All others are kept as they came in `other`, so that a client
+/// can be declared whole before each of its flows is served.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClientMetadata {
+    /// The name that people see.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub client_name: String,
+    /// Where authorization responses may go.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub redirect_uris: Vec<RedirectUri>,
+    /// The grant types that the client may use; none means `authorization_code`, see [`Self::allows_grant`].
+    pub grant_types: Vec<GrantType>,
+    /// The response types that it may ask for; none means `code` (RFC 7591 §2).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub response_types: Vec<ResponseType>,
+    /// The scopes that it may ask for.
+    pub scope: ScopeSet,
+    /// The audiences that it may ask for.
+    pub audience: Vec<Audience>,
+    /// How it authenticates.
+    pub token_endpoint_auth_method: TokenEndpointAuthMethod,
+    /// The algorithm that signs its ID tokens; `None` means the key set's first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id_token_signed_response_alg: Option<SigningAlgorithm>,
+    /// Its users are not asked for their consent.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub skip_consent: bool,
+    /// Its own kind of access token; `None` means the server's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_token_strategy: Option<AccessTokenStrategy>,
+    /// Its own token lifetimes.
+    #[serde(flatten)]
+    pub lifespans: Lifespans,
+    /// Registered members that no served flow reads yet.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+impl ClientMetadata {
+    /// True where the client may use a grant type. One that names none may use `authorization_code` (RFC 7591 §2).
+    pub fn allows_grant(&self, grant: GrantType) -> bool {
+        if self.grant_types.is_empty() {
+            return grant == GrantType::AuthorizationCode;
+        }
+        self.grant_types.contains(&grant)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn members_of_flows_to_come_survive_a_round_trip() {
+        let registered = json!({
+            "grant_types": ["client_credentials"],
+            "scope": "read write",
+            "audience": ["https://api.example.com"],
+            "token_endpoint_auth_method": "client_secret_post",
+            "client_credentials_grant_access_token_lifespan": "31h",
+            "redirect_uris": ["https://app.example.com/cb"],
+            "metadata": {"team": {"id": 1}},
+        });
+        let metadata: ClientMetadata = serde_json::from_value(registered).unwrap();
+        assert_eq!(metadata.lifespans.longest_access_token().unwrap().as_secs(), 31 * 3600);
+        let written = serde_json::to_value(&metadata).unwrap();
+        assert_eq!(written["redirect_uris"], json!(["https://app.example.com/cb"]));
+        assert_eq!(written["metadata"], json!({"team": {"id": 1}}));
+        assert_eq!(written["client_credentials_grant_access_token_lifespan"], "31h0m0s");
+        assert_eq!(serde_json::from_value::<ClientMetadata>(written).unwrap(), metadata);
+    }
+
+    #[test]
+    fn a_client_without_grant_types_may_use_codes_alone() {
+        let none = ClientMetadata::default();
+        assert!(
+            none.allows_grant(GrantType::AuthorizationCode) && !none.allows_grant(GrantType::RefreshToken)
+        );
+        let service = ClientMetadata { grant_types: vec![GrantType::ClientCredentials], ..none };
+        assert!(!service.allows_grant(GrantType::AuthorizationCode));
+    }
+}

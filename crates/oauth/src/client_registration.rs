@@ -1,0 +1,149 @@
+//! A client as somebody registers it (RFC 7591 §2, Hydra's admin API): a JSON document, read member by member.
+//!
+//! ```text
+//!  document ─▶ each member by its own rule ─▶ rules between members ─▶ ClientRegistration
+//! ```
+//!
+//! Absent, `null` and `""` are the same, since [`ClientObject`](crate::ClientObject) writes what is not set in these ways:
+//! a client that is read and sent back stays as it is. Members that are unknown, or the server's own, are ignored
+//! (RFC 7591 §2).
+
+mod members;
+mod rules;
+
+use serde_json::{Map, Value};
+
+use self::members::Members;
+use crate::lifespan::LONGEST_LIFESPAN;
+use crate::{
+    ClientId, ClientMetadata, ClientSecret, Error, ErrorCode, Lifespans, RedirectUri, ScopeSet,
+    TokenEndpointAuthMethod,
+};
+
+/// What a client's document says.
+#[derive(Debug, Clone)]
+pub struct ClientRegistration {
+    /// The id that it asks for.
+    pub id: Option<ClientId>,
+    /// What is to be registered.
+    pub metadata: ClientMetadata,
+    /// The secret that somebody chose for it; only ever set where it authenticates by one.
+    pub secret: Option<ClientSecret>,
+}
+
+impl ClientRegistration {
+    /// Reads a document. `default_scope` is for a client that names none.
+    ///
+    /// # Errors
+    /// `invalid_redirect_uri` or `invalid_client_metadata` (RFC 7591 §3.2.2), naming the member at fault.
+    pub fn parse(document: Map<String, Value>, default_scope: &ScopeSet) -> Result<Self, Error> {
+        let mut members = Members::new(document);
+        let id = members.take("client_id")?;
+        let secret = members.take_secret("client_secret")?;
+        let lifespans = lifespans(&mut members)?;
+        let metadata = ClientMetadata {
+            redirect_uris: redirect_uris(&mut members)?,
+            client_name: members.take("client_name")?.unwrap_or_default(),
+            grant_types: members.take("grant_types")?.unwrap_or_default(),
+            response_types: members.take("response_types")?.unwrap_or_default(),
+            scope: members.take("scope")?.unwrap_or_else(|| default_scope.clone()),
+            audience: members.take("audience")?.unwrap_or_default(),
+            token_endpoint_auth_method: members.take("token_endpoint_auth_method")?.unwrap_or_default(),
+            id_token_signed_response_alg: members.take("id_token_signed_response_alg")?,
+            skip_consent: members.take("skip_consent")?.unwrap_or_default(),
+            access_token_strategy: members.take("access_token_strategy")?,
+            lifespans,
+            other: rules::kept(&mut members)?,
+        };
+        check_secret(&metadata, secret.as_ref())?;
+        check_keys(&metadata)?;
+        check_post_logout(&metadata)?;
+        Ok(Self { id, metadata, secret })
+    }
+}
+
+/// Reads the thirteen lifetimes of a document that may hold more; what it does not name is the server's.
+///
+/// # Errors
+/// `invalid_client_metadata` naming the member at fault.
+pub fn parse_lifespans(document: Map<String, Value>) -> Result<Lifespans, Error> {
+    lifespans(&mut Members::new(document))
+}
+
+fn lifespans(members: &mut Members) -> Result<Lifespans, Error> {
+    let mut named = Lifespans::default();
+    for (name, lifespan) in named.members_mut() {
+        *lifespan = members.take(name)?;
+        let is_for_keys = !name.ends_with("refresh_token_lifespan");
+        if is_for_keys && lifespan.is_some_and(|lifespan| lifespan.0 > LONGEST_LIFESPAN) {
+            let hours = LONGEST_LIFESPAN.as_secs() / 3600;
+            return Err(invalid(name, format!("access and ID tokens live for at most {hours} h")));
+        }
+    }
+    Ok(named)
+}
+
+fn redirect_uris(members: &mut Members) -> Result<Vec<RedirectUri>, Error> {
+    const NAME: &str = "redirect_uris";
+    let texts: Vec<String> = members.take(NAME)?.unwrap_or_default();
+    let uris = texts.into_iter().enumerate().map(|(index, text)| {
+        let refused = |why| Error::new(ErrorCode::InvalidRedirectUri, format!("{NAME}[{index}]: {why}."));
+        RedirectUri::parse(text).map_err(refused)
+    });
+    uris.collect()
+}
+
+fn check_secret(metadata: &ClientMetadata, secret: Option<&ClientSecret>) -> Result<(), Error> {
+    let method = metadata.token_endpoint_auth_method;
+    match secret {
+        Some(_) if !method.has_secret() => Err(invalid(
+            "client_secret",
+            format!("a client whose token_endpoint_auth_method is '{method}' has no secret"),
+        )),
+        Some(secret) if secret.expose().len() < ClientSecret::MIN_LEN => {
+            Err(invalid("client_secret", format!("it has fewer than {} characters", ClientSecret::MIN_LEN)))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_keys(metadata: &ClientMetadata) -> Result<(), Error> {
+    let (inline, by_uri) = (metadata.other.contains_key("jwks"), metadata.other.contains_key("jwks_uri"));
+    if inline && by_uri {
+        return Err(invalid("jwks_uri", "jwks is there as well; set one of them"));
+    }
+    let needs_keys = metadata.token_endpoint_auth_method == TokenEndpointAuthMethod::PrivateKeyJwt;
+    if needs_keys && !inline && !by_uri {
+        return Err(invalid("token_endpoint_auth_method", "private_key_jwt needs jwks or jwks_uri"));
+    }
+    Ok(())
+}
+
+/// Whoever could add a page of any host here could send users there from the issuer's own logout.
+fn check_post_logout(metadata: &ClientMetadata) -> Result<(), Error> {
+    const NAME: &str = "post_logout_redirect_uris";
+    let origin = |uri: &str| {
+        let url = url::Url::parse(uri).ok()?;
+        let host = url.host_str().map(str::to_owned);
+        Some((url.scheme().to_owned(), host, url.port_or_known_default()))
+    };
+    let registered: Vec<_> = metadata.redirect_uris.iter().map(|uri| origin(uri.as_str())).collect();
+    let listed = metadata.other.get(NAME).and_then(Value::as_array).into_iter().flatten();
+    for (index, uri) in listed.filter_map(Value::as_str).enumerate() {
+        if !registered.contains(&origin(uri)) {
+            return Err(invalid(
+                &format!("{NAME}[{index}]"),
+                "it shares scheme, host and port with none of redirect_uris",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// `invalid_client_metadata` naming a member. `why` never holds the value of a secret.
+fn invalid(member: &str, why: impl std::fmt::Display) -> Error {
+    Error::new(ErrorCode::InvalidClientMetadata, format!("{member}: {why}."))
+}
+
+#[cfg(test)]
+mod tests;

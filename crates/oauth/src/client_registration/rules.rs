@@ -1,0 +1,170 @@
+//! The rules for members that are registered, and read by no flow yet.
+
+use jose::{PublicJwk, SigningAlgorithm};
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::invalid;
+use super::members::Members;
+use crate::{Error, RedirectUri};
+
+/// Checks a member's value; false where it says what holds anyway, and is not kept.
+type Rule = fn(&Value) -> Result<bool, String>;
+
+/// Each member with its rule.
+const RULES: [(&str, Rule); 22] = [
+    ("owner", text),
+    ("policy_uri", web_page),
+    ("allowed_cors_origins", origins),
+    ("tos_uri", web_page),
+    ("client_uri", web_page),
+    ("logo_uri", web_page),
+    ("contacts", texts),
+    ("subject_type", subject_type),
+    ("sector_identifier_uri", sector_identifier),
+    ("jwks_uri", web_page),
+    ("jwks", key_set),
+    ("token_endpoint_auth_signing_alg", algorithm),
+    ("request_uris", web_pages),
+    ("request_object_signing_alg", algorithm_or_none),
+    ("userinfo_signed_response_alg", userinfo_algorithm),
+    ("frontchannel_logout_uri", web_page),
+    ("frontchannel_logout_session_required", flag),
+    ("post_logout_redirect_uris", redirects),
+    ("backchannel_logout_uri", web_page),
+    ("backchannel_logout_session_required", flag),
+    // Any JSON.
+    ("metadata", |value| Ok(value.as_object().is_none_or(|members| !members.is_empty()))),
+    ("skip_logout_consent", choice),
+];
+
+/// Takes all these members, and gives what is kept of them.
+///
+/// # Errors
+/// `invalid_client_metadata` naming the member at fault.
+pub(super) fn kept(members: &mut Members) -> Result<Map<String, Value>, Error> {
+    let mut kept = Map::new();
+    for (name, rule) in RULES {
+        let Some(value) = members.take_value(name) else { continue };
+        if rule(&value).map_err(|why| invalid(name, why))? {
+            kept.insert(name.to_owned(), value);
+        }
+    }
+    Ok(kept)
+}
+
+fn as_text(value: &Value) -> Result<&str, String> {
+    value.as_str().ok_or_else(|| "it is no string".to_owned())
+}
+
+fn text(value: &Value) -> Result<bool, String> {
+    as_text(value)?;
+    Ok(true)
+}
+
+/// A list of texts, each of which `check` lets pass. An empty one says nothing.
+fn list(value: &Value, check: fn(&str) -> Result<(), String>) -> Result<bool, String> {
+    let entries = value.as_array().ok_or("it is no array")?;
+    for (index, entry) in entries.iter().enumerate() {
+        as_text(entry).and_then(check).map_err(|why| format!("entry {index}: {why}"))?;
+    }
+    Ok(!entries.is_empty())
+}
+
+fn texts(value: &Value) -> Result<bool, String> {
+    list(value, |_| Ok(()))
+}
+
+fn check_web_page(text: &str) -> Result<(), String> {
+    let is_web = Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    if is_web { Ok(()) } else { Err("it is no http or https URL".to_owned()) }
+}
+
+fn web_page(value: &Value) -> Result<bool, String> {
+    check_web_page(as_text(value)?)?;
+    Ok(true)
+}
+
+fn web_pages(value: &Value) -> Result<bool, String> {
+    list(value, check_web_page)
+}
+
+fn redirects(value: &Value) -> Result<bool, String> {
+    list(value, |text| RedirectUri::parse(text).map(drop).map_err(|error| error.to_string()))
+}
+
+/// What a browser sends as `Origin`: scheme, host and port, and nothing behind them.
+fn origins(value: &Value) -> Result<bool, String> {
+    list(value, |text| {
+        check_web_page(text)?;
+        let url = Url::parse(text).map_err(|error| error.to_string())?;
+        let bare =
+            url.path() == "/" && !text.ends_with('/') && url.query().is_none() && url.fragment().is_none();
+        if bare && url.username().is_empty() && url.password().is_none() {
+            Ok(())
+        } else {
+            Err("an origin has neither a user name nor a path, query or fragment".to_owned())
+        }
+    })
+}
+
+fn subject_type(value: &Value) -> Result<bool, String> {
+    match as_text(value)? {
+        "public" => Ok(false),
+        _ => Err("this server supports the subject type public alone".to_owned()),
+    }
+}
+
+/// Accepted unread, it would be trusted by the flow that reads it one day.
+fn sector_identifier(_: &Value) -> Result<bool, String> {
+    Err("this server supports no pairwise subjects".to_owned())
+}
+
+/// `{"keys": […]}` of public keys. `{}` says nothing.
+fn key_set(value: &Value) -> Result<bool, String> {
+    let set = value.as_object().ok_or("it is no object")?;
+    if set.is_empty() {
+        return Ok(false);
+    }
+    let keys = set.get("keys").and_then(Value::as_array).ok_or("it has no array of keys")?;
+    for (index, key) in keys.iter().enumerate() {
+        check_key(key).map_err(|why| format!("key {index}: {why}"))?;
+    }
+    Ok(true)
+}
+
+fn check_key(key: &Value) -> Result<(), String> {
+    // The private and symmetric members of RFC 7518 §6; the value of one must not get into an error either.
+    if ["d", "p", "q", "dp", "dq", "qi", "oth", "k"].iter().any(|private| key.get(private).is_some()) {
+        return Err("it has a private part, which is the client's own to keep".to_owned());
+    }
+    serde_json::from_value::<PublicJwk>(key.clone()).map(drop).map_err(|error| error.to_string())
+}
+
+fn algorithm(value: &Value) -> Result<bool, String> {
+    as_text(value)?.parse::<SigningAlgorithm>().map_err(|error| error.to_string())?;
+    Ok(true)
+}
+
+fn algorithm_or_none(value: &Value) -> Result<bool, String> {
+    if as_text(value)? == "none" { Ok(true) } else { algorithm(value) }
+}
+
+fn userinfo_algorithm(value: &Value) -> Result<bool, String> {
+    match as_text(value)? {
+        "none" => Ok(false),
+        "RS256" => Ok(true),
+        _ => Err("it is neither none nor RS256".to_owned()),
+    }
+}
+
+/// `false` says nothing.
+fn flag(value: &Value) -> Result<bool, String> {
+    choice(value)?;
+    Ok(value == &Value::Bool(true))
+}
+
+/// Both `true` and `false` say something.
+fn choice(value: &Value) -> Result<bool, String> {
+    if value.is_boolean() { Ok(true) } else { Err("it is neither true nor false".to_owned()) }
+}

@@ -1,0 +1,121 @@
+//! Changing a client that no resource owns.
+
+use oauth::{ClientId, ClientRegistration, ClientSecret, ClientSecretHash, Incarnation};
+use store::{Error, SecretChange, StoredClient};
+
+use super::{find, owned};
+use crate::Server;
+use crate::error::Failure;
+
+/// How often a change is decided anew after another one came first.
+const ATTEMPTS: usize = 5;
+
+/// What becomes of a client.
+pub(super) enum Edit {
+    /// This is registered, and its secret, if there is one, takes the place of all others.
+    Register(Box<ClientRegistration>),
+    /// A new secret is made.
+    RotateSecret,
+    /// All secrets but the current one end.
+    DropFormerSecrets,
+}
+
+/// A client after its change.
+pub(super) struct Edited {
+    /// Its row.
+    pub(super) row: StoredClient,
+    /// A secret that is to be told.
+    pub(super) secret: Option<ClientSecret>,
+}
+
+/// Reads a client, decides, and writes; as a whole, whoever else writes at the same time.
+///
+/// # Errors
+/// [`Refusal`](crate::error::Refusal) where it is not there, or a resource owns it; what `decide` refuses;
+/// [`Failure::Store`].
+pub(super) async fn edit(
+    server: &Server,
+    id: &str,
+    decide: impl Fn(&StoredClient) -> Result<Edit, Failure>,
+) -> Result<Edited, Failure> {
+    for _ in 0..ATTEMPTS {
+        let row = find(server, id).await?;
+        if let Some(resource) = row.manager {
+            return Err(owned(Box::new(resource)));
+        }
+        let edit = decide(&row)?;
+        match apply(server, &row, edit).await {
+            Ok(secret) => return Ok(Edited { row: find(server, id).await?, secret }),
+            Err(Failure::Store(Error::Raced)) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    Err(Error::Raced.into())
+}
+
+/// Gives the secret that is to be told.
+async fn apply(server: &Server, row: &StoredClient, edit: Edit) -> Result<Option<ClientSecret>, Failure> {
+    let (store, fence) = (server.store(), row.fence());
+    match edit {
+        Edit::Register(registration) => {
+            let ClientRegistration { metadata, secret, .. } = *registration;
+            let change = match &secret {
+                Some(chosen) => {
+                    let hash = hash_chosen(server, &row.id, row.incarnation, chosen.clone()).await?;
+                    SecretChange::Replace(hash)
+                }
+                None if metadata.token_endpoint_auth_method.has_secret() => SecretChange::Keep,
+                None => SecretChange::Remove,
+            };
+            store.replace_client(&fence, &metadata, &change).await?;
+            Ok(secret)
+        }
+        Edit::RotateSecret => {
+            let (secret, hash) = hash_generated(server, &row.id, row.incarnation);
+            store.rotate_secret(&fence, &hash).await?;
+            Ok(Some(secret))
+        }
+        Edit::DropFormerSecrets => {
+            store.drop_former_secrets(&fence).await?;
+            Ok(None)
+        }
+    }
+}
+
+/// Does something again while others come first.
+pub(super) async fn retried<T, F>(attempt: impl Fn() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    for _ in 1..ATTEMPTS {
+        match attempt().await {
+            Err(Error::Raced) => {}
+            done => return done,
+        }
+    }
+    attempt().await
+}
+
+/// Hashes a secret that somebody chose, off the reactor.
+pub(super) async fn hash_chosen(
+    server: &Server,
+    id: &ClientId,
+    incarnation: Incarnation,
+    secret: ClientSecret,
+) -> Result<ClientSecretHash, Failure> {
+    let (store, id) = (server.store().clone(), id.clone());
+    let hash = move || ClientSecretHash::of_chosen(store.ring(), &id, incarnation, &secret, store.entropy());
+    server.hashes().run(hash).await?.map_err(|error| Failure::Defect(error.to_string()))
+}
+
+/// Makes a secret, which needs no slow hash.
+pub(super) fn hash_generated(
+    server: &Server,
+    id: &ClientId,
+    incarnation: Incarnation,
+) -> (ClientSecret, ClientSecretHash) {
+    let store = server.store();
+    let secret = ClientSecret::generate(store.entropy());
+    let hash = ClientSecretHash::of_generated(store.ring(), id, incarnation, &secret);
+    (secret, hash)
+}
