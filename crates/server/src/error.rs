@@ -62,8 +62,7 @@ impl Failure {
     pub(crate) fn code(&self) -> ErrorCode {
         match self {
             Self::Refused(error) => error.code,
-            Self::Plain(_) => ErrorCode::InvalidRequest,
-            Self::TooLarge | Self::TooSlow => ErrorCode::InvalidRequest,
+            Self::Plain(_) | Self::TooLarge | Self::TooSlow => ErrorCode::InvalidRequest,
             Self::Busy | Self::NoSigningKey => ErrorCode::TemporarilyUnavailable,
             Self::Store(error) if error.is_transient() => ErrorCode::TemporarilyUnavailable,
             Self::Store(_) | Self::Defect(_) => ErrorCode::ServerError,

@@ -94,6 +94,7 @@ impl Settings {
             jwt: ClaimsPolicy::default(),
             discovery: DiscoveryPolicy::default(),
             broadcast_keys: Vec::new(),
+            default_client_scope: ScopeSet::default(),
             expose_internal_errors: false,
             version: String::new(),
             quiet_public_health: false,

@@ -103,10 +103,8 @@ fn a_code_dies_of_age_and_with_its_client() {
         Err(ErrorCode::InvalidGrant)
     );
     assert_eq!(check(&Client { epoch: 4, ..client() }, 1000), Err(ErrorCode::InvalidGrant));
-    let service = ClientMetadata {
-        grant_types: vec![crate::GrantType::ClientCredentials],
-        ..ClientMetadata::default()
-    };
+    let service =
+        ClientMetadata { grant_types: vec![GrantType::ClientCredentials], ..ClientMetadata::default() };
     let without_grant = Client { metadata: service, ..client() };
     assert_eq!(check(&without_grant, 1000), Err(ErrorCode::UnauthorizedClient));
 }

@@ -17,8 +17,8 @@ fn client(changes: &Value) -> Client {
         epoch: 0,
         declared: false,
         metadata: serde_json::from_value(metadata).unwrap(),
-        created_at: jiff::Timestamp::UNIX_EPOCH,
-        updated_at: jiff::Timestamp::UNIX_EPOCH,
+        created_at: Timestamp::UNIX_EPOCH,
+        updated_at: Timestamp::UNIX_EPOCH,
         secrets: vec![],
     }
 }

@@ -22,8 +22,8 @@ fn client() -> Client {
         epoch: 0,
         declared: true,
         metadata: serde_json::from_value::<ClientMetadata>(metadata).unwrap(),
-        created_at: jiff::Timestamp::UNIX_EPOCH,
-        updated_at: jiff::Timestamp::UNIX_EPOCH,
+        created_at: Timestamp::UNIX_EPOCH,
+        updated_at: Timestamp::UNIX_EPOCH,
         secrets: vec![],
     }
 }

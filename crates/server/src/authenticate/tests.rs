@@ -30,12 +30,12 @@ async fn server_with(ids: &[&str]) -> (Server, TestDatabase) {
                 token_endpoint_auth_method: TokenEndpointAuthMethod::ClientSecretPost,
                 ..ClientMetadata::default()
             },
-            manager: ResourceRef {
+            manager: Some(ResourceRef {
                 cluster: place("cluster"),
                 namespace: place("namespace"),
                 name: place("name"),
                 uid: place("uid"),
-            },
+            }),
             spec_hash: String::new(),
             secret: Some(hash),
             handled_rotate_secret: None,
