@@ -60,7 +60,7 @@ impl AuthorizationRequest {
     ///
     /// # Errors
     /// [`Refusal`], with the parameter at fault.
-    pub fn parse(client: &Client, form: &Form, policy: &Policy) -> Result<Self, Refusal> {
+    pub fn parse(client: &Client, form: &Form, policy: Policy) -> Result<Self, Refusal> {
         let scope = form.get("scope").unwrap_or_default();
         let is_openid = scope.split(' ').any(|scope| scope == "openid");
         let sent_redirect_uri = sent_redirect_uri(client, form).map_err(Refusal::ToUser)?;
@@ -159,7 +159,7 @@ struct Rest {
 }
 
 impl Rest {
-    fn parse(client: &Client, form: &Form, policy: &Policy) -> Result<Self, Error> {
+    fn parse(client: &Client, form: &Form, policy: Policy) -> Result<Self, Error> {
         refuse_unsupported(form)?;
         check_state(form)?;
         let max_age = form.get("max_age").map(|text| match text.parse::<i64>() {
@@ -236,7 +236,7 @@ pub(crate) fn requested_audience(client: &Client, form: &Form) -> Result<Vec<Aud
     Ok(requested)
 }
 
-fn code_challenge(client: &Client, form: &Form, policy: &Policy) -> Result<Option<CodeChallenge>, Error> {
+fn code_challenge(client: &Client, form: &Form, policy: Policy) -> Result<Option<CodeChallenge>, Error> {
     let challenge = CodeChallenge::of_request(form)?;
     let of_public = policy.pkce_enforced_for_public_clients || client.declared;
     let is_enforced = policy.pkce_enforced || (client.is_public() && of_public);

@@ -108,7 +108,7 @@ mod tests {
     use crate::grant::{SessionClaims, example};
     use serde_json::json;
 
-    fn grant(id_token: Value) -> Grant {
+    fn grant(id_token: &Value) -> Grant {
         let claims = SessionClaims::new(&Map::new(), id_token.as_object().unwrap());
         Grant { claims, ..example() }
     }
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn an_id_token_says_who_logged_in_where_and_when() {
-        let grant = grant(json!({"email": "alice@example.com", "sub": "mallory", "nonce": "x", "exp": 1}));
+        let grant = grant(&json!({"email": "alice@example.com", "sub": "mallory", "nonce": "x", "exp": 1}));
         let claims = claims(&grant, None);
         let jti = claims["jti"].clone();
         assert_eq!(
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn userinfo_tells_of_the_user_and_nothing_of_the_token() {
-        let grant = grant(json!({"email": "alice@example.com", "at_hash": "x", "sid": "x"}));
+        let grant = grant(&json!({"email": "alice@example.com", "at_hash": "x", "sid": "x"}));
         let claims = userinfo(&issuer(), &grant, Timestamp::from_second(5).unwrap());
         assert_eq!(
             Value::Object(claims),

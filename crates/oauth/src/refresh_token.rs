@@ -54,6 +54,7 @@ impl RefreshToken {
     }
 
     /// The token that takes this one's place. The same arguments make the same token.
+    #[must_use]
     pub fn next(
         &self,
         ring: &KeyRing,

@@ -29,10 +29,6 @@ pub(crate) fn open<T: DeserializeOwned>(ring: &KeyRing, purpose: SealPurpose, te
 }
 
 /// Seals a value for one purpose, for a row of the database.
-#[expect(
-    clippy::expect_used,
-    reason = "what is sealed is made of strings, numbers and lists, written to memory"
-)]
 pub(crate) fn seal_bytes(
     ring: &KeyRing,
     purpose: SealPurpose,

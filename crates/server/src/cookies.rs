@@ -186,7 +186,7 @@ mod tests {
     fn a_cookie_has_all_its_attributes() {
         let mut response = Response::new(Body::empty());
         let now = Timestamp::from_second(1_800_000_000).unwrap();
-        settings().set_session(&mut response, "v".to_owned(), (now, Duration::from_secs(60)));
+        settings().set_session(&mut response, "v".to_owned(), (now, Duration::from_mins(1)));
         assert_eq!(
             set(&response),
             ["s=v; HttpOnly; SameSite=Lax; Secure; Path=/; Domain=example.com; Max-Age=60; \

@@ -62,8 +62,7 @@ impl Failure {
     pub(crate) fn code(&self) -> ErrorCode {
         match self {
             Self::Refused(error) => error.code,
-            Self::Plain(_) => ErrorCode::InvalidRequest,
-            Self::TooLarge | Self::TooSlow => ErrorCode::InvalidRequest,
+            Self::Plain(_) | Self::TooLarge | Self::TooSlow => ErrorCode::InvalidRequest,
             Self::Busy | Self::NoSigningKey => ErrorCode::TemporarilyUnavailable,
             Self::Store(error) if error.is_transient() => ErrorCode::TemporarilyUnavailable,
             Self::Store(_) | Self::Defect(_) => ErrorCode::ServerError,
@@ -78,10 +77,9 @@ impl Failure {
             _ => {}
         }
         match self.code() {
-            ErrorCode::InvalidClient => StatusCode::UNAUTHORIZED,
             ErrorCode::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
             ErrorCode::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
-            ErrorCode::RequestUnauthorized => StatusCode::UNAUTHORIZED,
+            ErrorCode::InvalidClient | ErrorCode::RequestUnauthorized => StatusCode::UNAUTHORIZED,
             ErrorCode::AccessDenied | ErrorCode::RequestForbidden => StatusCode::FORBIDDEN,
             ErrorCode::NotFound => StatusCode::NOT_FOUND,
             ErrorCode::InvalidRequest

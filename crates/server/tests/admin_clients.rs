@@ -86,8 +86,8 @@ async fn a_client_lives_by_the_admin_api_alone() {
         let granted = server.token(&client, &[("scope", "write")]).await;
         assert_eq!(granted["scope"], "write", "its secret works on, with the new scopes");
 
-        let patch = json!([{"op": "replace", "path": "/client_name", "value": "Patched"}]);
-        let (status, patched) = ask(&server, Method::PATCH, &path, patch).await;
+        let change = json!([{"op": "replace", "path": "/client_name", "value": "Patched"}]);
+        let (status, patched) = ask(&server, Method::PATCH, &path, change).await;
         assert_eq!((status, &patched["client_name"]), (200, &json!("Patched")));
 
         assert!(server.is_active(&token).await);
@@ -187,8 +187,8 @@ async fn former_secrets_stay_valid_until_they_are_dropped() {
         assert_eq!((status, &replaced["client_secret"]), (200, &json!("chosen by somebody")));
         assert!(!server.issues_to(&second).await);
         assert!(server.issues_to(&with_secret(&first, &replaced)).await);
-        let patch = json!([{"op": "add", "path": "/client_secret", "value": "another choice"}]);
-        let (status, patched) = ask(&server, Method::PATCH, "/admin/clients/orders", patch).await;
+        let change = json!([{"op": "add", "path": "/client_secret", "value": "another choice"}]);
+        let (status, patched) = ask(&server, Method::PATCH, "/admin/clients/orders", change).await;
         assert_eq!((status, &patched["client_secret"]), (200, &json!("another choice")));
         assert!(server.issues_to(&with_secret(&first, &patched)).await);
         assert!(!server.issues_to(&with_secret(&first, &replaced)).await);

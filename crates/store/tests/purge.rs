@@ -74,7 +74,7 @@ async fn consents_to_clients_that_are_gone_are_forgotten() {
         }
         sql(&database, "UPDATE consents SET expires_at = NULL").await;
         for gone in &clients[1..] {
-            store.delete_client(&gone.id, &gone.manager).await.unwrap();
+            store.delete_client(&gone.id, gone.manager.as_ref().unwrap()).await.unwrap();
         }
         create_client(&store, "returns").await;
         store.clock().advance(hours(10_000));

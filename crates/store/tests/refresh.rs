@@ -197,10 +197,10 @@ async fn a_refusal_touches_nothing() {
                 }
                 "session revoked" => store.revoke_session(grant.session_id.unwrap()).await.unwrap(),
                 "client deleted" => {
-                    store.delete_client(&client.id, &client.manager).await.unwrap();
+                    store.delete_client(&client.id, client.manager.as_ref().unwrap()).await.unwrap();
                 }
                 "client created again" => {
-                    store.delete_client(&client.id, &client.manager).await.unwrap();
+                    store.delete_client(&client.id, client.manager.as_ref().unwrap()).await.unwrap();
                     presented.incarnation = create_client(&store, "orders").await.0.incarnation;
                 }
                 "epoch raised" => drop(sql(&database, "UPDATE clients SET epoch = epoch + 1").await),

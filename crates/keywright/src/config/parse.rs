@@ -53,7 +53,7 @@ pub(super) fn parse(
         (Some(dsn), Some(ParsedIssuer { issuer, .. })) if problems.is_empty() => {
             let public = public.unwrap_or_else(|| issuer.clone());
             let [login, registration, consent, error] = pages;
-            let urls = Urls { public, issuer, admin, login, registration, consent, error };
+            let urls = Urls { issuer, public, admin, login, registration, consent, error };
             let config = Config {
                 dsn,
                 listen_dsn,

@@ -212,6 +212,7 @@ pub struct JwtStrategy {
 
 /// `oauth2`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one setting")]
 pub struct OAuth2 {
     /// Errors tell callers the inner cause.
     pub expose_internal_errors: bool,

@@ -8,7 +8,7 @@ use jose::RootKey;
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str =
     "code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256";
-const LIFETIME: Duration = Duration::from_secs(600);
+const LIFETIME: Duration = Duration::from_mins(10);
 
 fn ring() -> KeyRing {
     KeyRing::new(vec![RootKey::generate(1, &Entropy::seeded(1))]).unwrap()
@@ -103,10 +103,8 @@ fn a_code_dies_of_age_and_with_its_client() {
         Err(ErrorCode::InvalidGrant)
     );
     assert_eq!(check(&Client { epoch: 4, ..client() }, 1000), Err(ErrorCode::InvalidGrant));
-    let service = ClientMetadata {
-        grant_types: vec![crate::GrantType::ClientCredentials],
-        ..ClientMetadata::default()
-    };
+    let service =
+        ClientMetadata { grant_types: vec![GrantType::ClientCredentials], ..ClientMetadata::default() };
     let without_grant = Client { metadata: service, ..client() };
     assert_eq!(check(&without_grant, 1000), Err(ErrorCode::UnauthorizedClient));
 }

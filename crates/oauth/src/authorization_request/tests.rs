@@ -5,7 +5,7 @@ use serde_json::json;
 const CHALLENGE: &str =
     "code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256";
 
-fn client(changes: serde_json::Value) -> Client {
+fn client(changes: &serde_json::Value) -> Client {
     let mut metadata = json!({
         "redirect_uris": ["https://a/cb", "http://127.0.0.1/cb"],
         "grant_types": ["authorization_code"],
@@ -26,7 +26,7 @@ fn client(changes: serde_json::Value) -> Client {
 }
 
 fn parse(client: &Client, form: &str) -> Result<AuthorizationRequest, Refusal> {
-    AuthorizationRequest::parse(client, &Form::parse(form.as_bytes()).unwrap(), &Policy::default())
+    AuthorizationRequest::parse(client, &Form::parse(form.as_bytes()).unwrap(), Policy::default())
 }
 
 /// Who is told of an error, and its code.
@@ -43,7 +43,7 @@ fn a_whole_request_is_read() {
         "response_type=code&redirect_uri=https://a/cb&scope=openid+orders.read&state=12345678&nonce=n&prompt=consent\
          &max_age=60&audience=https://api.example.com/v1&response_mode=form_post&{CHALLENGE}"
     );
-    let request = parse(&client(json!({})), &form).unwrap();
+    let request = parse(&client(&json!({})), &form).unwrap();
     assert_eq!(request.return_address.redirect_uri.as_str(), "https://a/cb");
     assert_eq!(request.return_address.mode, ResponseMode::FormPost);
     assert_eq!(request.return_address.state.as_deref(), Some("12345678"));
@@ -56,7 +56,7 @@ fn a_whole_request_is_read() {
 
 #[test]
 fn until_the_redirect_uri_is_certain_the_user_is_told() {
-    let client = client(json!({}));
+    let client = client(&json!({}));
     for form in [
         "response_type=code&state=12345678",
         "response_type=code&redirect_uri=https://evil/cb",
@@ -93,7 +93,7 @@ fn afterwards_the_client_is_told_the_parameter_at_fault() {
     ];
     for (form, code) in to_client {
         let form = format!("redirect_uri=https://a/cb&{form}");
-        assert_eq!(refusal(&client(json!({})), &form), ("client", code), "{form}");
+        assert_eq!(refusal(&client(&json!({})), &form), ("client", code), "{form}");
     }
 }
 
@@ -101,7 +101,7 @@ fn afterwards_the_client_is_told_the_parameter_at_fault() {
 fn an_error_goes_back_with_the_state_and_in_the_mode_that_the_request_named() {
     let form =
         "redirect_uri=https://a/cb&response_type=code&response_mode=fragment&state=12345678&scope=admin";
-    let Refusal::ToClient(address, _) = parse(&client(json!({})), form).unwrap_err() else {
+    let Refusal::ToClient(address, _) = parse(&client(&json!({})), form).unwrap_err() else {
         panic!("to the client")
     };
     assert_eq!(address.mode, ResponseMode::Fragment);
@@ -110,30 +110,30 @@ fn an_error_goes_back_with_the_state_and_in_the_mode_that_the_request_named() {
 
 #[test]
 fn a_redirect_uri_may_be_left_out_where_there_is_only_one_and_no_id_token() {
-    let only = client(json!({"redirect_uris": ["https://a/cb"]}));
+    let only = client(&json!({"redirect_uris": ["https://a/cb"]}));
     let request = parse(&only, "response_type=code").unwrap();
     assert_eq!(
         (request.return_address.redirect_uri.as_str(), request.sent_redirect_uri),
         ("https://a/cb", None)
     );
     assert_eq!(refusal(&only, "response_type=code&scope=openid"), ("user", "invalid_request"));
-    let none = client(json!({"redirect_uris": []}));
+    let none = client(&json!({"redirect_uris": []}));
     assert_eq!(refusal(&none, "response_type=code"), ("user", "invalid_request"));
 }
 
 #[test]
 fn a_native_app_chooses_its_loopback_port() {
     let request =
-        parse(&client(json!({})), "response_type=code&redirect_uri=http://127.0.0.1:5123/cb").unwrap();
+        parse(&client(&json!({})), "response_type=code&redirect_uri=http://127.0.0.1:5123/cb").unwrap();
     assert_eq!(request.return_address.redirect_uri.as_str(), "http://127.0.0.1:5123/cb");
 }
 
 #[test]
 fn a_client_needs_the_grant_and_the_response_type() {
     let form = "response_type=code&redirect_uri=https://a/cb";
-    let service = client(json!({"grant_types": ["client_credentials"]}));
+    let service = client(&json!({"grant_types": ["client_credentials"]}));
     assert_eq!(refusal(&service, form), ("client", "unauthorized_client"));
-    let implicit = client(json!({"response_types": ["id_token"]}));
+    let implicit = client(&json!({"response_types": ["id_token"]}));
     assert_eq!(refusal(&implicit, form), ("client", "unsupported_response_type"));
 }
 
@@ -141,9 +141,9 @@ fn a_client_needs_the_grant_and_the_response_type() {
 fn pkce_is_enforced_for_declared_public_clients_and_where_configured() {
     let form = "response_type=code&redirect_uri=https://a/cb";
     let with_challenge = format!("{form}&{CHALLENGE}");
-    let public = client(json!({"token_endpoint_auth_method": "none"}));
+    let public = client(&json!({"token_endpoint_auth_method": "none"}));
     let declared = Client { declared: true, ..public.clone() };
-    let confidential = Client { declared: true, ..client(json!({})) };
+    let confidential = Client { declared: true, ..client(&json!({})) };
     let all = Policy { pkce_enforced: true, ..Policy::default() };
     let of_public = Policy { pkce_enforced_for_public_clients: true, ..Policy::default() };
     for (client, policy, enforced) in [
@@ -154,7 +154,7 @@ fn pkce_is_enforced_for_declared_public_clients_and_where_configured() {
         (&confidential, all, true),
     ] {
         let parse =
-            |form: &str| AuthorizationRequest::parse(client, &Form::parse(form.as_bytes()).unwrap(), &policy);
+            |form: &str| AuthorizationRequest::parse(client, &Form::parse(form.as_bytes()).unwrap(), policy);
         assert_eq!(parse(form).is_err(), enforced, "{policy:?}");
         assert!(parse(&with_challenge).is_ok());
     }

@@ -17,8 +17,8 @@ fn client(changes: &Value) -> Client {
         epoch: 0,
         declared: false,
         metadata: serde_json::from_value(metadata).unwrap(),
-        created_at: jiff::Timestamp::UNIX_EPOCH,
-        updated_at: jiff::Timestamp::UNIX_EPOCH,
+        created_at: Timestamp::UNIX_EPOCH,
+        updated_at: Timestamp::UNIX_EPOCH,
         secrets: vec![],
     }
 }
@@ -26,7 +26,7 @@ fn client(changes: &Value) -> Client {
 fn request(client: &Client, more: &str) -> AuthorizationRequest {
     let form =
         format!("client_id=app&response_type=code&scope=openid+orders.read&audience=https://api/a{more}");
-    AuthorizationRequest::parse(client, &Form::parse(form.as_bytes()).unwrap(), &Policy::default()).unwrap()
+    AuthorizationRequest::parse(client, &Form::parse(form.as_bytes()).unwrap(), Policy::default()).unwrap()
 }
 
 fn challenge(skip: bool) -> ConsentChallenge {

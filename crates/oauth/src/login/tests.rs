@@ -22,8 +22,8 @@ fn client() -> Client {
         epoch: 0,
         declared: true,
         metadata: serde_json::from_value::<ClientMetadata>(metadata).unwrap(),
-        created_at: jiff::Timestamp::UNIX_EPOCH,
-        updated_at: jiff::Timestamp::UNIX_EPOCH,
+        created_at: Timestamp::UNIX_EPOCH,
+        updated_at: Timestamp::UNIX_EPOCH,
         secrets: vec![],
     }
 }
@@ -33,7 +33,7 @@ fn request(more: &str) -> (Flow, AuthorizationRequest) {
         "client_id=app&response_type=code&redirect_uri=https://a/cb&scope=openid&state=12345678{more}"
     );
     let form = Form::parse(form.as_bytes()).unwrap();
-    let request = AuthorizationRequest::parse(&client(), &form, &Policy::default()).unwrap();
+    let request = AuthorizationRequest::parse(&client(), &form, Policy::default()).unwrap();
     (Flow::begin(&client(), form, at(START), &Entropy::seeded(1)), request)
 }
 

@@ -71,7 +71,7 @@ pub(crate) async fn patch(
         let patch = patch::Patch::read(&server, request).await?;
         let default_scope = &server.settings().default_client_scope;
         let register = |row: &StoredClient| {
-            let document = patch.apply(object(row, None))?;
+            let document = patch.apply(&object(row, None))?;
             Ok(Edit::Register(Box::new(ClientRegistration::parse(document, default_scope)?)))
         };
         Ok(edit(&server, &id, register).await?.shown())

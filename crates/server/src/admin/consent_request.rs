@@ -18,6 +18,7 @@ use crate::sealed_value::shorten;
 use crate::{Server, json_body};
 
 /// Hydra's `OAuth2ConsentRequest`.
+#[expect(clippy::struct_field_names, reason = "the members of Hydra's API")]
 #[derive(Serialize)]
 struct ConsentRequest {
     challenge: String,

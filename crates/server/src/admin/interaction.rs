@@ -68,7 +68,7 @@ pub(super) async fn under_way(server: &Server, flow: &Flow) -> Result<UnderWay, 
     }
     let client = server.store().client(&flow.client_id()?).await?.filter(|client| flow.is_of(client));
     let client = client.ok_or_else(unknown)?;
-    let request = AuthorizationRequest::parse(&client, &flow.request, &server.settings().authorization);
+    let request = AuthorizationRequest::parse(&client, &flow.request, server.settings().authorization);
     Ok(UnderWay { request: request.map_err(|_| unknown())?, client })
 }
 

@@ -46,7 +46,7 @@ pub(crate) async fn authorize(State(server): State<Server>, request: Request) ->
 async fn step(server: &Server, browser: &BrowserRequest) -> Result<Response, Stop> {
     let client = client(server, browser).await?;
     tracing::Span::current().record("client_id", client.id.as_str());
-    let request = AuthorizationRequest::parse(&client, &browser.form, &server.settings().authorization)?;
+    let request = AuthorizationRequest::parse(&client, &browser.form, server.settings().authorization)?;
     let asked = Asked { server, browser, client, request };
     if let Some(verifier) = browser.form.get("consent_verifier") {
         after_consent::go_on(&asked, verifier).await

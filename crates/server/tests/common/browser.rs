@@ -88,17 +88,8 @@ impl<'a> Browser<'a> {
         Self { server, cookies: Mutex::default(), http }
     }
 
-    /// The same browser at another server of the same installation.
-    pub fn at<'b>(self, server: &'b TestServer) -> Browser<'b> {
-        Browser { server, cookies: self.cookies, http: self.http }
-    }
-
     pub fn cookie_names(&self) -> Vec<String> {
         self.cookies.lock().unwrap().keys().cloned().collect()
-    }
-
-    pub fn forget_cookies(&self) {
-        self.cookies.lock().unwrap().clear();
     }
 
     /// Goes to an address of the server, by whatever host it is named.

@@ -49,8 +49,8 @@ impl Patch {
     /// # Errors
     /// `invalid_request` naming the operation that does not fit, or with which the document gets larger than a request
     /// could be: `copy` doubles it each time.
-    pub(super) fn apply(&self, object: ClientObject<'_>) -> Result<Map<String, Value>, Failure> {
-        let mut document = to_value(&object)?;
+    pub(super) fn apply(&self, object: &ClientObject<'_>) -> Result<Map<String, Value>, Failure> {
+        let mut document = to_value(object)?;
         for (index, operation) in self.0.iter().enumerate() {
             let operation = added_where_absent(operation, &document);
             let refused = |why: String| Error::invalid_request(format!("Operation {index}: {why}."));
@@ -108,7 +108,7 @@ mod tests {
         let id = ClientId::parse("orders").unwrap();
         let object = ClientObject::new(&id, &metadata, Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
         let patch = Patch::new(serde_json::from_value(patch).unwrap()).map_err(|error| error.to_string())?;
-        patch.apply(object).map_err(|failure| failure.to_string())
+        patch.apply(&object).map_err(|failure| failure.to_string())
     }
 
     #[test]

@@ -33,9 +33,10 @@ pub(super) async fn issue(server: &Server, request: &FormRequest) -> Result<Issu
     let access =
         AccessTokenIssue::prepare(server, settings.strategy_of(&client), access_lifetime, now).await?;
     let id_lifetime = own(lifespans.authorization_code_grant_id_token_lifespan).unwrap_or(lifetimes.id_token);
-    let id = match grant.is_openid() {
-        true => Some(IdTokenIssue::prepare(server, &client, id_lifetime, now).await?),
-        false => None,
+    let id = if grant.is_openid() {
+        Some(IdTokenIssue::prepare(server, &client, id_lifetime, now).await?)
+    } else {
+        None
     };
     let refresh = first_refresh_token(server, &client, &code, now);
 

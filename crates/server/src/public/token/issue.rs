@@ -1,6 +1,5 @@
 //! Making tokens: sealed, or signed with the key of the moment.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -119,14 +118,14 @@ async fn sign(
     typ: &'static str,
     claims: &impl Serialize,
 ) -> Result<String, Failure> {
-    let (algorithm, signer) = (key.signer.algorithm(), Arc::clone(&key.signer));
+    let (algorithm, signer) = (key.signer.algorithm(), key.signer);
     let defect = |error: jose::Error| Failure::Defect(error.to_string());
-    let signed = if signer.is_slow() {
+    let token = if signer.is_slow() {
         let input = signer.signing_input(typ, claims).map_err(defect)?;
         server.signatures().run(move || signer.sign_input(input)).await?.map_err(defect)?
     } else {
         signer.sign(typ, claims).map_err(defect)?
     };
     server.metrics().signature(algorithm);
-    Ok(signed)
+    Ok(token)
 }

@@ -42,9 +42,10 @@ pub(super) async fn issue(server: &Server, request: &FormRequest) -> Result<Issu
     let access_token =
         AccessToken::of_grant(&grant, refreshed.generation, narrower, times, server.store().entropy());
     let access_token = access.issue(server, access_token, Some(&grant)).await?;
-    let id_token = match scope.iter().any(|scope| scope.as_str() == "openid") {
-        true => Some(id?.issue(server, &grant, &access_token, now).await?),
-        false => None,
+    let id_token = if scope.iter().any(|scope| scope.as_str() == "openid") {
+        Some(id?.issue(server, &grant, &access_token, now).await?)
+    } else {
+        None
     };
     Ok(Issued {
         access_token,
