@@ -39,11 +39,15 @@ pub enum SealPurpose {
     RememberedConsent,
     /// Where the next page of a list begins.
     PageToken,
+    /// What the logout app answers.
+    LogoutChallenge,
+    /// What the logout app's answer becomes.
+    LogoutVerifier,
 }
 
 impl SealPurpose {
     /// All purposes, in the order of their declaration.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::AccessToken,
         Self::RefreshToken,
         Self::AuthorizationCode,
@@ -56,6 +60,8 @@ impl SealPurpose {
         Self::SessionCookie,
         Self::RememberedConsent,
         Self::PageToken,
+        Self::LogoutChallenge,
+        Self::LogoutVerifier,
     ];
 
     const fn label(self) -> &'static str {
@@ -72,6 +78,8 @@ impl SealPurpose {
             Self::SessionCookie => "keywright/session-cookie",
             Self::RememberedConsent => "keywright/remembered-consent",
             Self::PageToken => "keywright/page-token",
+            Self::LogoutChallenge => "keywright/logout-challenge",
+            Self::LogoutVerifier => "keywright/logout-verifier",
         }
     }
 }

@@ -223,6 +223,8 @@ fn pages(config: &Config) -> PageUrls {
         registration: page(&urls.registration),
         consent: page(&urls.consent),
         error: page(&urls.error),
+        logout: page(&urls.logout),
+        post_logout_redirect: page(&urls.post_logout_redirect),
     }
 }
 

@@ -90,6 +90,12 @@ pub struct ClientMetadata {
     /// Its users are not asked for their consent.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub skip_consent: bool,
+    /// Where its users may go after a logout.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub post_logout_redirect_uris: Vec<RedirectUri>,
+    /// Its users are not asked whether they want to log out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skip_logout_consent: Option<bool>,
     /// Its own kind of access token; `None` means the server's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub access_token_strategy: Option<AccessTokenStrategy>,

@@ -56,7 +56,7 @@ pub struct ClientObject<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     frontchannel_logout_session_required: Option<&'a Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    post_logout_redirect_uris: Option<&'a Value>,
+    post_logout_redirect_uris: Option<&'a [RedirectUri]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     backchannel_logout_uri: Option<&'a Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,7 +65,7 @@ pub struct ClientObject<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     access_token_strategy: Option<AccessTokenStrategy>,
     skip_consent: bool,
-    skip_logout_consent: Option<&'a Value>,
+    skip_logout_consent: Option<bool>,
     authorization_code_grant_access_token_lifespan: Option<GoDuration>,
     authorization_code_grant_id_token_lifespan: Option<GoDuration>,
     authorization_code_grant_refresh_token_lifespan: Option<GoDuration>,
@@ -121,13 +121,13 @@ impl<'a> ClientObject<'a> {
             updated_at,
             frontchannel_logout_uri: kept.said("frontchannel_logout_uri"),
             frontchannel_logout_session_required: kept.said("frontchannel_logout_session_required"),
-            post_logout_redirect_uris: kept.said("post_logout_redirect_uris"),
+            post_logout_redirect_uris: Some(&metadata.post_logout_redirect_uris[..]).filter(|uris| !uris.is_empty()),
             backchannel_logout_uri: kept.said("backchannel_logout_uri"),
             backchannel_logout_session_required: kept.said("backchannel_logout_session_required"),
             metadata: OrEmpty(kept.said("metadata")),
             access_token_strategy: metadata.access_token_strategy,
             skip_consent: metadata.skip_consent,
-            skip_logout_consent: metadata.other.get("skip_logout_consent"),
+            skip_logout_consent: metadata.skip_logout_consent,
             authorization_code_grant_access_token_lifespan: lifespans
                 .authorization_code_grant_access_token_lifespan,
             authorization_code_grant_id_token_lifespan: lifespans.authorization_code_grant_id_token_lifespan,

@@ -42,7 +42,9 @@ impl ClientRegistration {
         let secret = members.take_secret("client_secret")?;
         let lifespans = lifespans(&mut members)?;
         let metadata = ClientMetadata {
-            redirect_uris: redirect_uris(&mut members)?,
+            redirect_uris: uris(&mut members, "redirect_uris", ErrorCode::InvalidRedirectUri)?,
+            post_logout_redirect_uris: uris(&mut members, POST_LOGOUT, ErrorCode::InvalidClientMetadata)?,
+            skip_logout_consent: members.take("skip_logout_consent")?,
             client_name: members.take("client_name")?.unwrap_or_default(),
             grant_types: members.take("grant_types")?.unwrap_or_default(),
             response_types: members.take("response_types")?.unwrap_or_default(),
@@ -83,11 +85,12 @@ fn lifespans(members: &mut Members) -> Result<Lifespans, Error> {
     Ok(named)
 }
 
-fn redirect_uris(members: &mut Members) -> Result<Vec<RedirectUri>, Error> {
-    const NAME: &str = "redirect_uris";
-    let texts: Vec<String> = members.take(NAME)?.unwrap_or_default();
+const POST_LOGOUT: &str = "post_logout_redirect_uris";
+
+fn uris(members: &mut Members, name: &'static str, code: ErrorCode) -> Result<Vec<RedirectUri>, Error> {
+    let texts: Vec<String> = members.take(name)?.unwrap_or_default();
     let uris = texts.into_iter().enumerate().map(|(index, text)| {
-        let refused = |why| Error::new(ErrorCode::InvalidRedirectUri, format!("{NAME}[{index}]: {why}."));
+        let refused = |why| Error::new(code, format!("{name}[{index}]: {why}."));
         RedirectUri::parse(text).map_err(refused)
     });
     uris.collect()
@@ -121,18 +124,16 @@ fn check_keys(metadata: &ClientMetadata) -> Result<(), Error> {
 
 /// Whoever could add a page of any host here could send users there from the issuer's own logout.
 fn check_post_logout(metadata: &ClientMetadata) -> Result<(), Error> {
-    const NAME: &str = "post_logout_redirect_uris";
     let origin = |uri: &str| {
         let url = url::Url::parse(uri).ok()?;
         let host = url.host_str().map(str::to_owned);
         Some((url.scheme().to_owned(), host, url.port_or_known_default()))
     };
     let registered: Vec<_> = metadata.redirect_uris.iter().map(|uri| origin(uri.as_str())).collect();
-    let listed = metadata.other.get(NAME).and_then(Value::as_array).into_iter().flatten();
-    for (index, uri) in listed.filter_map(Value::as_str).enumerate() {
-        if !registered.contains(&origin(uri)) {
+    for (index, uri) in metadata.post_logout_redirect_uris.iter().enumerate() {
+        if !registered.contains(&origin(uri.as_str())) {
             return Err(invalid(
-                &format!("{NAME}[{index}]"),
+                &format!("{POST_LOGOUT}[{index}]"),
                 "it shares scheme, host and port with none of redirect_uris",
             ));
         }

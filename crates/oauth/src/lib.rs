@@ -42,6 +42,7 @@ pub mod issuer;
 pub mod jwt_access_token;
 pub mod lifespan;
 pub mod login;
+pub mod logout;
 pub mod page_token;
 pub mod pkce;
 pub mod prompt;

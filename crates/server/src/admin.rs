@@ -5,5 +5,6 @@ pub(crate) mod consent_request;
 pub(crate) mod interaction;
 pub(crate) mod introspect;
 pub(crate) mod login_request;
+pub(crate) mod logout_request;
 pub(crate) mod sessions;
 pub(crate) mod version;

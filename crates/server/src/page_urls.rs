@@ -15,6 +15,10 @@ pub struct PageUrls {
     pub consent: Option<String>,
     /// `urls.error`.
     pub error: Option<String>,
+    /// `urls.logout`.
+    pub logout: Option<String>,
+    /// `urls.post_logout_redirect`.
+    pub post_logout_redirect: Option<String>,
 }
 
 impl PageUrls {
@@ -29,6 +33,17 @@ impl PageUrls {
     pub(crate) fn consent(&self, public: &Issuer, challenge: &str) -> String {
         let page = self.consent.clone().unwrap_or_else(|| public.join(router::FALLBACK_CONSENT));
         with_query(&page, &[("consent_challenge", challenge)])
+    }
+
+    /// The logout page, with its challenge.
+    pub(crate) fn logout(&self, public: &Issuer, challenge: &str) -> String {
+        let page = self.logout.clone().unwrap_or_else(|| public.join(router::FALLBACK_LOGOUT));
+        with_query(&page, &[("logout_challenge", challenge)])
+    }
+
+    /// Where a logout ends that names no other page.
+    pub(crate) fn post_logout_redirect(&self, public: &Issuer) -> String {
+        self.post_logout_redirect.clone().unwrap_or_else(|| public.join(router::FALLBACK_LOGGED_OUT))
     }
 
     /// The error page, with what went wrong.

@@ -30,6 +30,13 @@ struct NotConfiguredPage<'a> {
     variable: &'a str,
 }
 
+/// The page at the end of a logout, where the configuration names no other.
+#[derive(Template)]
+#[template(path = "logged_out.html")]
+struct LoggedOutPage<'a> {
+    nonce: &'a str,
+}
+
 /// The form that the browser posts to the client (OAuth 2.0 Form Post Response Mode §2).
 #[derive(Template)]
 #[template(path = "form_post.html")]
@@ -50,6 +57,11 @@ pub(crate) fn not_configured(page_name: &str, setting: &str, entropy: &Entropy) 
     page(StatusCode::OK, entropy, |nonce| {
         NotConfiguredPage { nonce, page: page_name, setting, variable: &variable }.render()
     })
+}
+
+/// Tells the user that they are logged out.
+pub(crate) fn logged_out(entropy: &Entropy) -> Response {
+    page(StatusCode::OK, entropy, |nonce| LoggedOutPage { nonce }.render())
 }
 
 /// Lets the browser post a response to the client.

@@ -4,6 +4,7 @@ pub(crate) mod authorize;
 pub(crate) mod discovery;
 pub(crate) mod fallbacks;
 pub(crate) mod jwks;
+pub(crate) mod logout;
 pub(crate) mod revoke;
 pub(crate) mod token;
 pub(crate) mod userinfo;

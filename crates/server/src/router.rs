@@ -11,10 +11,10 @@ use http::uri::PathAndQuery;
 use prometheus_client::registry::Registry;
 use tower::ServiceBuilder;
 
-use crate::admin::{clients, consent_request, introspect, login_request, sessions, version};
+use crate::admin::{clients, consent_request, introspect, login_request, logout_request, sessions, version};
 use crate::not_found::not_found;
 use crate::observe::{Observer, TIME_LIMIT, observe};
-use crate::public::{authorize, discovery, fallbacks, jwks, revoke, token, userinfo};
+use crate::public::{authorize, discovery, fallbacks, jwks, logout, revoke, token, userinfo};
 use crate::{Server, health, metrics};
 
 const OPENID_CONFIGURATION: &str = "/.well-known/openid-configuration";
@@ -26,6 +26,9 @@ const REVOKE: &str = "/oauth2/revoke";
 const USERINFO: &str = "/userinfo";
 pub(crate) const FALLBACK_LOGIN: &str = "/oauth2/fallbacks/login";
 pub(crate) const FALLBACK_CONSENT: &str = "/oauth2/fallbacks/consent";
+pub(crate) const LOGOUT: &str = "/oauth2/sessions/logout";
+pub(crate) const FALLBACK_LOGOUT: &str = "/oauth2/fallbacks/logout";
+pub(crate) const FALLBACK_LOGGED_OUT: &str = "/oauth2/fallbacks/logout/callback";
 pub(crate) const FALLBACK_ERROR: &str = "/oauth2/fallbacks/error";
 const ALIVE: &str = "/health/alive";
 const READY: &str = "/health/ready";
@@ -36,6 +39,9 @@ const LOGIN_REJECT: &str = "/admin/oauth2/auth/requests/login/reject";
 const CONSENT_REQUEST: &str = "/admin/oauth2/auth/requests/consent";
 const CONSENT_ACCEPT: &str = "/admin/oauth2/auth/requests/consent/accept";
 const CONSENT_REJECT: &str = "/admin/oauth2/auth/requests/consent/reject";
+const LOGOUT_REQUEST: &str = "/admin/oauth2/auth/requests/logout";
+const LOGOUT_ACCEPT: &str = "/admin/oauth2/auth/requests/logout/accept";
+const LOGOUT_REJECT: &str = "/admin/oauth2/auth/requests/logout/reject";
 const CONSENT_SESSIONS: &str = "/admin/oauth2/auth/sessions/consent";
 const LOGIN_SESSIONS: &str = "/admin/oauth2/auth/sessions/login";
 const CLIENTS: &str = "/admin/clients";
@@ -48,7 +54,7 @@ const ADMIN_ALIVE: &str = "/admin/health/alive";
 const ADMIN_READY: &str = "/admin/health/ready";
 
 /// Every path that is served, for labels that live as long as the program.
-const TEMPLATES: [&str; 29] = [
+const TEMPLATES: [&str; 35] = [
     TOKEN,
     AUTHORIZE,
     USERINFO,
@@ -60,6 +66,12 @@ const TEMPLATES: [&str; 29] = [
     CONSENT_REJECT,
     CONSENT_SESSIONS,
     LOGIN_SESSIONS,
+    LOGOUT,
+    LOGOUT_REQUEST,
+    LOGOUT_ACCEPT,
+    LOGOUT_REJECT,
+    FALLBACK_LOGOUT,
+    FALLBACK_LOGGED_OUT,
     FALLBACK_LOGIN,
     FALLBACK_CONSENT,
     FALLBACK_ERROR,
@@ -91,6 +103,9 @@ impl Server {
             .route(REVOKE, post(revoke::revoke))
             .route(AUTHORIZE, get(authorize::authorize).post(authorize::authorize))
             .route(USERINFO, get(userinfo::userinfo).post(userinfo::userinfo))
+            .route(LOGOUT, get(logout::logout).post(logout::logout))
+            .route(FALLBACK_LOGOUT, get(fallbacks::logout))
+            .route(FALLBACK_LOGGED_OUT, get(fallbacks::logged_out))
             .route(FALLBACK_LOGIN, get(fallbacks::login))
             .route(FALLBACK_CONSENT, get(fallbacks::consent))
             .route(FALLBACK_ERROR, get(fallbacks::error))
@@ -110,6 +125,9 @@ impl Server {
             .route(CONSENT_REQUEST, get(consent_request::get))
             .route(CONSENT_ACCEPT, put(consent_request::accept))
             .route(CONSENT_REJECT, put(consent_request::reject))
+            .route(LOGOUT_REQUEST, get(logout_request::get))
+            .route(LOGOUT_ACCEPT, put(logout_request::accept))
+            .route(LOGOUT_REJECT, put(logout_request::reject))
             .route(CONSENT_SESSIONS, delete(sessions::revoke_consent))
             .route(LOGIN_SESSIONS, delete(sessions::revoke_login))
             .route(CLIENTS, get(clients::list).post(clients::create))

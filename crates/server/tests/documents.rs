@@ -41,6 +41,7 @@ async fn discovery_names_what_is_served_and_no_more() {
             "claims_parameter_supported": false,
             "claims_supported": ["sub"],
             "code_challenge_methods_supported": ["S256"],
+            "end_session_endpoint": "https://id.example.com/oauth2/sessions/logout",
             "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
             "id_token_signing_alg_values_supported": ["ES256"],
             "issuer": "https://id.example.com/",
@@ -161,7 +162,7 @@ async fn what_is_not_served_is_not_found_in_the_form_that_the_caller_likes() {
     let cases = [
         (Method::GET, server.public_url("/"), None, "text/html; charset=utf-8"),
         (Method::GET, server.public_url("/version"), Some("text/plain"), "text/plain; charset=utf-8"),
-        (Method::GET, server.public_url("/oauth2/sessions/logout"), None, "text/html; charset=utf-8"),
+        (Method::GET, server.public_url("/oauth2/device/verify"), None, "text/html; charset=utf-8"),
         (
             Method::GET,
             server.public_url("/oauth2/token"),

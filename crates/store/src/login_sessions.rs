@@ -4,6 +4,7 @@ use const_format::concatcp;
 use jiff::Timestamp;
 use oauth::{ClientId, Incarnation, SessionId};
 use sqlx::Row;
+use sqlx::any::AnyRow;
 
 use crate::consents::{StoredConsent, joined_consent};
 use crate::grants::instant;
@@ -45,6 +46,12 @@ const SESSION_AND_CONSENT: &str = concatcp!(
     HITS_SESSION
 );
 
+const SESSION: &str = concatcp!(
+    "SELECT login_sessions.subject, login_sessions.content, login_sessions.created_at, login_sessions.expires_at \
+     FROM login_sessions WHERE login_sessions.id = $1 AND login_sessions.expires_at > $2 AND NOT ",
+    HITS_SESSION
+);
+
 impl Store {
     /// Remembers a login. A session that is remembered already is overwritten, and keeps the time at which it began. One
     /// statement.
@@ -66,6 +73,17 @@ impl Store {
             .bind(login.expires_at.as_second());
         self.db().execute(query).await?;
         Ok(())
+    }
+
+    /// A login session; `None` where it is unknown, expired or revoked. One statement.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Corrupt`].
+    pub async fn login_session(&self, id: SessionId) -> Result<Option<StoredSession>, Error> {
+        let now = self.clock().now().as_second();
+        let query = self.db().query(SESSION).bind(id.to_string()).bind(now);
+        let Some(row) = self.db().fetch_optional(query).await? else { return Ok(None) };
+        Ok(Some(session(&row)?))
     }
 
     /// Forgets a login. Its grants stay; [`Store::revoke_session`] ends both. One statement.
@@ -107,12 +125,15 @@ impl Store {
             .bind(incarnation.0)
             .bind(self.clock().now().as_second());
         let Some(row) = self.db().fetch_optional(query).await? else { return Ok(None) };
-        let session = StoredSession {
-            subject: row.try_get(0)?,
-            content: row.try_get(1)?,
-            created_at: instant(&row, 2)?,
-            expires_at: instant(&row, 3)?,
-        };
-        Ok(Some((session, joined_consent(&row, 4)?)))
+        Ok(Some((session(&row)?, joined_consent(&row, 4)?)))
     }
+}
+
+fn session(row: &AnyRow) -> Result<StoredSession, Error> {
+    Ok(StoredSession {
+        subject: row.try_get(0)?,
+        content: row.try_get(1)?,
+        created_at: instant(row, 2)?,
+        expires_at: instant(row, 3)?,
+    })
 }

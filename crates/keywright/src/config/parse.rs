@@ -52,8 +52,8 @@ pub(super) fn parse(
     match (dsn, issuer) {
         (Some(dsn), Some(ParsedIssuer { issuer, .. })) if problems.is_empty() => {
             let public = public.unwrap_or_else(|| issuer.clone());
-            let [login, registration, consent, error] = pages;
-            let urls = Urls { issuer, public, admin, login, registration, consent, error };
+            let [login, registration, consent, error, logout, post_logout_redirect] = pages;
+            let urls = Urls { issuer, public, admin, login, registration, consent, error, logout, post_logout_redirect };
             let config = Config {
                 dsn,
                 listen_dsn,
@@ -95,10 +95,18 @@ fn cookies(r: &mut Reader<'_>) -> Cookies {
     }
 }
 
-/// The pages that people are sent to: login, registration, consent, error. A reference is relative to the public URL.
-fn pages(r: &mut Reader<'_>, public: Option<&Issuer>) -> [Option<Url>; 4] {
+/// The pages that people are sent to: login, registration, consent, error, logout, and the end of a logout. A reference is relative to the public URL.
+fn pages(r: &mut Reader<'_>, public: Option<&Issuer>) -> [Option<Url>; 6] {
     let base = public.and_then(|public| Url::parse(public.as_str()).ok());
-    ["urls.login", "urls.registration", "urls.consent", "urls.error"].map(|key| {
+    const KEYS: [&str; 6] = [
+        "urls.login",
+        "urls.registration",
+        "urls.consent",
+        "urls.error",
+        "urls.logout",
+        "urls.post_logout_redirect",
+    ];
+    KEYS.map(|key| {
         let text: String = r.optional(key, plain)?;
         let url = Url::options().base_url(base.as_ref()).parse(&text).ok();
         let url = url.filter(|url| matches!(url.scheme(), "http" | "https"));

@@ -147,6 +147,10 @@ pub struct Urls {
     pub consent: Option<Url>,
     /// The error page.
     pub error: Option<Url>,
+    /// The logout page.
+    pub logout: Option<Url>,
+    /// Where a logout ends.
+    pub post_logout_redirect: Option<Url>,
 }
 
 /// `secrets`.

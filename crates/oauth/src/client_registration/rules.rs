@@ -30,12 +30,10 @@ const RULES: [(&str, Rule); 22] = [
     ("userinfo_signed_response_alg", userinfo_algorithm),
     ("frontchannel_logout_uri", web_page),
     ("frontchannel_logout_session_required", flag),
-    ("post_logout_redirect_uris", redirects),
     ("backchannel_logout_uri", web_page),
     ("backchannel_logout_session_required", flag),
     // Any JSON.
     ("metadata", |value| Ok(value.as_object().is_none_or(|members| !members.is_empty()))),
-    ("skip_logout_consent", choice),
 ];
 
 /// Takes all these members, and gives what is kept of them.

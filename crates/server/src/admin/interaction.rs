@@ -20,6 +20,12 @@ pub(super) struct RedirectTo {
     redirect_to: String,
 }
 
+impl RedirectTo {
+    pub(super) fn new(redirect_to: String) -> Self {
+        Self { redirect_to }
+    }
+}
+
 /// What the client told of the user and the page (Hydra's `OAuth2ConsentRequestOpenIDConnectContext`).
 #[derive(Debug, Default, Serialize)]
 pub(super) struct OidcContext {

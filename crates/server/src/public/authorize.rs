@@ -24,7 +24,7 @@ use oauth::flow::{Flow, FlowReference, Interaction, is_cookie_of, is_too_old};
 use oauth::{Client, ClientId, Error, ErrorCode};
 
 use crate::browser_request::BrowserRequest;
-use crate::public::authorize::stop::Stop;
+pub(crate) use crate::public::authorize::stop::Stop;
 use crate::{Server, id_token_hint};
 
 /// A request that its client may make, with everything that a step needs.

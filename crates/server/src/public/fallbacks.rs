@@ -15,6 +15,14 @@ pub(crate) async fn consent(State(server): State<Server>) -> Response {
     pages::not_configured("consent", "urls.consent", server.store().entropy())
 }
 
+pub(crate) async fn logout(State(server): State<Server>) -> Response {
+    pages::not_configured("logout", "urls.logout", server.store().entropy())
+}
+
+pub(crate) async fn logged_out(State(server): State<Server>) -> Response {
+    pages::logged_out(server.store().entropy())
+}
+
 /// What the query says is shown as text: who makes it up deceives nobody but themselves.
 pub(crate) async fn error(State(server): State<Server>, RawQuery(query): RawQuery) -> Response {
     let form = Form::parse(query.unwrap_or_default().as_bytes()).unwrap_or_default();

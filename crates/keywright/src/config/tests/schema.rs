@@ -60,6 +60,8 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("URLS_CONSENT", "/consent"),
     ("URLS_ERROR", "https://pages.example.com/error"),
     ("URLS_LOGIN", "https://pages.example.com/login"),
+    ("URLS_LOGOUT", "https://pages.example.com/logout"),
+    ("URLS_POST_LOGOUT_REDIRECT", "https://pages.example.com/bye"),
     ("URLS_REGISTRATION", "https://pages.example.com/registration"),
     ("WEBFINGER_OIDC_DISCOVERY_AUTH_URL", "https://other.example.com/auth"),
     ("WEBFINGER_OIDC_DISCOVERY_USERINFO_URL", "https://other.example.com/userinfo"),

@@ -12,7 +12,7 @@ use crate::public::authorize::{found, redirect};
 use crate::{Server, pages};
 
 /// Why a flow goes no further.
-pub(super) enum Stop {
+pub(crate) enum Stop {
     /// The user is told, on the error page.
     ToUser(Error),
     /// The client is told, at its redirect URI.
@@ -22,7 +22,7 @@ pub(super) enum Stop {
 }
 
 impl Stop {
-    pub(super) fn answer(&self, server: &Server) -> Response {
+    pub(crate) fn answer(&self, server: &Server) -> Response {
         let (settings, entropy) = (server.settings(), server.store().entropy());
         match self {
             Self::ToClient(address, denial) => to_client(server, address, denial),

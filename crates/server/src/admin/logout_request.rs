@@ -1,0 +1,89 @@
+//! `/admin/oauth2/auth/requests/logout`: what the logout app asks and answers.
+
+use axum::extract::State;
+use axum::response::Response;
+use http::{StatusCode, Uri};
+use jiff::Timestamp;
+use oauth::logout::Logout;
+use oauth::{Error, ErrorCode};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::interaction::{RedirectTo, answered, challenge, client_object, unknown};
+use crate::error::{Challenge, Failure};
+use crate::sealed_value::shorten;
+use crate::{Server, router};
+
+/// Hydra's `OAuth2LogoutRequest`.
+#[derive(Serialize)]
+struct LogoutRequest {
+    challenge: String,
+    subject: String,
+    sid: String,
+    request_url: String,
+    rp_initiated: bool,
+    expires_at: Timestamp,
+    requested_at: Timestamp,
+    client: Value,
+}
+
+/// `GET`: what is asked.
+pub(crate) async fn get(State(server): State<Server>, uri: Uri) -> Response {
+    answered(&server, show(&server, &uri).await)
+}
+
+async fn show(server: &Server, uri: &Uri) -> Result<LogoutRequest, Failure> {
+    let (text, logout) = opened(server, uri).await?;
+    let client = match &logout.client_id {
+        Some(id) => server.store().client(id).await?,
+        None => None,
+    };
+    let endpoint = server.settings().public_url.join(router::LOGOUT);
+    Ok(LogoutRequest {
+        challenge: text,
+        sid: logout.session_id.to_string(),
+        request_url: if logout.query.is_empty() { endpoint } else { format!("{endpoint}?{}", logout.query) },
+        rp_initiated: logout.client_id.is_some(),
+        expires_at: logout.expires_at(server.settings().flow.login_consent_request),
+        requested_at: logout.requested_at(),
+        client: client.map_or(Value::Null, |client| client_object(&client)),
+        subject: logout.subject,
+    })
+}
+
+/// `PUT …/accept`: the user wants to log out.
+pub(crate) async fn accept(State(server): State<Server>, uri: Uri) -> Response {
+    answered(&server, accepted(&server, &uri).await)
+}
+
+async fn accepted(server: &Server, uri: &Uri) -> Result<RedirectTo, Failure> {
+    let (_, logout) = opened(server, uri).await?;
+    let expires_at = logout.expires_at(server.settings().flow.login_consent_request);
+    let sealed = logout.seal_verifier(server.store().ring(), server.store().entropy());
+    let sealed = shorten(server, sealed, expires_at).await?;
+    let endpoint = server.settings().public_url.join(router::LOGOUT);
+    Ok(RedirectTo::new(format!("{endpoint}?logout_verifier={sealed}")))
+}
+
+/// `PUT …/reject`: the user stays logged in. Nothing is to be done.
+pub(crate) async fn reject(State(server): State<Server>, uri: Uri) -> Response {
+    match opened(&server, &uri).await {
+        Ok(_) => {
+            let mut response = Response::default();
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            response
+        }
+        Err(failure) => failure.answer(server.settings(), Challenge::None),
+    }
+}
+
+/// The challenge as it came, and what it holds, while it lasts.
+async fn opened(server: &Server, uri: &Uri) -> Result<(String, Logout), Failure> {
+    let (text, sealed) = challenge(server, uri, "logout_challenge").await?;
+    let logout = Logout::open_challenge(server.store().ring(), &sealed).ok_or_else(unknown)?;
+    if server.now() >= logout.expires_at(server.settings().flow.login_consent_request) {
+        let why = "The logout request has expired, please try again.";
+        return Err(Error::new(ErrorCode::RequestUnauthorized, why).into());
+    }
+    Ok((text, logout))
+}

@@ -1,0 +1,135 @@
+//! `GET` and `POST /oauth2/sessions/logout` (OpenID Connect RP-Initiated Logout 1.0).
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use oauth::login::{Login, session_of_cookie};
+use oauth::logout::{Hint, Logout, return_to, with_state};
+use oauth::{Client, Error, SessionId};
+
+use crate::browser_request::BrowserRequest;
+use crate::error::Failure;
+use crate::public::authorize::{Stop, found};
+use crate::sealed_value::{restore, shorten};
+use crate::{Server, id_token_hint};
+
+pub(crate) async fn logout(State(server): State<Server>, request: Request) -> Response {
+    let answered = match BrowserRequest::read(&server, request).await {
+        Ok(browser) => step(&server, &browser).await,
+        Err(failure) => Err(failure.into()),
+    };
+    answered.unwrap_or_else(|stop| stop.answer(&server))
+}
+
+async fn step(server: &Server, browser: &BrowserRequest) -> Result<Response, Stop> {
+    match browser.form.get("logout_verifier") {
+        Some(verifier) => end(server, browser, verifier).await,
+        None => ask(server, browser).await,
+    }
+}
+
+/// What a client's request says: the hint, the client that it was issued to, and where the browser is to go.
+struct Asked {
+    hint: Hint,
+    client: std::sync::Arc<Client>,
+    return_to: Option<String>,
+}
+
+/// Asks the user, where there is a session to end. One statement where the browser has a session.
+async fn ask(server: &Server, browser: &BrowserRequest) -> Result<Response, Stop> {
+    let settings = server.settings();
+    let asked = asked(server, browser).await?;
+    let return_to = asked.as_ref().and_then(|asked| asked.return_to.clone());
+    let done = |return_to: Option<String>| {
+        let configured = || {
+            let page = settings.pages.post_logout_redirect(&settings.public_url);
+            with_state(&page, browser.form.get("state").filter(|_| asked.is_some()))
+        };
+        found(&return_to.unwrap_or_else(configured))
+    };
+    let Some(login) = session(server, browser).await? else { return Ok(done(return_to)) };
+    if let Some(asked) = &asked {
+        let of_this_session = asked.hint.session_id.is_none_or(|sid| sid == login.session_id);
+        if asked.hint.subject != login.subject || !of_this_session {
+            // The user of the hint has no session here: there is nothing to end for them, and nobody else is logged out.
+            return Ok(done(return_to));
+        }
+    }
+    let skip = asked.as_ref().is_some_and(|asked| asked.client.metadata.skip_logout_consent == Some(true));
+    let logout = Logout {
+        session_id: login.session_id,
+        subject: login.subject,
+        client_id: asked.as_ref().map(|asked| asked.client.id.clone()),
+        return_to: return_to.or_else(|| Some(settings.pages.post_logout_redirect(&settings.public_url))),
+        requested_at: server.now().as_second(),
+        query: browser.form.clone().without(&["logout_verifier"]).to_query(None),
+    };
+    if skip {
+        return finish(server, logout).await;
+    }
+    let (ring, entropy) = (server.store().ring(), server.store().entropy());
+    let expires_at = logout.expires_at(settings.flow.login_consent_request);
+    let challenge = shorten(server, logout.seal_challenge(ring, entropy), expires_at).await?;
+    Ok(found(&settings.pages.logout(&settings.public_url, &challenge)))
+}
+
+async fn asked(server: &Server, browser: &BrowserRequest) -> Result<Option<Asked>, Stop> {
+    let form = &browser.form;
+    let Some(text) = form.get("id_token_hint") else {
+        if form.get("post_logout_redirect_uri").is_some() || form.get("state").is_some() {
+            let why = "The parameter 'id_token_hint' is missing: it says which client the user comes from.";
+            return Err(Stop::ToUser(Error::invalid_request(why)));
+        }
+        return Ok(None);
+    };
+    let claims = id_token_hint::verified(server, text).await?;
+    let not_ours = || {
+        Stop::ToUser(Error::invalid_request(
+            "The id_token_hint is not an ID token of this server, or its key is no longer published.",
+        ))
+    };
+    let hint = claims.as_ref().and_then(Hint::of_claims).ok_or_else(not_ours)?;
+    let id = hint.client_id(form).map_err(Stop::ToUser)?;
+    let client = server.store().client(&id).await?.ok_or_else(not_ours)?;
+    let return_to = return_to(&client, form).map_err(Stop::ToUser)?;
+    Ok(Some(Asked { hint, client, return_to }))
+}
+
+/// The login of the browser's session.
+async fn session(server: &Server, browser: &BrowserRequest) -> Result<Option<Login>, Failure> {
+    let Some(id) = named_session(server, browser) else { return Ok(None) };
+    let row = server.store().login_session(id).await?;
+    let login = row.and_then(|row| {
+        Login::open(server.store().ring(), id, &row.content).filter(|login| login.subject == row.subject)
+    });
+    Ok(login)
+}
+
+fn named_session(server: &Server, browser: &BrowserRequest) -> Option<SessionId> {
+    let cookie = server.settings().cookies.session_value(&browser.headers)?;
+    session_of_cookie(server.store().ring(), &cookie)
+}
+
+/// Ends the session that the user agreed to end. A verifier that is used again, or in another browser, ends nothing.
+async fn end(server: &Server, browser: &BrowserRequest, verifier: &str) -> Result<Response, Stop> {
+    let settings = server.settings();
+    let opened = Logout::open_verifier(server.store().ring(), &restore(server, verifier).await?);
+    let Some(logout) = opened else {
+        return Err(Stop::ToUser(Error::invalid_request("The logout_verifier is not valid.")));
+    };
+    let in_time = server.now() < logout.expires_at(settings.flow.login_consent_request);
+    if in_time && named_session(server, browser) == Some(logout.session_id) {
+        return finish(server, logout).await;
+    }
+    let configured = || settings.pages.post_logout_redirect(&settings.public_url);
+    Ok(found(&logout.return_to.unwrap_or_else(configured)))
+}
+
+/// One statement. What was granted in the session lives on, as with Hydra.
+async fn finish(server: &Server, logout: Logout) -> Result<Response, Stop> {
+    let settings = server.settings();
+    server.store().forget_login(logout.session_id).await?;
+    let configured = || settings.pages.post_logout_redirect(&settings.public_url);
+    let mut response = found(&logout.return_to.unwrap_or_else(configured));
+    settings.cookies.end_session(&mut response);
+    Ok(response)
+}
