@@ -173,7 +173,7 @@ async fn what_is_not_served_is_not_found_in_the_form_that_the_caller_likes() {
         (Method::POST, server.public_url("/admin/oauth2/introspect"), None, "text/html; charset=utf-8"),
         (
             Method::GET,
-            server.admin_url("/admin/clients"),
+            server.admin_url("/admin/keys"),
             Some("application/json"),
             "application/json; charset=utf-8",
         ),
