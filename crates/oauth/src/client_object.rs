@@ -121,7 +121,8 @@ impl<'a> ClientObject<'a> {
             updated_at,
             frontchannel_logout_uri: kept.said("frontchannel_logout_uri"),
             frontchannel_logout_session_required: kept.said("frontchannel_logout_session_required"),
-            post_logout_redirect_uris: Some(&metadata.post_logout_redirect_uris[..]).filter(|uris| !uris.is_empty()),
+            post_logout_redirect_uris: Some(&metadata.post_logout_redirect_uris[..])
+                .filter(|uris| !uris.is_empty()),
             backchannel_logout_uri: kept.said("backchannel_logout_uri"),
             backchannel_logout_session_required: kept.said("backchannel_logout_session_required"),
             metadata: OrEmpty(kept.said("metadata")),

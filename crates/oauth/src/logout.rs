@@ -128,7 +128,6 @@ impl Logout {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

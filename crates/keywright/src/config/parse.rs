@@ -53,7 +53,17 @@ pub(super) fn parse(
         (Some(dsn), Some(ParsedIssuer { issuer, .. })) if problems.is_empty() => {
             let public = public.unwrap_or_else(|| issuer.clone());
             let [login, registration, consent, error, logout, post_logout_redirect] = pages;
-            let urls = Urls { issuer, public, admin, login, registration, consent, error, logout, post_logout_redirect };
+            let urls = Urls {
+                issuer,
+                public,
+                admin,
+                login,
+                registration,
+                consent,
+                error,
+                logout,
+                post_logout_redirect,
+            };
             let config = Config {
                 dsn,
                 listen_dsn,

@@ -6,13 +6,13 @@ use url::Url;
 
 use super::invalid;
 use super::members::Members;
-use crate::{Error, RedirectUri};
+use crate::Error;
 
 /// Checks a member's value; false where it says what holds anyway, and is not kept.
 type Rule = fn(&Value) -> Result<bool, String>;
 
 /// Each member with its rule.
-const RULES: [(&str, Rule); 22] = [
+const RULES: [(&str, Rule); 20] = [
     ("owner", text),
     ("policy_uri", web_page),
     ("allowed_cors_origins", origins),
@@ -85,10 +85,6 @@ fn web_page(value: &Value) -> Result<bool, String> {
 
 fn web_pages(value: &Value) -> Result<bool, String> {
     list(value, check_web_page)
-}
-
-fn redirects(value: &Value) -> Result<bool, String> {
-    list(value, |text| RedirectUri::parse(text).map(drop).map_err(|error| error.to_string()))
 }
 
 /// What a browser sends as `Origin`: scheme, host and port, and nothing behind them.
