@@ -43,11 +43,13 @@ pub enum SealPurpose {
     LogoutChallenge,
     /// What the logout app's answer becomes.
     LogoutVerifier,
+    /// Sealed values that are too long for a URL, in their row.
+    Parked,
 }
 
 impl SealPurpose {
     /// All purposes, in the order of their declaration.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::AccessToken,
         Self::RefreshToken,
         Self::AuthorizationCode,
@@ -62,6 +64,7 @@ impl SealPurpose {
         Self::PageToken,
         Self::LogoutChallenge,
         Self::LogoutVerifier,
+        Self::Parked,
     ];
 
     const fn label(self) -> &'static str {
@@ -80,6 +83,7 @@ impl SealPurpose {
             Self::PageToken => "keywright/page-token",
             Self::LogoutChallenge => "keywright/logout-challenge",
             Self::LogoutVerifier => "keywright/logout-verifier",
+            Self::Parked => "keywright/parked",
         }
     }
 }

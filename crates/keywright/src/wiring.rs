@@ -177,6 +177,7 @@ pub fn server_settings(config: &Config) -> server::Settings {
             scope_strategy: config.strategies.scope,
             pkce_enforced: config.oauth2.pkce_enforced,
             pkce_enforced_for_public_clients: config.oauth2.pkce_enforced_for_public_clients,
+            insecure_redirects: config.dev,
         },
         flow: authorization_times(config),
         pages: pages(config),

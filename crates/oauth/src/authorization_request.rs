@@ -2,12 +2,21 @@
 //!
 //! Nothing is left to be found after the user has logged in: what a client got wrong, it learns at once.
 
+use crate::access_token::MAX_PAYLOAD;
 use crate::audience::{Audience, parse_list};
 use crate::authorization_response::ReturnAddress;
+use crate::flow::OWN_PARAMETERS;
 use crate::pkce::CodeChallenge;
 use crate::prompt::Prompts;
 use crate::response_mode::ResponseMode;
 use crate::{Client, Error, ErrorCode, Form, GrantType, RedirectUri, ResponseType, ScopeSet, ScopeStrategy};
+
+/// The longest list of scopes or audiences that is compared with what is registered, in bytes: half of what an access
+/// token can carry.
+const LONGEST_LIST: usize = MAX_PAYLOAD / 2;
+
+/// The most that all parameters together may be, in bytes. It all travels in URLs later.
+const LARGEST_REQUEST: usize = 8 * 1024;
 
 /// The fewest characters of a `state` (Hydra).
 const SHORTEST_STATE: usize = 8;
@@ -21,6 +30,8 @@ pub struct Policy {
     pub pkce_enforced: bool,
     /// `oauth2.pkce.enforced_for_public_clients`. Of public clients that resources declare it is always asked.
     pub pkce_enforced_for_public_clients: bool,
+    /// `dev`: codes may travel over plain http to another machine.
+    pub insecure_redirects: bool,
 }
 
 /// A request that a client may make.
@@ -61,6 +72,13 @@ impl AuthorizationRequest {
     /// # Errors
     /// [`Refusal`], with the parameter at fault.
     pub fn parse(client: &Client, form: &Form, policy: Policy) -> Result<Self, Refusal> {
+        let own = |name: &str| OWN_PARAMETERS.contains(&name);
+        let size: usize =
+            form.pairs().filter(|(name, _)| !own(name)).map(|(name, value)| name.len() + value.len()).sum();
+        if size > LARGEST_REQUEST {
+            let why = format!("The request has more than {LARGEST_REQUEST} bytes of parameters.");
+            return Err(Refusal::ToUser(Error::invalid_request(why)));
+        }
         let scope = form.get("scope").unwrap_or_default();
         let is_openid = scope.split(' ').any(|scope| scope == "openid");
         let sent_redirect_uri = sent_redirect_uri(client, form).map_err(Refusal::ToUser)?;
@@ -68,6 +86,10 @@ impl AuthorizationRequest {
             Some(uri) => uri.clone(),
             None => only_redirect_uri(client, is_openid).map_err(Refusal::ToUser)?,
         };
+        if !redirect_uri.is_private() && !policy.insecure_redirects {
+            let why = "The redirect_uri is plain http to another machine: whoever listens there on the way gets the code.";
+            return Err(Refusal::ToUser(Error::invalid_request(why)));
+        }
         let mut return_address = ReturnAddress {
             redirect_uri,
             mode: ResponseMode::Query,
@@ -210,8 +232,11 @@ pub(crate) fn requested_scope(
     strategy: ScopeStrategy,
 ) -> Result<ScopeSet, Error> {
     let invalid = |why: String| Error::new(ErrorCode::InvalidScope, why);
-    let requested: ScopeSet =
-        form.get("scope").unwrap_or_default().parse().map_err(|error| invalid(format!("{error}.")))?;
+    let text = form.get("scope").unwrap_or_default();
+    if text.len() > LONGEST_LIST {
+        return Err(invalid("The scope is larger than an access token can carry.".to_owned()));
+    }
+    let requested: ScopeSet = text.parse().map_err(|error| invalid(format!("{error}.")))?;
     match requested.first_beyond(&client.metadata.scope, strategy) {
         Some(scope) => Err(invalid(format!("The client may not request the scope '{scope}'."))),
         None => Ok(requested),
@@ -221,6 +246,9 @@ pub(crate) fn requested_scope(
 /// The audiences that a client asks for, all of which it may have.
 pub(crate) fn requested_audience(client: &Client, form: &Form) -> Result<Vec<Audience>, Error> {
     let mut requested: Vec<Audience> = Vec::new();
+    if form.all("audience").map(str::len).sum::<usize>() > LONGEST_LIST {
+        return Err(Error::invalid_request("The audience is larger than an access token can carry."));
+    }
     for value in form.all("audience") {
         for audience in parse_list(value).map_err(|e| Error::invalid_request(format!("{e}.")))? {
             if !client.metadata.audience.iter().any(|registered| registered.allows(&audience)) {

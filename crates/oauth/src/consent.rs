@@ -10,7 +10,9 @@ use crate::denial::Denial;
 use crate::flow::{Flow, FlowReference};
 use crate::grant::SessionClaims;
 use crate::login::Login;
-use crate::{Audience, Client, ClientId, Error, ErrorCode, Scope, ScopeSet, ScopeStrategy, sealed};
+use crate::{
+    Audience, Client, ClientId, Error, ErrorCode, Incarnation, Scope, ScopeSet, ScopeStrategy, sealed,
+};
 
 /// What the consent app is asked: sealed, it is the `consent_challenge`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +77,8 @@ pub enum ConsentOutcome {
         audience: Vec<Audience>,
         /// The claims that the app adds.
         claims: SessionClaims,
+        /// When, in seconds since the epoch.
+        decided_at: i64,
         /// For how many seconds it is remembered; 0 means for ever, `None` not at all.
         remember_for: Option<i64>,
     },
@@ -104,6 +108,10 @@ pub struct RememberedConsent {
     pub scope: ScopeSet,
     /// The audience.
     pub audience: Vec<Audience>,
+    /// The client's incarnation.
+    pub incarnation: Incarnation,
+    /// When it ends, in seconds since the epoch; `None` means never.
+    pub expires_at: Option<i64>,
 }
 
 /// Decides whether the user must be asked. `known` is what a session's lookup has already told.
@@ -144,6 +152,7 @@ impl ConsentChallenge {
         &self,
         request: &AuthorizationRequest,
         answer: AcceptConsent,
+        now: Timestamp,
     ) -> Result<ConsentVerifier, Error> {
         if let Some(scope) =
             answer.grant_scope.iter().find(|scope| !request.scope.iter().any(|s| s == *scope))
@@ -163,6 +172,7 @@ impl ConsentChallenge {
             scope: answer.grant_scope.into_iter().collect(),
             audience: answer.grant_access_token_audience,
             claims: SessionClaims::new(&answer.session.access_token, &answer.session.id_token),
+            decided_at: now.as_second(),
             // What nobody was asked is no consent to remember.
             remember_for: (answer.remember && !self.skip).then(|| answer.remember_for.max(0)),
         };
@@ -198,15 +208,18 @@ impl ConsentVerifier {
 }
 
 impl RememberedConsent {
-    /// True where it is this user's consent for this client, and covers all that the request asks for.
+    /// True where it is this user's consent for this client, lasts still, and covers all that the request asks for.
     pub fn covers(
         &self,
-        (subject, client_id): (&str, &ClientId),
+        (subject, client): (&str, &Client),
         request: &AuthorizationRequest,
         strategy: ScopeStrategy,
+        now: Timestamp,
     ) -> bool {
         self.subject == subject
-            && self.client_id == *client_id
+            && self.client_id == client.id
+            && self.incarnation == client.incarnation
+            && self.expires_at.is_none_or(|at| now.as_second() < at)
             && request.scope.first_beyond(&self.scope, strategy).is_none()
             && request
                 .audience

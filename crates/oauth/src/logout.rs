@@ -137,18 +137,18 @@ mod tests {
         Form::parse(text.as_bytes()).unwrap()
     }
 
-    fn hint(aud: Value) -> Option<Hint> {
+    fn hint(aud: &Value) -> Option<Hint> {
         let claims = json!({"sub": "alice", "sid": "6e1a1f2c-5f0e-4b52-9f8a-5f1f3f7e9b10", "aud": aud});
         Hint::of_claims(claims.as_object().unwrap())
     }
 
     #[test]
     fn a_hint_names_its_client() {
-        let one = hint(json!(["app"])).unwrap();
-        let two = hint(json!(["app", "other"])).unwrap();
+        let one = hint(&json!(["app"])).unwrap();
+        let two = hint(&json!(["app", "other"])).unwrap();
         assert!(one.session_id.is_some());
-        assert_eq!(hint(json!("app")), Some(one.clone()));
-        assert_eq!(hint(json!(7)), None);
+        assert_eq!(hint(&json!("app")), Some(one.clone()));
+        assert_eq!(hint(&json!(7)), None);
         for (hint, request, client) in [
             (&one, "", Some("app")),
             (&one, "client_id=app", Some("app")),

@@ -112,6 +112,7 @@ async fn grant(
         revoked: row.revoked,
     };
     let grant = Grant::open(server.store().ring(), id, &row.content)
-        .filter(|grant| grant.client_id == row.client_id && grant.login.subject == row.subject);
+        .filter(|grant| grant.client_id == row.client_id && grant.login.subject == row.subject)
+        .filter(|grant| row.session_id == Some(grant.login.session_id));
     Ok(Some((state, grant)))
 }

@@ -4,7 +4,7 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::Failure;
 use crate::metrics::PoolMetrics;
@@ -21,6 +21,9 @@ pub(crate) struct WorkPool {
     metrics: PoolMetrics,
 }
 
+/// A place in the queue; dropped, it is free again.
+pub(crate) struct Place(OwnedSemaphorePermit);
+
 impl WorkPool {
     /// A pool with so many workers, and `waiting` places for each of them.
     pub(crate) fn new(parallelism: NonZero<usize>, waiting: usize, metrics: PoolMetrics) -> Self {
@@ -28,6 +31,14 @@ impl WorkPool {
         let capacity = parallelism + parallelism * waiting;
         let (places, workers) = (Arc::new(Semaphore::new(capacity)), Arc::new(Semaphore::new(parallelism)));
         Self { places, workers, parallelism, capacity, metrics }
+    }
+
+    /// Takes a place in the queue, for work that must not be refused once something is used up for it.
+    ///
+    /// # Errors
+    /// [`Failure::Busy`] where the queue is full.
+    pub(crate) fn reserve(&self) -> Result<Place, Failure> {
+        Arc::clone(&self.places).try_acquire_owned().map(Place).map_err(|_| self.refuse())
     }
 
     /// Does `work` on a thread of its own, when its turn has come. A caller that goes away while it waits leaves the
@@ -39,7 +50,18 @@ impl WorkPool {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Failure> {
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return Err(self.refuse()) };
+        self.run_in(self.reserve()?, work).await
+    }
+
+    /// Does `work` in a place that was reserved.
+    ///
+    /// # Errors
+    /// [`Failure::Defect`] where it panics.
+    pub(crate) async fn run_in<T: Send + 'static>(
+        &self,
+        place: Place,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Failure> {
         let queued = Instant::now();
         let Ok(worker) = Arc::clone(&self.workers).acquire_owned().await else {
             return Err(Failure::Busy);
@@ -47,7 +69,7 @@ impl WorkPool {
         let wait = self.metrics.wait.clone();
         // The permits go with the work: it goes on without its caller, and keeps its worker until it is done.
         let done = tokio::task::spawn_blocking(move || {
-            let _held = (place, worker);
+            let _held = (place.0, worker);
             wait.observe(queued.elapsed().as_secs_f64());
             work()
         });

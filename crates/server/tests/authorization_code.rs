@@ -355,6 +355,7 @@ async fn a_refusal_goes_to_the_client_as_the_app_said_it() {
     assert_eq!((end.target().as_str(), end.expect("error").as_str()), (CALLBACK, "too_young"));
     assert_eq!(end.expect("error_description"), "The user is a child.");
     assert_eq!(end.expect("state"), "3y6rRzWq0yQvXzJ1mYk0WQ");
+    assert_eq!(browser.cookie_names(), Vec::<String>::new(), "the flow has ended in this browser");
 
     let page = browser.log_in(&REQUEST, alice()).await;
     let challenge = page.expect("consent_challenge");

@@ -90,6 +90,29 @@ async fn a_login_that_is_not_remembered_ends_with_the_flow() {
 }
 
 #[tokio::test]
+async fn a_login_that_was_ended_does_not_come_back_with_its_verifier() {
+    for database in databases().await {
+        let server = TestServer::start(&database, Clock::system()).await;
+        prepared(&server).await;
+        for (query, subject) in [("sid", "alice"), ("subject", "bob")] {
+            let browser = Browser::new(&server);
+            let challenge = browser.authorize(&REQUEST).await.expect("login_challenge");
+            let login: Value = server.asked("login", &challenge).await.json().await.unwrap();
+            let remembered = json!({"subject": subject, "remember": true});
+            let redirect = server.decide("login", "accept", &challenge, remembered).await;
+            browser.open(&redirect).await.expect("consent_challenge");
+            assert_eq!(asked(&browser, &REQUEST).await["skip"], true);
+
+            let value = if query == "sid" { text(&login, "session_id") } else { subject };
+            let url = server.admin_url(&format!("/admin/oauth2/auth/sessions/login?{query}={value}"));
+            assert_eq!(server.http.delete(url).send().await.unwrap().status(), 204);
+            assert_eq!(browser.open(&redirect).await.expect("error"), "login_required", "{query}");
+            assert_eq!(asked(&browser, &REQUEST).await["skip"], false);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_session_ends_on_the_server_whatever_the_browser_says() {
     let clock = manual_clock();
     let server = TestServer::alone(clock.clone(), settings()).await;

@@ -123,6 +123,20 @@ async fn a_refresh_may_ask_for_less_and_never_gets_more() {
 }
 
 #[tokio::test]
+async fn a_refresh_that_is_refused_uses_nothing_up() {
+    let (server, client) = alone(settings(), manual_clock()).await;
+    let tokens = server.tokens(&client).await;
+    let token = text(&tokens, "refresh_token");
+    let too_much = "s".repeat(9000);
+    for scope in ["read\"", too_much.as_str()] {
+        let form = [("grant_type", "refresh_token"), ("refresh_token", token), ("scope", scope)];
+        let (status, error) = server.token_request(&client, &form).await;
+        assert_eq!((status, &error["error"]), (400, &json!("invalid_scope")));
+    }
+    assert_eq!(server.refresh(&client, token).await.0, 200);
+}
+
+#[tokio::test]
 async fn a_revoked_token_ends_its_grant() {
     for database in databases().await {
         let server = TestServer::start(&database, Clock::system()).await;

@@ -64,6 +64,25 @@ async fn a_consent_that_was_revoked_is_asked_for_again() {
 }
 
 #[tokio::test]
+async fn a_consent_that_was_revoked_on_its_way_is_not_remembered() {
+    let clock = manual_clock();
+    let server = TestServer::alone(clock.clone(), settings()).await;
+    prepared(&server).await;
+    let browser = Browser::new(&server);
+    let page = browser.log_in(&REQUEST, alice()).await;
+    let mut remembered = all();
+    remembered["remember"] = json!(true);
+    let redirect = server.decide("consent", "accept", &page.expect("consent_challenge"), remembered).await;
+    clock.advance(jiff::SignedDuration::from_secs(5));
+    assert_eq!(delete(&server, "consent?subject=alice&client=app").await, 204);
+    clock.advance(jiff::SignedDuration::from_secs(5));
+    browser.open(&redirect).await.expect("code");
+    let page = browser.log_in(&REQUEST, alice()).await;
+    let asked: Value = server.asked("consent", &page.expect("consent_challenge")).await.json().await.unwrap();
+    assert_eq!(asked["skip"], false);
+}
+
+#[tokio::test]
 async fn a_login_that_was_revoked_is_forgotten_and_its_tokens_live_on() {
     let server = TestServer::alone(manual_clock(), settings()).await;
     let client = prepared(&server).await;

@@ -18,6 +18,8 @@ pub const CONSENTS_PAGE: i64 = 500;
 pub struct NewConsent {
     /// Who gave it.
     pub subject: String,
+    /// When the flow began in which it was given.
+    pub started_at: Timestamp,
     /// The consent.
     pub consent: StoredConsent,
 }
@@ -41,7 +43,8 @@ pub struct StoredConsent {
 
 impl Store {
     /// Remembers a consent. Of two that the same subject gives the same client, the one that was given later stays. One
-    /// that was given before a revocation of the subject, at all clients or at this one, is not remembered. One statement.
+    /// of a flow that began before a revocation of the subject, at all clients or at this one, is not remembered. One
+    /// statement.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -52,7 +55,7 @@ impl Store {
             .query(
                 "INSERT INTO consents (subject, client_id, incarnation, consent_request_id, content, granted_at, \
                  expires_at) SELECT $1, $2, $3, $4, $5, $6, $7 \
-                 WHERE NOT EXISTS (SELECT 1 FROM revocations r WHERE r.key IN ($8, $9) AND r.before >= $6) \
+                 WHERE NOT EXISTS (SELECT 1 FROM revocations r WHERE r.key IN ($8, $9) AND r.before >= $10) \
                  ON CONFLICT (subject, client_id) DO UPDATE SET incarnation = excluded.incarnation, \
                  consent_request_id = excluded.consent_request_id, content = excluded.content, \
                  granted_at = excluded.granted_at, expires_at = excluded.expires_at \
@@ -66,7 +69,8 @@ impl Store {
             .bind(consent.granted_at.as_second())
             .bind(consent.expires_at.map(Timestamp::as_second))
             .bind(subject_key(&new.subject))
-            .bind(subject_client_key(&new.subject, &consent.client_id));
+            .bind(subject_client_key(&new.subject, &consent.client_id))
+            .bind(new.started_at.as_second());
         self.db().execute(query).await?;
         Ok(())
     }

@@ -8,7 +8,7 @@ use sqlx::any::AnyRow;
 
 use crate::consents::{StoredConsent, joined_consent};
 use crate::grants::instant;
-use crate::revocations::HITS_SESSION;
+use crate::revocations::{HITS_SESSION, login_key, logins_key, session_key};
 use crate::{Error, Store};
 
 /// A login that is to be remembered.
@@ -20,6 +20,8 @@ pub struct NewLogin {
     pub subject: String,
     /// What is known of the login, sealed.
     pub content: Vec<u8>,
+    /// When the flow began in which it was made: a login that was ended since then is not remembered.
+    pub started_at: Timestamp,
     /// Until when it is remembered.
     pub expires_at: Timestamp,
 }
@@ -56,23 +58,31 @@ impl Store {
     /// Remembers a login. A session that is remembered already is overwritten, and keeps the time at which it began. One
     /// statement.
     ///
+    /// # Guarantees
+    /// A session that was ended does not come back: whoever kept the answer of a login cannot use it once more. False
+    /// where it was ended, or all of its subject's were since the flow began.
+    ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn remember_login(&self, login: &NewLogin) -> Result<(), Error> {
+    pub async fn remember_login(&self, login: &NewLogin) -> Result<bool, Error> {
         let query = self
             .db()
             .query(
                 "INSERT INTO login_sessions (id, subject, content, created_at, expires_at) \
-                 VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO UPDATE \
+                 SELECT $1, $2, $3, $4, $5 WHERE NOT EXISTS (SELECT 1 FROM revocations r \
+                 WHERE r.key IN ($6, $7) OR (r.key = $8 AND r.before >= $9)) ON CONFLICT (id) DO UPDATE \
                  SET subject = excluded.subject, content = excluded.content, expires_at = excluded.expires_at",
             )
             .bind(login.id.to_string())
             .bind(login.subject.clone())
             .bind(login.content.clone())
             .bind(self.clock().now().as_second())
-            .bind(login.expires_at.as_second());
-        self.db().execute(query).await?;
-        Ok(())
+            .bind(login.expires_at.as_second())
+            .bind(session_key(login.id))
+            .bind(login_key(login.id))
+            .bind(logins_key(&login.subject))
+            .bind(login.started_at.as_second());
+        Ok(self.db().execute(query).await? > 0)
     }
 
     /// A login session; `None` where it is unknown, expired or revoked. One statement.
@@ -86,21 +96,25 @@ impl Store {
         Ok(Some(session(&row)?))
     }
 
-    /// Forgets a login. Its grants stay; [`Store::revoke_session`] ends both. One statement.
+    /// Ends a login. Its grants stay; [`Store::revoke_session`] ends both. Two statements: the first keeps it from coming
+    /// back.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn forget_login(&self, id: SessionId) -> Result<(), Error> {
+        self.refuse_logins(login_key(id)).await?;
         let query = self.db().query("DELETE FROM login_sessions WHERE id = $1").bind(id.to_string());
         self.db().execute(query).await?;
         Ok(())
     }
 
-    /// Forgets all logins of a subject. Their grants stay. One statement.
+    /// Ends all logins of a subject, those of flows under way among them. Their grants stay. Two statements: the first
+    /// keeps them from coming back.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn forget_logins_of(&self, subject: &str) -> Result<(), Error> {
+        self.refuse_logins(logins_key(subject)).await?;
         let query = self.db().query("DELETE FROM login_sessions WHERE subject = $1").bind(subject.to_owned());
         self.db().execute(query).await?;
         Ok(())

@@ -21,7 +21,8 @@ fn consent(store: &Store, client: &StoredClient) -> StoredConsent {
 }
 
 async fn remember(store: &Store, subject: &str, consent: &StoredConsent) {
-    let new = NewConsent { subject: subject.into(), consent: consent.clone() };
+    let new =
+        NewConsent { subject: subject.into(), started_at: consent.granted_at, consent: consent.clone() };
     let (done, statements) = costing(store, store.remember_consent(&new)).await;
     done.unwrap();
     assert_eq!(statements, 1);

@@ -168,7 +168,7 @@ async fn a_damaged_key_is_logged_once_by_its_name() {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    let _guard = subscriber.set_default();
+    subscriber.init();
     for how in [DAMAGED_ROW[0], DAMAGED_PRIVATE_HALF] {
         let [database, _] = databases().await;
         let store = database.open(clock()).await;

@@ -15,13 +15,14 @@ fn login(store: &Store, subject: &str) -> NewLogin {
         id: SessionId::new(store.entropy()),
         subject: subject.into(),
         content: format!("{subject}, sealed").into_bytes(),
+        started_at: store.clock().now(),
         expires_at: store.clock().now() + hours(1),
     }
 }
 
 async fn remember(store: &Store, login: &NewLogin) {
     let (done, statements) = costing(store, store.remember_login(login)).await;
-    done.unwrap();
+    assert!(done.unwrap(), "it was not ended");
     assert_eq!(statements, 1);
 }
 
@@ -83,15 +84,32 @@ async fn a_login_is_forgotten_by_its_id_or_with_all_of_its_subject() {
         }
         let (done, statements) = costing(&store, store.forget_login(one.id)).await;
         done.unwrap();
-        assert_eq!(statements, 1);
+        assert_eq!(statements, 2);
         assert!(both(&store, one.id).await.is_none() && both(&store, two.id).await.is_some());
         let (done, statements) = costing(&store, store.forget_logins_of("alice")).await;
         done.unwrap();
-        assert_eq!(statements, 1);
+        assert_eq!(statements, 2);
         assert!(both(&store, two.id).await.is_none() && both(&store, three.id).await.is_none());
         assert!(both(&store, bob.id).await.is_some());
         store.forget_login(one.id).await.unwrap();
         store.forget_logins_of("nobody").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_login_that_was_ended_does_not_come_back() {
+    for database in databases().await {
+        let store = database.open(clock()).await;
+        let [one, two] = [login(&store, "alice"), login(&store, "alice")];
+        remember(&store, &one).await;
+        store.forget_login(one.id).await.unwrap();
+        assert!(!store.remember_login(&one).await.unwrap(), "by its id");
+        store.forget_logins_of("alice").await.unwrap();
+        assert!(!store.remember_login(&two).await.unwrap(), "of a flow that was under way");
+        assert!(both(&store, one.id).await.is_none() && both(&store, two.id).await.is_none());
+        store.clock().advance(minutes(1));
+        remember(&store, &login(&store, "alice")).await;
+        remember(&store, &login(&store, "bob")).await;
     }
 }
 
@@ -105,7 +123,7 @@ async fn a_revoked_session_is_over_whatever_is_remembered_later() {
         store.revoke_session(alice.id).await.unwrap();
         assert_eq!(both(&store, alice.id).await, None);
         store.clock().advance(minutes(1));
-        remember(&store, &alice).await;
+        assert!(!store.remember_login(&alice).await.unwrap());
         assert_eq!(both(&store, alice.id).await, None, "a login that was under way does not bring it back");
         store.revoke_subject("alice", None).await.unwrap();
         assert!(both(&store, bob.id).await.is_some(), "revoking what was granted logs nobody out");
@@ -128,7 +146,14 @@ async fn the_consent_comes_with_the_session_where_it_fits_client_and_time() {
             expires_at: Some(now + minutes(30)),
         };
         let give = async |subject: &str, consent: StoredConsent| {
-            store.remember_consent(&NewConsent { subject: subject.into(), consent }).await.unwrap();
+            store
+                .remember_consent(&NewConsent {
+                    subject: subject.into(),
+                    started_at: consent.granted_at,
+                    consent,
+                })
+                .await
+                .unwrap();
         };
         give("alice", consent("shop")).await;
         give("bob", consent("orders")).await;

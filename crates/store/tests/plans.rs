@@ -48,7 +48,13 @@ async fn requests(store: &Store, client: &StoredClient, subject: &str) {
     let now = store.clock().now();
     let grant = new_grant(store, client, subject);
     let (id, expires_at) = (grant.session_id.unwrap(), now + hours(1));
-    let login = NewLogin { id, subject: subject.into(), content: vec![1], expires_at };
+    let login = NewLogin {
+        id,
+        subject: subject.into(),
+        content: vec![1],
+        started_at: store.clock().now(),
+        expires_at,
+    };
     store.remember_login(&login).await.unwrap();
     let consent = StoredConsent {
         client_id: client.id.clone(),
@@ -58,7 +64,10 @@ async fn requests(store: &Store, client: &StoredClient, subject: &str) {
         granted_at: now,
         expires_at: None,
     };
-    store.remember_consent(&NewConsent { subject: subject.into(), consent }).await.unwrap();
+    store
+        .remember_consent(&NewConsent { subject: subject.into(), started_at: consent.granted_at, consent })
+        .await
+        .unwrap();
     let (_, consent) = store.session_and_consent(id, &client.id, client.incarnation).await.unwrap().unwrap();
     assert!(consent.is_some());
     assert!(store.remembered_consent(subject, &client.id, client.incarnation).await.unwrap().is_some());

@@ -30,7 +30,13 @@ async fn fill(store: &Store, client: &StoredClient, subject: &str) -> NewGrant {
     let grant = NewGrant { expires_at, ..new_grant(store, client, subject) };
     assert_eq!(store.redeem_code(&grant).await.unwrap(), Redemption::Redeemed);
     let id = grant.session_id.unwrap();
-    let login = NewLogin { id, subject: subject.into(), content: vec![1], expires_at };
+    let login = NewLogin {
+        id,
+        subject: subject.into(),
+        content: vec![1],
+        started_at: store.clock().now(),
+        expires_at,
+    };
     store.remember_login(&login).await.unwrap();
     let consent = StoredConsent {
         client_id: client.id.clone(),
@@ -40,7 +46,10 @@ async fn fill(store: &Store, client: &StoredClient, subject: &str) -> NewGrant {
         granted_at: now,
         expires_at: Some(expires_at),
     };
-    store.remember_consent(&NewConsent { subject: subject.into(), consent }).await.unwrap();
+    store
+        .remember_consent(&NewConsent { subject: subject.into(), started_at: consent.granted_at, consent })
+        .await
+        .unwrap();
     store.park(store.entropy().bytes(), vec![1], expires_at).await.unwrap();
     store.revoke_token(TokenId(store.entropy().bytes()), expires_at).await.unwrap();
     grant

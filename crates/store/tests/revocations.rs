@@ -129,7 +129,13 @@ async fn the_login_of_a_revoked_session_is_gone_when_the_revocation_is() {
         let (client, _) = create_client(&store, "orders").await;
         let id = new_grant(&store, &client, "alice").session_id.unwrap();
         let expires_at = store.clock().now() + hours(1000);
-        let login = NewLogin { id, subject: "alice".into(), content: vec![1], expires_at };
+        let login = NewLogin {
+            id,
+            subject: "alice".into(),
+            content: vec![1],
+            started_at: store.clock().now(),
+            expires_at,
+        };
         store.revoke_session(id).await.unwrap();
         store.remember_login(&login).await.unwrap();
         store.clock().advance(hours(26));

@@ -107,7 +107,6 @@ fn cookies(r: &mut Reader<'_>) -> Cookies {
 
 /// The pages that people are sent to: login, registration, consent, error, logout, and the end of a logout. A reference is relative to the public URL.
 fn pages(r: &mut Reader<'_>, public: Option<&Issuer>) -> [Option<Url>; 6] {
-    let base = public.and_then(|public| Url::parse(public.as_str()).ok());
     const KEYS: [&str; 6] = [
         "urls.login",
         "urls.registration",
@@ -116,6 +115,7 @@ fn pages(r: &mut Reader<'_>, public: Option<&Issuer>) -> [Option<Url>; 6] {
         "urls.logout",
         "urls.post_logout_redirect",
     ];
+    let base = public.and_then(|public| Url::parse(public.as_str()).ok());
     KEYS.map(|key| {
         let text: String = r.optional(key, plain)?;
         let url = Url::options().base_url(base.as_ref()).parse(&text).ok();

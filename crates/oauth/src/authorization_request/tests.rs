@@ -7,7 +7,7 @@ const CHALLENGE: &str =
 
 fn client(changes: &serde_json::Value) -> Client {
     let mut metadata = json!({
-        "redirect_uris": ["https://a/cb", "http://127.0.0.1/cb"],
+        "redirect_uris": ["https://a/cb", "http://127.0.0.1/cb", "http://a/cb"],
         "grant_types": ["authorization_code"],
         "scope": "openid offline orders.*",
         "audience": ["https://api.example.com"],
@@ -63,11 +63,39 @@ fn until_the_redirect_uri_is_certain_the_user_is_told() {
         "response_type=code&redirect_uri=https://a/cb/",
         "response_type=code&redirect_uri=https://a/cb%23x",
         "response_type=code&redirect_uri=https://a:8443/cb",
+        "response_type=code&redirect_uri=http://a/cb",
         "redirect_uri=javascript:alert(1)",
         "request=x.y.z",
     ] {
         assert_eq!(refusal(&client, form), ("user", "invalid_request"), "{form}");
     }
+}
+
+#[test]
+fn what_no_url_or_token_could_carry_is_refused_before_it_is_compared() {
+    let client = client(&json!({}));
+    let request = |more: &str| format!("redirect_uri=https://a/cb&response_type=code&{more}");
+    let many = |count: usize| (0..count).map(|i| format!("orders.{i}")).collect::<Vec<_>>().join("+");
+    assert_eq!(refusal(&client, &request(&format!("scope={}", many(500)))), ("client", "invalid_scope"));
+    let audience = vec!["https://api.example.com"; 200].join("+");
+    assert_eq!(refusal(&client, &request(&format!("audience={audience}"))), ("client", "invalid_request"));
+    let state = "x".repeat(LARGEST_REQUEST);
+    assert_eq!(refusal(&client, &request(&format!("state={state}"))), ("user", "invalid_request"));
+    let verifier = "x".repeat(LARGEST_REQUEST);
+    assert!(parse(&client, &request(&format!("login_verifier={verifier}"))).is_ok());
+}
+
+#[test]
+fn a_code_travels_over_plain_http_in_development_alone() {
+    let client = client(&json!({"redirect_uris": ["http://app.example.com/cb", "http://localhost:3000/cb"]}));
+    let parse = |uri: &str, insecure_redirects| {
+        let form = Form::parse(format!("response_type=code&redirect_uri={uri}").as_bytes()).unwrap();
+        let policy = Policy { insecure_redirects, ..Policy::default() };
+        AuthorizationRequest::parse(&client, &form, policy).is_ok()
+    };
+    assert!(!parse("http://app.example.com/cb", false));
+    assert!(parse("http://app.example.com/cb", true));
+    assert!(parse("http://localhost:3000/cb", false));
 }
 
 #[test]

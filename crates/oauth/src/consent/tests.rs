@@ -68,7 +68,9 @@ fn no_page_is_shown_to_a_request_that_wants_none() {
 #[test]
 fn no_more_is_granted_than_was_requested() {
     let request = request(&client(&json!({})), "&redirect_uri=https://a/cb");
-    let accept = |answer: Value| challenge(false).accept(&request, serde_json::from_value(answer).unwrap());
+    let accept = |answer: Value| {
+        challenge(false).accept(&request, serde_json::from_value(answer).unwrap(), Timestamp::UNIX_EPOCH)
+    };
     for answer in [
         json!({"grant_scope": ["openid", "offline"]}),
         json!({"grant_scope": ["orders.*"]}),
@@ -96,7 +98,7 @@ fn what_nobody_was_asked_is_not_remembered() {
     for (skip, remember, wanted) in [(false, true, Some(60)), (true, true, None), (false, false, None)] {
         let answer = serde_json::from_value(json!({"remember": remember, "remember_for": 60})).unwrap();
         let ConsentOutcome::Granted { remember_for, .. } =
-            challenge(skip).accept(&request, answer).unwrap().outcome
+            challenge(skip).accept(&request, answer, Timestamp::UNIX_EPOCH).unwrap().outcome
         else {
             panic!("granted")
         };
@@ -105,27 +107,36 @@ fn what_nobody_was_asked_is_not_remembered() {
 }
 
 #[test]
-fn a_remembered_consent_covers_the_same_user_client_scopes_and_audience() {
-    let app = ClientId::parse("app").unwrap();
-    let request = request(&client(&json!({})), "&redirect_uri=https://a/cb");
+fn a_remembered_consent_covers_the_same_user_client_scopes_and_audience_while_it_lasts() {
+    let app = client(&json!({}));
+    let request = request(&app, "&redirect_uri=https://a/cb");
     let remembered = |subject: &str, scope: &str, audience: &str| RememberedConsent {
         subject: subject.to_owned(),
-        client_id: app.clone(),
+        client_id: app.id.clone(),
         scope: scope.parse().unwrap(),
         audience: vec![Audience::parse(audience).unwrap()],
+        incarnation: app.incarnation,
+        expires_at: Some(100),
     };
-    for (consent, covers) in [
+    let covers = |consent: &RememberedConsent, client: &Client, now| {
+        let now = Timestamp::from_second(now).unwrap();
+        consent.covers(("alice", client), &request, ScopeStrategy::Wildcard, now)
+    };
+    for (consent, covered) in [
         (remembered("alice", "openid orders.read", "https://api"), true),
         (remembered("alice", "openid orders.*", "https://api/a"), true),
         (remembered("bob", "openid orders.read", "https://api"), false),
         (remembered("alice", "openid", "https://api"), false),
         (remembered("alice", "openid orders.read", "https://api/b"), false),
     ] {
-        assert_eq!(consent.covers(("alice", &app), &request, ScopeStrategy::Wildcard), covers, "{consent:?}");
+        assert_eq!(covers(&consent, &app, 99), covered, "{consent:?}");
     }
-    let other = ClientId::parse("other").unwrap();
     let consent = remembered("alice", "openid orders.read", "https://api");
-    assert!(!consent.covers(("alice", &other), &request, ScopeStrategy::Wildcard));
+    assert!(!covers(&consent, &app, 100));
+    assert!(covers(&RememberedConsent { expires_at: None, ..consent.clone() }, &app, 100));
+    let again = Client { incarnation: Incarnation(2), ..app.clone() };
+    let other = Client { id: ClientId::parse("other").unwrap(), ..app.clone() };
+    assert!(!covers(&consent, &again, 99) && !covers(&consent, &other, 99));
 }
 
 #[test]

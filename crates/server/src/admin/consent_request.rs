@@ -73,7 +73,7 @@ async fn accepted(server: &Server, request: Request) -> Result<RedirectTo, Failu
     let (_, asked) = opened(server, &request.uri().clone()).await?;
     let answer: AcceptConsent = json_body::read(server, request).await?;
     let under_way = under_way(server, &asked.flow).await?;
-    let verifier = asked.accept(&under_way.request, answer)?;
+    let verifier = asked.accept(&under_way.request, answer, server.now())?;
     decided(server, &asked, &verifier).await
 }
 

@@ -66,8 +66,11 @@ async fn accepted(server: &Server, request: Request) -> Result<RedirectTo, Failu
         AcceptedLogin::GoOn(verifier) => decided(server, &asked, &verifier).await,
         AcceptedLogin::Restart => {
             let mut restarted = asked.flow;
+            let asks_consent =
+                restarted.request.get("prompt").is_some_and(|prompt| prompt.contains("consent"));
             restarted.request = restarted.request.without(&["prompt"]);
-            Ok(go_on(server, &restarted, ("prompt", "login")))
+            let prompt = if asks_consent { "login consent" } else { "login" };
+            Ok(go_on(server, &restarted, ("prompt", prompt)))
         }
     }
 }

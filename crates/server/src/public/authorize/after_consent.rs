@@ -1,6 +1,7 @@
 //! After the consent: the code.
 
 use axum::response::Response;
+use jiff::Timestamp;
 use oauth::authorization_code::{AuthorizationCode, PREFIX};
 use oauth::consent::{ConsentOutcome, ConsentVerifier, RememberedConsent};
 use oauth::flow::{Flow, Interaction};
@@ -21,9 +22,9 @@ pub(super) async fn go_on(asked: &Asked<'_>, verifier: &str) -> Result<Response,
     let verifier = ConsentVerifier::open(ring, &restore(server, verifier).await?);
     let flow = asked.resume(verifier.as_ref().map(|verifier| &verifier.flow), Interaction::Consent)?;
     let outcome = verifier.map(|verifier| verifier.outcome);
-    let (grant, remember_for) = granted(asked, &flow, outcome)?;
-    if let Some(seconds) = remember_for {
-        remember(asked, &grant, seconds).await?;
+    let (grant, memory) = granted(asked, &flow, outcome).map_err(|stop| stop.ending(flow.id))?;
+    if let Some(memory) = memory {
+        remember(asked, &grant, memory).await?;
     }
 
     let code = AuthorizationCode::new(grant, &asked.request, now, entropy);
@@ -39,9 +40,9 @@ fn granted(
     asked: &Asked<'_>,
     flow: &Flow,
     outcome: Option<ConsentOutcome>,
-) -> Result<(Grant, Option<i64>), Stop> {
+) -> Result<(Grant, Option<Memory>), Stop> {
     match outcome {
-        Some(ConsentOutcome::Granted { login, scope, audience, claims, remember_for }) => {
+        Some(ConsentOutcome::Granted { login, scope, audience, claims, decided_at, remember_for }) => {
             let grant = Grant {
                 id: flow.id,
                 client_id: asked.client.id.clone(),
@@ -53,7 +54,7 @@ fn granted(
                 nonce: asked.request.nonce.clone(),
                 claims,
             };
-            Ok((grant, remember_for))
+            Ok((grant, remember_for.map(|seconds| Memory { seconds, decided_at })))
         }
         Some(ConsentOutcome::Rejected(denial)) => {
             Err(Stop::ToClient(Box::new(asked.request.return_address.clone()), denial))
@@ -62,21 +63,32 @@ fn granted(
     }
 }
 
-async fn remember(asked: &Asked<'_>, grant: &Grant, seconds: i64) -> Result<(), Stop> {
-    let (store, now) = (asked.server.store(), asked.server.now());
+/// For how long a consent is remembered, 0 meaning for ever, and when it was given.
+struct Memory {
+    seconds: i64,
+    decided_at: i64,
+}
+
+async fn remember(asked: &Asked<'_>, grant: &Grant, memory: Memory) -> Result<(), Stop> {
+    let store = asked.server.store();
+    let granted_at = Timestamp::from_second(memory.decided_at).unwrap_or(Timestamp::MIN);
+    let expires_at = RememberedConsent::expires_at(memory.seconds, granted_at);
     let consent = RememberedConsent {
         subject: grant.login.subject.clone(),
         client_id: grant.client_id.clone(),
         scope: grant.scope.clone(),
         audience: grant.audience.clone(),
+        incarnation: grant.incarnation,
+        expires_at: expires_at.map(Timestamp::as_second),
     };
     let stored = StoredConsent {
         client_id: grant.client_id.clone(),
         incarnation: grant.incarnation,
         consent_request_id: grant.id,
         content: consent.seal(store.ring(), store.entropy()),
-        granted_at: now,
-        expires_at: RememberedConsent::expires_at(seconds, now),
+        granted_at,
+        expires_at,
     };
-    Ok(store.remember_consent(&NewConsent { subject: consent.subject, consent: stored }).await?)
+    let new = NewConsent { subject: consent.subject, started_at: grant.id.started_at(), consent: stored };
+    Ok(store.remember_consent(&new).await?)
 }

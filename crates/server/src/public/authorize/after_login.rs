@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use axum::response::Response;
-use oauth::ErrorCode;
+use jiff::Timestamp;
 use oauth::consent::{ConsentChallenge, ConsentNeed, RememberedConsent, need};
-use oauth::flow::{Interaction, cookie_value};
+use oauth::flow::{Flow, Interaction, cookie_value};
 use oauth::login::{
     Login, LoginOutcome, LoginVerifier, SessionMemory, check, session_cookie, session_of_cookie,
 };
+use oauth::{Error, ErrorCode};
 use store::NewLogin;
 
 use super::{Asked, Stop, found};
@@ -17,20 +18,27 @@ use crate::sealed_value::{restore, shorten};
 
 /// At most one read, and one write where the session is remembered or forgotten.
 pub(super) async fn go_on(asked: &Asked<'_>, verifier: &str) -> Result<Response, Stop> {
+    let sealed = restore(asked.server, verifier).await?;
+    let verifier = LoginVerifier::open(asked.server.store().ring(), &sealed);
+    let flow = asked.resume(verifier.as_ref().map(|verifier| &verifier.flow), Interaction::Login)?;
+    let id = flow.id;
+    let outcome = verifier.map(|verifier| verifier.outcome);
+    ask_for_consent(asked, flow, outcome).await.map_err(|stop| stop.ending(id))
+}
+
+async fn ask_for_consent(
+    asked: &Asked<'_>,
+    flow: Flow,
+    outcome: Option<LoginOutcome>,
+) -> Result<Response, Stop> {
     let (server, settings, now) = (asked.server, asked.server.settings(), asked.server.now());
     let (ring, entropy) = (server.store().ring(), server.store().entropy());
-    let verifier = LoginVerifier::open(ring, &restore(server, verifier).await?);
-    let flow = asked.resume(verifier.as_ref().map(|verifier| &verifier.flow), Interaction::Login)?;
-    let (login, context, known, memory) = match verifier.map(|verifier| verifier.outcome) {
+    let (login, context, known, memory) = match outcome {
         Some(LoginOutcome::Accepted { login, context, known, memory }) => (login, context, known, memory),
         Some(LoginOutcome::Rejected(denial)) => {
             return Err(Stop::ToClient(Box::new(asked.request.return_address.clone()), denial));
         }
-        None => {
-            return Err(
-                asked.to_client(oauth::Error::new(ErrorCode::AccessDenied, "The login is not valid."))
-            );
-        }
+        None => return Err(asked.to_client(Error::new(ErrorCode::AccessDenied, "The login is not valid."))),
     };
     let hinted = asked.hinted_subject().await?;
     check(&login, known.is_some(), &asked.request, hinted.as_deref(), flow.id.started_at())
@@ -40,13 +48,13 @@ pub(super) async fn go_on(asked: &Asked<'_>, verifier: &str) -> Result<Response,
     let challenge = ConsentChallenge { flow, login, context, skip };
     challenge.check_prompts(&asked.request).map_err(|error| asked.to_client(error))?;
 
-    let lifetime = settings.flow.login_consent_request;
-    let sealed =
-        shorten(server, challenge.seal(ring, entropy), settings.flow.ends(challenge.flow.id)).await?;
+    let id = challenge.flow.id;
+    let sealed = shorten(server, challenge.seal(ring, entropy), settings.flow.ends(id)).await?;
     let mut response = found(&settings.pages.consent(&settings.public_url, &sealed));
-    apply(asked, &challenge.login, memory, &mut response).await?;
-    let value = cookie_value(ring, Interaction::Consent, challenge.flow.id);
-    let flow = (Interaction::Consent, challenge.flow.id);
+    apply(asked, &challenge.login, (memory, id.started_at()), &mut response).await?;
+    let (value, lifetime) =
+        (cookie_value(ring, Interaction::Consent, id), settings.flow.login_consent_request);
+    let flow = (Interaction::Consent, id);
     settings.cookies.set_flow(&mut response, &asked.browser.headers, flow, value, (now, lifetime));
     Ok(response)
 }
@@ -61,7 +69,7 @@ async fn may_skip(asked: &Asked<'_>, login: &Login, known: Option<bool>) -> Resu
             let consent = row.and_then(|row| RememberedConsent::open(store.ring(), &row.content));
             let strategy = asked.server.settings().scope_strategy();
             let covers = |consent: RememberedConsent| {
-                consent.covers((&login.subject, &client.id), &asked.request, strategy)
+                consent.covers((&login.subject, client), &asked.request, strategy, asked.server.now())
             };
             Ok(consent.is_some_and(covers))
         }
@@ -73,7 +81,7 @@ async fn may_skip(asked: &Asked<'_>, login: &Login, known: Option<bool>) -> Resu
 async fn apply(
     asked: &Asked<'_>,
     login: &Login,
-    memory: SessionMemory,
+    (memory, started_at): (SessionMemory, Timestamp),
     response: &mut Response,
 ) -> Result<(), Stop> {
     let (store, settings, now) = (asked.server.store(), asked.server.settings(), asked.server.now());
@@ -82,15 +90,20 @@ async fn apply(
         SessionMemory::Remember(seconds) => {
             let longest = settings.flow.authentication_session;
             let asked_for = Duration::from_secs(seconds.unsigned_abs());
-            let lifetime = if seconds == 0 { longest } else { asked_for };
-            store
+            let lifetime = if seconds == 0 { longest } else { asked_for.min(longest) };
+            let remembered = store
                 .remember_login(&NewLogin {
                     id: login.session_id,
                     subject: login.subject.clone(),
                     content: login.seal(store.ring(), store.entropy()),
+                    started_at,
                     expires_at: after(now, lifetime),
                 })
                 .await?;
+            if !remembered {
+                let why = "The login was ended in the meantime: log in again.";
+                return Err(asked.to_client(Error::new(ErrorCode::LoginRequired, why)));
+            }
             let value = session_cookie(store.ring(), login.session_id, store.entropy());
             settings.cookies.set_session(response, value, (now, lifetime));
         }

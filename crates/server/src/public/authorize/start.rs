@@ -49,7 +49,7 @@ async fn session(asked: &Asked<'_>) -> Result<Option<KnownLogin>, Stop> {
     Ok(login.map(|login| {
         let consent = consent.and_then(|consent| RememberedConsent::open(store.ring(), &consent.content));
         let covers = |consent: RememberedConsent| {
-            consent.covers((&login.subject, &client.id), &asked.request, strategy)
+            consent.covers((&login.subject, client), &asked.request, strategy, asked.server.now())
         };
         let has_consented = consent.is_some_and(covers);
         KnownLogin { login, has_consented }

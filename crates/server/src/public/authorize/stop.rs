@@ -2,10 +2,10 @@
 
 use axum::response::Response;
 use http::StatusCode;
-use oauth::Error;
 use oauth::authorization_request::Refusal;
 use oauth::authorization_response::{AuthorizationResponse, ReturnAddress};
 use oauth::denial::Denial;
+use oauth::{Error, GrantId};
 
 use crate::error::Failure;
 use crate::public::authorize::{found, redirect};
@@ -17,15 +17,30 @@ pub(crate) enum Stop {
     ToUser(Error),
     /// The client is told, at its redirect URI.
     ToClient(Box<ReturnAddress>, Denial),
+    /// The client is told, and the flow has ended in this browser.
+    Ended(GrantId, Box<ReturnAddress>, Denial),
     /// The server cannot serve it.
     Failed(Failure),
 }
 
 impl Stop {
+    /// The same, with the end of the flow where the client is told.
+    pub(super) fn ending(self, flow: GrantId) -> Self {
+        match self {
+            Self::ToClient(address, denial) => Self::Ended(flow, address, denial),
+            other => other,
+        }
+    }
+
     pub(crate) fn answer(&self, server: &Server) -> Response {
         let (settings, entropy) = (server.settings(), server.store().entropy());
         match self {
             Self::ToClient(address, denial) => to_client(server, address, denial),
+            Self::Ended(flow, address, denial) => {
+                let mut response = to_client(server, address, denial);
+                settings.cookies.end_flow(&mut response, *flow);
+                response
+            }
             Self::ToUser(error) => {
                 found(&settings.pages.error(&settings.public_url, error.code.as_str(), &error.description))
             }

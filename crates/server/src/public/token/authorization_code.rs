@@ -96,7 +96,10 @@ async fn redeem(
         expires_at: token.expires_at().unwrap_or(Timestamp::MAX),
     });
     let code_ends = code.expires_at(server.settings().flow.auth_code);
-    let ends = [Some(access_ends), Some(code_ends), refresh.map(|refresh| refresh.expires_at)];
+    // Another consent to the same login might still become a code, which must find this row.
+    let flow_ends = after(server.settings().flow.ends(grant.id), server.settings().flow.auth_code);
+    let ends =
+        [Some(access_ends), Some(code_ends), Some(flow_ends), refresh.map(|refresh| refresh.expires_at)];
     let new = NewGrant {
         id: grant.id,
         client_id: grant.client_id.clone(),

@@ -13,17 +13,49 @@ use store::{ACCESS_TOKEN_SET, ID_TOKEN_SET, SigningKey};
 use crate::Server;
 use crate::authorization_times::after;
 use crate::error::Failure;
+use crate::work_pool::Place;
 
 /// How an access token will be made. What may be missing is looked for before anything is used up.
 pub(super) struct AccessTokenIssue {
     /// When it will end.
     pub(super) expires_at: Timestamp,
-    key: Option<SigningKey>,
+    signing: Option<Signing>,
+}
+
+/// A key, and a place on the pool where its signatures are slow.
+struct Signing {
+    key: SigningKey,
+    place: Option<Place>,
+}
+
+impl Signing {
+    fn prepare(server: &Server, key: SigningKey) -> Result<Self, Failure> {
+        let place = if key.signer.is_slow() { Some(server.signatures().reserve()?) } else { None };
+        Ok(Self { key, place })
+    }
+
+    async fn sign(
+        self,
+        server: &Server,
+        typ: &'static str,
+        claims: &impl Serialize,
+    ) -> Result<String, Failure> {
+        let Self { key: SigningKey { signer, .. }, place } = self;
+        let algorithm = signer.algorithm();
+        let defect = |error: jose::Error| Failure::Defect(error.to_string());
+        let input = signer.signing_input(typ, claims).map_err(defect)?;
+        let token = match place {
+            Some(place) => server.signatures().run_in(place, move || signer.sign_input(input)).await?,
+            None => signer.sign_input(input),
+        };
+        server.metrics().signature(algorithm);
+        token.map_err(defect)
+    }
 }
 
 impl AccessTokenIssue {
     /// # Errors
-    /// [`Failure::NoSigningKey`], [`Failure::Store`].
+    /// [`Failure::NoSigningKey`], [`Failure::Busy`], [`Failure::Store`].
     pub(super) async fn prepare(
         server: &Server,
         strategy: AccessTokenStrategy,
@@ -32,11 +64,12 @@ impl AccessTokenIssue {
     ) -> Result<Self, Failure> {
         let expires_at = after(now, lifetime);
         match strategy {
-            AccessTokenStrategy::Opaque => Ok(Self { expires_at, key: None }),
+            AccessTokenStrategy::Opaque => Ok(Self { expires_at, signing: None }),
             AccessTokenStrategy::Jwt => {
                 let keys = server.store().keys().await?;
                 let key = keys.signing_key(ACCESS_TOKEN_SET, None, now).ok_or(Failure::NoSigningKey)?;
-                Ok(Self { expires_at: capped(expires_at, &key), key: Some(key) })
+                let expires_at = capped(expires_at, &key);
+                Ok(Self { expires_at, signing: Some(Signing::prepare(server, key)?) })
             }
         }
     }
@@ -44,7 +77,7 @@ impl AccessTokenIssue {
     /// The token as text. `grant` is the one that it is of, where it is of one.
     ///
     /// # Errors
-    /// `invalid_request` where it would be too large; [`Failure::Busy`], [`Failure::Defect`].
+    /// `invalid_request` where it would be too large; [`Failure::Defect`].
     pub(super) async fn issue(
         self,
         server: &Server,
@@ -53,24 +86,24 @@ impl AccessTokenIssue {
     ) -> Result<String, Failure> {
         let ring = server.store().ring();
         let sealed = token.seal(ring, server.store().entropy())?;
-        let Some(key) = self.key else { return Ok(sealed.sign(ring)) };
+        let Some(signing) = self.signing else { return Ok(sealed.sign(ring)) };
         let meaning = token.meaning(grant);
         let meaning = meaning.ok_or_else(|| Failure::Defect("a token means nothing".to_owned()))?;
         let settings = server.settings();
         let claims = jwt_access_token::claims(&token, &meaning, &sealed, &settings.issuer, settings.jwt);
-        sign(server, key, jwt_access_token::TYP, &claims).await
+        signing.sign(server, jwt_access_token::TYP, &claims).await
     }
 }
 
 /// How an ID token will be made.
 pub(super) struct IdTokenIssue {
     expires_at: Timestamp,
-    key: SigningKey,
+    signing: Signing,
 }
 
 impl IdTokenIssue {
     /// # Errors
-    /// [`Failure::NoSigningKey`] where no key signs with the client's algorithm; [`Failure::Store`].
+    /// [`Failure::NoSigningKey`] where no key signs with the client's algorithm; [`Failure::Busy`], [`Failure::Store`].
     pub(super) async fn prepare(
         server: &Server,
         client: &Client,
@@ -80,13 +113,14 @@ impl IdTokenIssue {
         let keys = server.store().keys().await?;
         let algorithm = client.metadata.id_token_signed_response_alg;
         let key = keys.signing_key(ID_TOKEN_SET, algorithm, now).ok_or(Failure::NoSigningKey)?;
-        Ok(Self { expires_at: capped(after(now, lifetime), &key), key })
+        let expires_at = capped(after(now, lifetime), &key);
+        Ok(Self { expires_at, signing: Signing::prepare(server, key)? })
     }
 
     /// The ID token that goes with an access token.
     ///
     /// # Errors
-    /// [`Failure::Busy`], [`Failure::Defect`].
+    /// [`Failure::Defect`].
     pub(super) async fn issue(
         self,
         server: &Server,
@@ -101,31 +135,12 @@ impl IdTokenIssue {
             issued_at: now,
             expires_at: self.expires_at,
         };
-        let claims = token.claims(self.key.signer.algorithm(), server.store().entropy());
-        sign(server, self.key, id_token::TYP, &claims).await
+        let claims = token.claims(self.signing.key.signer.algorithm(), server.store().entropy());
+        self.signing.sign(server, id_token::TYP, &claims).await
     }
 }
 
 /// No token outlives the publication of its key.
 fn capped(expires_at: Timestamp, key: &SigningKey) -> Timestamp {
     key.removed_at.map_or(expires_at, |removed_at| expires_at.min(token_expiry_cap(removed_at)))
-}
-
-/// Signs here where it is quick, and on the pool where it is not.
-async fn sign(
-    server: &Server,
-    key: SigningKey,
-    typ: &'static str,
-    claims: &impl Serialize,
-) -> Result<String, Failure> {
-    let (algorithm, signer) = (key.signer.algorithm(), key.signer);
-    let defect = |error: jose::Error| Failure::Defect(error.to_string());
-    let token = if signer.is_slow() {
-        let input = signer.signing_input(typ, claims).map_err(defect)?;
-        server.signatures().run(move || signer.sign_input(input)).await?.map_err(defect)?
-    } else {
-        signer.sign(typ, claims).map_err(defect)?
-    };
-    server.metrics().signature(algorithm);
-    Ok(token)
 }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use oauth::access_token::MAX_PAYLOAD;
 use oauth::go_duration::GoDuration;
 use oauth::grant::Grant;
 use oauth::lifespan::LONGEST_LIFESPAN;
 use oauth::refresh_token::RefreshToken;
-use oauth::{AccessToken, Client, Error, GrantType, ScopeSet};
+use oauth::{AccessToken, Client, Error, ErrorCode, GrantType, Scope, ScopeSet};
 use store::{RefreshOutcome, RefreshRotation, RefreshedGrant};
 
 use super::Issued;
@@ -32,20 +33,26 @@ pub(super) async fn issue(server: &Server, request: &FormRequest) -> Result<Issu
     let access =
         AccessTokenIssue::prepare(server, settings.strategy_of(&client), access_lifetime, now).await?;
     let id_lifetime = own(lifespans.refresh_token_grant_id_token_lifespan, lifetimes.id_token);
-    let id = IdTokenIssue::prepare(server, &client, id_lifetime, now).await;
+    let asked = asked_scope(request)?;
+    let may_be_openid = client.metadata.scope.iter().any(|scope| scope.as_str() == "openid");
+    let id = if may_be_openid {
+        Some(IdTokenIssue::prepare(server, &client, id_lifetime, now).await?)
+    } else {
+        None
+    };
 
     let refreshed = rotate(server, &client, &token, access.expires_at, now).await?;
     let (next, grant) = followed(server, &token, &refreshed)?;
-    let scope = narrowed(server, &client, &grant, request);
+    let scope = narrowed(server, &client, &grant, asked.as_ref());
     let times = (now, access.expires_at);
     let narrower = (scope != grant.scope).then(|| scope.clone());
     let access_token =
         AccessToken::of_grant(&grant, refreshed.generation, narrower, times, server.store().entropy());
     let access_token = access.issue(server, access_token, Some(&grant)).await?;
-    let id_token = if scope.iter().any(|scope| scope.as_str() == "openid") {
-        Some(id?.issue(server, &grant, &access_token, now).await?)
-    } else {
-        None
+    let is_openid = scope.iter().any(|scope| scope.as_str() == "openid");
+    let id_token = match id.filter(|_| is_openid) {
+        Some(id) => Some(id.issue(server, &grant, &access_token, now).await?),
+        None => None,
     };
     Ok(Issued {
         access_token,
@@ -131,14 +138,25 @@ fn followed(
     Ok((next, grant))
 }
 
+/// The scopes that the request asks for, where it names some.
+fn asked_scope(request: &FormRequest) -> Result<Option<ScopeSet>, Error> {
+    let invalid = |why: String| Error::new(ErrorCode::InvalidScope, why);
+    match request.form.get("scope") {
+        Some(text) if text.len() > MAX_PAYLOAD => {
+            Err(invalid("The scope is larger than an access token can carry.".to_owned()))
+        }
+        Some(text) => text.parse().map(Some).map_err(|error| invalid(format!("{error}."))),
+        None => Ok(None),
+    }
+}
+
 /// The scopes of the new access token: of those that were granted, what the client may still have, and what it asks for
 /// where it asks for less (RFC 6749 §6).
-fn narrowed(server: &Server, client: &Client, grant: &Grant, request: &FormRequest) -> ScopeSet {
+fn narrowed(server: &Server, client: &Client, grant: &Grant, asked: Option<&ScopeSet>) -> ScopeSet {
     let strategy = server.settings().scope_strategy();
-    let asked: Option<ScopeSet> = request.form.get("scope").and_then(|text| text.parse().ok());
-    let is_left = |scope: &&oauth::Scope| {
+    let is_left = |scope: &&Scope| {
         client.metadata.scope.covers(scope, strategy)
-            && asked.as_ref().is_none_or(|asked| asked.iter().any(|a| a == *scope))
+            && asked.is_none_or(|asked| asked.iter().any(|a| a == *scope))
     };
     grant.scope.iter().filter(is_left).cloned().collect()
 }
