@@ -3,13 +3,15 @@
 //! Nothing is left to be found after the user has logged in: what a client got wrong, it learns at once.
 
 use crate::access_token::MAX_PAYLOAD;
-use crate::audience::{Audience, parse_list};
+use crate::audience::Audience;
 use crate::authorization_response::ReturnAddress;
 use crate::flow::OWN_PARAMETERS;
 use crate::pkce::CodeChallenge;
 use crate::prompt::Prompts;
 use crate::response_mode::ResponseMode;
-use crate::{Client, Error, ErrorCode, Form, GrantType, RedirectUri, ResponseType, ScopeSet, ScopeStrategy};
+use crate::{
+    Client, Error, ErrorCode, Form, GrantType, RedirectUri, ResponseType, ScopeSet, ScopeStrategy, requested,
+};
 
 /// The longest list of scopes or audiences that is compared with what is registered, in bytes: half of what an access
 /// token can carry.
@@ -189,8 +191,8 @@ impl Rest {
             _ => Err(Error::invalid_request("The max_age must be a number of seconds.")),
         });
         Ok(Self {
-            scope: requested_scope(client, form, policy.scope_strategy)?,
-            audience: requested_audience(client, form)?,
+            scope: requested::scope(client, form, policy.scope_strategy, LONGEST_LIST)?.unwrap_or_default(),
+            audience: requested::audience(client, form, LONGEST_LIST)?,
             code_challenge: code_challenge(client, form, policy)?,
             prompts: form
                 .get("prompt")
@@ -223,45 +225,6 @@ fn check_state(form: &Form) -> Result<(), Error> {
         )),
         _ => Ok(()),
     }
-}
-
-/// The scopes that a client asks for, all of which it may have.
-pub(crate) fn requested_scope(
-    client: &Client,
-    form: &Form,
-    strategy: ScopeStrategy,
-) -> Result<ScopeSet, Error> {
-    let invalid = |why: String| Error::new(ErrorCode::InvalidScope, why);
-    let text = form.get("scope").unwrap_or_default();
-    if text.len() > LONGEST_LIST {
-        return Err(invalid("The scope is larger than an access token can carry.".to_owned()));
-    }
-    let requested: ScopeSet = text.parse().map_err(|error| invalid(format!("{error}.")))?;
-    match requested.first_beyond(&client.metadata.scope, strategy) {
-        Some(scope) => Err(invalid(format!("The client may not request the scope '{scope}'."))),
-        None => Ok(requested),
-    }
-}
-
-/// The audiences that a client asks for, all of which it may have.
-pub(crate) fn requested_audience(client: &Client, form: &Form) -> Result<Vec<Audience>, Error> {
-    let mut requested: Vec<Audience> = Vec::new();
-    if form.all("audience").map(str::len).sum::<usize>() > LONGEST_LIST {
-        return Err(Error::invalid_request("The audience is larger than an access token can carry."));
-    }
-    for value in form.all("audience") {
-        for audience in parse_list(value).map_err(|e| Error::invalid_request(format!("{e}.")))? {
-            if !client.metadata.audience.iter().any(|registered| registered.allows(&audience)) {
-                return Err(Error::invalid_request(format!(
-                    "The client may not request the audience '{audience}'."
-                )));
-            }
-            if !requested.contains(&audience) {
-                requested.push(audience);
-            }
-        }
-    }
-    Ok(requested)
 }
 
 fn code_challenge(client: &Client, form: &Form, policy: Policy) -> Result<Option<CodeChallenge>, Error> {

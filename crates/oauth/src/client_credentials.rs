@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use crate::access_token::MAX_PAYLOAD;
-use crate::audience::{Audience, parse_list};
+use crate::audience::Audience;
 use crate::lifespan::LONGEST_LIFESPAN;
 use crate::{
-    AccessTokenStrategy, Client, Error, ErrorCode, Form, GrantType, Lifetimes, Scope, ScopeSet, ScopeStrategy,
+    AccessTokenStrategy, Client, Error, ErrorCode, Form, GrantType, Lifetimes, Scope, ScopeSet,
+    ScopeStrategy, requested,
 };
 
 /// What the server's configuration says about the grant.
@@ -51,50 +52,20 @@ pub fn decide(client: &Client, form: &Form, policy: &Policy) -> Result<Issue, Er
     let own = metadata.lifespans.client_credentials_grant_access_token_lifespan;
     Ok(Issue {
         scope: granted_scope(client, form, policy)?,
-        audience: granted_audience(client, form)?,
+        audience: requested::audience(client, form, MAX_PAYLOAD)?,
         lifetime: own.map_or(policy.lifetimes.access_token, |own| own.0.min(LONGEST_LIFESPAN)),
         strategy: metadata.access_token_strategy.unwrap_or(policy.strategy),
     })
 }
 
 fn granted_scope(client: &Client, form: &Form, policy: &Policy) -> Result<ScopeSet, Error> {
-    let registered = &client.metadata.scope;
-    let Some(requested) = form.get("scope") else {
-        // A wildcard is a rule for what may be asked for, not a scope that a token could carry.
-        let plain = |scope: &&Scope| !scope.as_str().split('.').any(|segment| segment == "*");
-        let granted = registered.iter().filter(plain).filter(|_| policy.default_to_registered_scope);
-        return Ok(granted.cloned().collect());
-    };
-    let invalid = |description: String| Error::new(ErrorCode::InvalidScope, description);
-    // What no token could carry is not even compared.
-    if requested.len() > MAX_PAYLOAD {
-        return Err(invalid("The scope is larger than an access token can carry.".to_owned()));
+    if let Some(requested) = requested::scope(client, form, policy.scope_strategy, MAX_PAYLOAD)? {
+        return Ok(requested);
     }
-    let requested: ScopeSet = requested.parse().map_err(|e| invalid(format!("{e}.")))?;
-    match requested.first_beyond(registered, policy.scope_strategy) {
-        Some(scope) => Err(invalid(format!("The client may not request the scope '{scope}'."))),
-        None => Ok(requested),
-    }
-}
-
-fn granted_audience(client: &Client, form: &Form) -> Result<Vec<Audience>, Error> {
-    let mut granted: Vec<Audience> = Vec::new();
-    if form.all("audience").map(str::len).sum::<usize>() > MAX_PAYLOAD {
-        return Err(Error::invalid_request("The audience is larger than an access token can carry."));
-    }
-    for value in form.all("audience") {
-        for audience in parse_list(value).map_err(|e| Error::invalid_request(format!("{e}.")))? {
-            if !client.metadata.audience.iter().any(|registered| registered.allows(&audience)) {
-                return Err(Error::invalid_request(format!(
-                    "The client may not request the audience '{audience}'."
-                )));
-            }
-            if !granted.contains(&audience) {
-                granted.push(audience);
-            }
-        }
-    }
-    Ok(granted)
+    // A wildcard is a rule for what may be asked for, not a scope that a token could carry.
+    let plain = |scope: &&Scope| !scope.as_str().split('.').any(|segment| segment == "*");
+    let registered = client.metadata.scope.iter().filter(plain);
+    Ok(registered.filter(|_| policy.default_to_registered_scope).cloned().collect())
 }
 
 #[cfg(test)]

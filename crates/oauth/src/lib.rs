@@ -7,7 +7,15 @@
 //!  body ─▶ Form ─▶ PresentedCredentials ─▶ Client::check_method, ClientSecretHash::verify
 //!                └▶ client_credentials::decide ─▶ Issue ─▶ AccessToken::seal  (opaque)
 //!                                                      └─▶ jwt_access_token::claims (JWT, signed by `jose`)
-//!  token ─▶ AccessToken::open ─▶ introspect::decide / revoke::decide
+//!  token ─▶ AccessToken::open ─▶ AccessToken::meaning ─▶ introspect::answer / revoke::decide
+//! ```
+//!
+//! An authorization flow takes this one; what stands in brackets travels through the browser, sealed:
+//!
+//! ```text
+//!  query ─▶ AuthorizationRequest::parse ─▶ LoginChallenge::decide ─▶ [LoginChallenge]   ─▶ accept ─▶ [LoginVerifier]
+//!        ─▶ login::check ─▶ consent::need                         ─▶ [ConsentChallenge] ─▶ accept ─▶ [ConsentVerifier]
+//!        ─▶ Grant ─▶ [AuthorizationCode] ─▶ check ─▶ AccessToken, RefreshToken, IdToken
 //! ```
 //!
 //! What is decided comes back as a value or as an [`Error`] with its RFC 6749 code; which HTTP status that is, the
@@ -48,6 +56,7 @@ pub mod pkce;
 pub mod prompt;
 pub mod redirect_uri;
 pub mod refresh_token;
+mod requested;
 pub mod response_mode;
 pub mod response_type;
 pub mod revoke;

@@ -44,6 +44,7 @@ const LOGOUT_ACCEPT: &str = "/admin/oauth2/auth/requests/logout/accept";
 const LOGOUT_REJECT: &str = "/admin/oauth2/auth/requests/logout/reject";
 const CONSENT_SESSIONS: &str = "/admin/oauth2/auth/sessions/consent";
 const LOGIN_SESSIONS: &str = "/admin/oauth2/auth/sessions/login";
+const TOKENS: &str = "/admin/oauth2/tokens";
 const CLIENTS: &str = "/admin/clients";
 const CLIENT: &str = "/admin/clients/{id}";
 const CLIENT_LIFESPANS: &str = "/admin/clients/{id}/lifespans";
@@ -54,7 +55,7 @@ const ADMIN_ALIVE: &str = "/admin/health/alive";
 const ADMIN_READY: &str = "/admin/health/ready";
 
 /// Every path that is served, for labels that live as long as the program.
-const TEMPLATES: [&str; 35] = [
+const TEMPLATES: [&str; 36] = [
     TOKEN,
     AUTHORIZE,
     USERINFO,
@@ -66,6 +67,7 @@ const TEMPLATES: [&str; 35] = [
     CONSENT_REJECT,
     CONSENT_SESSIONS,
     LOGIN_SESSIONS,
+    TOKENS,
     LOGOUT,
     LOGOUT_REQUEST,
     LOGOUT_ACCEPT,
@@ -130,6 +132,7 @@ impl Server {
             .route(LOGOUT_REJECT, put(logout_request::reject))
             .route(CONSENT_SESSIONS, delete(sessions::revoke_consent))
             .route(LOGIN_SESSIONS, delete(sessions::revoke_login))
+            .route(TOKENS, delete(sessions::revoke_tokens))
             .route(CLIENTS, get(clients::list).post(clients::create))
             .route(
                 CLIENT,

@@ -44,6 +44,34 @@ async fn what_a_user_granted_ends_on_every_server_with_codes_in_flight() {
 }
 
 #[tokio::test]
+async fn what_a_client_was_given_ends_and_it_may_ask_again() {
+    for database in databases().await {
+        let one = TestServer::start(&database, Clock::system()).await;
+        let two = TestServer::start(&database, Clock::system()).await;
+        prepared(&one).await;
+        let mut metadata = application();
+        metadata["grant_types"] = json!(["authorization_code", "refresh_token", "client_credentials"]);
+        let client = TestClient::create(&one.store, "both", metadata).await;
+        let request = request_with(&[("client_id", "both")]);
+        let in_flight = Browser::new(&one).code(&request).await;
+        let (_, tokens) = one.exchange(&client, &Browser::new(&one).code(&request).await).await;
+        let own = one.access_token(&client).await;
+
+        let url = one.admin_url("/admin/oauth2/tokens?client_id=both");
+        assert_eq!(one.http.delete(url).send().await.unwrap().status(), 204);
+        assert!(!two.is_active(&own).await && !two.is_active(text(&tokens, "access_token")).await);
+        assert!(!two.is_active(text(&tokens, "refresh_token")).await);
+        assert_eq!(one.exchange(&client, &in_flight).await.1["error"], "invalid_grant");
+        assert_eq!(one.refresh(&client, text(&tokens, "refresh_token")).await.1["error"], "invalid_grant");
+        assert!(one.is_active(&one.access_token(&client).await).await);
+        let url = one.admin_url("/admin/oauth2/tokens?client_id=nobody");
+        assert_eq!(one.http.delete(url).send().await.unwrap().status(), 204);
+        let url = one.admin_url("/admin/oauth2/tokens");
+        assert_eq!(one.http.delete(url).send().await.unwrap().status(), 400);
+    }
+}
+
+#[tokio::test]
 async fn a_consent_that_was_revoked_is_asked_for_again() {
     let clock = manual_clock();
     let server = TestServer::alone(clock.clone(), settings()).await;

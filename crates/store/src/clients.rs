@@ -266,6 +266,26 @@ impl Store {
         self.commit(tx, Change::Client(fence.id.clone())).await
     }
 
+    /// Revokes all tokens of a client, its own and those of its users, and what is under way for it: its epoch is raised,
+    /// which each of them names. False where there is no such client.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn revoke_client_tokens(&self, id: &ClientId) -> Result<bool, Error> {
+        let mut loan = self.db().loan().await?;
+        let mut tx = loan.begin().await?;
+        let query = self
+            .db()
+            .query(
+                "UPDATE clients SET epoch = epoch + 1, version = version + 1, updated_at = $2 WHERE id = $1",
+            )
+            .bind(id.to_string())
+            .bind(self.clock().now().as_second());
+        let revoked = bounded(query.execute(&mut *tx)).await?.rows_affected();
+        self.commit(tx, Change::Client(id.clone())).await?;
+        Ok(revoked > 0)
+    }
+
     /// Deletes a client that no resource owns, and with it all its tokens. False where there was none.
     ///
     /// # Errors

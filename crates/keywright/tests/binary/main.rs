@@ -10,6 +10,7 @@ mod commands;
 mod configuration;
 mod dev_crashes;
 mod dev_edits;
+mod dev_login;
 mod dev_manifests;
 mod dev_restart;
 mod dev_secrets;

@@ -1,4 +1,5 @@
-//! `DELETE /admin/oauth2/auth/sessions/consent` and `…/login`: what a user granted, and where they are logged in, ends.
+//! `DELETE /admin/oauth2/auth/sessions/consent` and `…/login`, `DELETE /admin/oauth2/tokens`: what a user granted, where
+//! they are logged in, and all that a client was given, ends.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -49,6 +50,19 @@ async fn login(server: &Server, uri: &Uri) -> Result<(), Failure> {
             Err(Error::invalid_request("Exactly one of the parameters 'subject' and 'sid' is needed.").into())
         }
     }
+}
+
+/// Ends all that a client was given. To a client that is not there, nothing was.
+pub(crate) async fn revoke_tokens(State(server): State<Server>, uri: Uri) -> Response {
+    done(&server, tokens(&server, &uri).await)
+}
+
+async fn tokens(server: &Server, uri: &Uri) -> Result<(), Failure> {
+    let form = parameters(uri)?;
+    let id =
+        ClientId::parse(form.require("client_id")?).map_err(|e| Error::invalid_request(e.to_string()))?;
+    server.store().revoke_client_tokens(&id).await?;
+    Ok(())
 }
 
 fn parameters(uri: &Uri) -> Result<Form, Error> {
