@@ -119,7 +119,7 @@ impl AuthorizationRequest {
 
     /// True where an ID token is asked for.
     pub fn is_openid(&self) -> bool {
-        self.scope.iter().any(|scope| scope.as_str() == "openid")
+        self.scope.contains("openid")
     }
 }
 

@@ -101,3 +101,20 @@ impl Client {
         if slow.is_empty() { SecretCheck::Mismatch } else { SecretCheck::Slow(slow) }
     }
 }
+
+#[cfg(test)]
+impl Client {
+    /// A declared client `app` of which this is registered.
+    pub(crate) fn example(metadata: serde_json::Value) -> Self {
+        Self {
+            id: ClientId::parse("app").unwrap(),
+            incarnation: Incarnation(1),
+            epoch: 0,
+            declared: true,
+            metadata: serde_json::from_value(metadata).unwrap(),
+            created_at: Timestamp::UNIX_EPOCH,
+            updated_at: Timestamp::UNIX_EPOCH,
+            secrets: vec![],
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::access_token::MAX_PAYLOAD;
 use crate::audience::Audience;
-use crate::lifespan::LONGEST_LIFESPAN;
+use crate::lifespan::own_or;
 use crate::{
     AccessTokenStrategy, Client, Error, ErrorCode, Form, GrantType, Lifetimes, Scope, ScopeSet,
     ScopeStrategy, requested,
@@ -53,7 +53,7 @@ pub fn decide(client: &Client, form: &Form, policy: &Policy) -> Result<Issue, Er
     Ok(Issue {
         scope: granted_scope(client, form, policy)?,
         audience: requested::audience(client, form, MAX_PAYLOAD)?,
-        lifetime: own.map_or(policy.lifetimes.access_token, |own| own.0.min(LONGEST_LIFESPAN)),
+        lifetime: own_or(own, policy.lifetimes.access_token),
         strategy: metadata.access_token_strategy.unwrap_or(policy.strategy),
     })
 }
@@ -71,20 +71,10 @@ fn granted_scope(client: &Client, form: &Form, policy: &Policy) -> Result<ScopeS
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ClientId, Incarnation};
     use serde_json::json;
 
     fn client(metadata: serde_json::Value) -> Client {
-        Client {
-            id: ClientId::parse("orders").unwrap(),
-            incarnation: Incarnation(1),
-            epoch: 0,
-            declared: true,
-            metadata: serde_json::from_value(metadata).unwrap(),
-            created_at: jiff::Timestamp::UNIX_EPOCH,
-            updated_at: jiff::Timestamp::UNIX_EPOCH,
-            secrets: vec![],
-        }
+        Client::example(metadata)
     }
 
     fn policy() -> Policy {

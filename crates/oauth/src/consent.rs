@@ -154,9 +154,7 @@ impl ConsentChallenge {
         answer: AcceptConsent,
         now: Timestamp,
     ) -> Result<ConsentVerifier, Error> {
-        if let Some(scope) =
-            answer.grant_scope.iter().find(|scope| !request.scope.iter().any(|s| s == *scope))
-        {
+        if let Some(scope) = answer.grant_scope.iter().find(|scope| !request.scope.contains(scope.as_str())) {
             return Err(Error::invalid_request(format!(
                 "The member 'grant_scope' has the scope '{scope}', which was not requested."
             )));

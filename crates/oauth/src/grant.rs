@@ -68,19 +68,14 @@ impl Grant {
         sealed::open_bytes::<Self>(ring, SealPurpose::Grant, sealed).filter(|grant| grant.id == id)
     }
 
-    /// True where a scope was granted.
-    pub fn has_scope(&self, name: &str) -> bool {
-        self.scope.iter().any(|scope| scope.as_str() == name)
-    }
-
     /// True where an ID token belongs to it (OpenID Connect Core §3.1.2.1).
     pub fn is_openid(&self) -> bool {
-        self.has_scope("openid")
+        self.scope.contains("openid")
     }
 
     /// True where a refresh token belongs to it (OpenID Connect Core §11; `offline` is Hydra's).
     pub fn is_offline(&self) -> bool {
-        self.has_scope("offline") || self.has_scope("offline_access")
+        self.scope.contains("offline") || self.scope.contains("offline_access")
     }
 }
 

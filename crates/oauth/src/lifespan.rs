@@ -10,6 +10,11 @@ use crate::go_duration::GoDuration;
 /// client's wish would keep everybody's keys for ever.
 pub const LONGEST_LIFESPAN: Duration = Duration::from_hours(24 * 366);
 
+/// The lifetime of an access or ID token: the client's own where it has one, within [`LONGEST_LIFESPAN`], else the server's.
+pub fn own_or(own: Option<GoDuration>, of_server: Duration) -> Duration {
+    own.map_or(of_server, |own| own.0.min(LONGEST_LIFESPAN))
+}
+
 /// The server's token lifetimes (Hydra's `ttl.*`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lifetimes {

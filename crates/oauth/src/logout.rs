@@ -20,8 +20,8 @@ pub struct Logout {
     pub subject: String,
     /// The client that asked; `None` where nobody but the user did.
     pub client_id: Option<ClientId>,
-    /// Where the browser goes afterwards; `None` means the configured page.
-    pub return_to: Option<String>,
+    /// Where the browser goes afterwards.
+    pub return_to: String,
     /// In seconds since the epoch.
     pub requested_at: i64,
     /// The client's request, as a query.

@@ -42,18 +42,14 @@ pub fn decide_refresh_token(client: &Client, token: &RefreshToken, now: Timestam
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ClientId, ClientMetadata, Incarnation, TokenId};
+    use crate::{ClientId, Incarnation, TokenId};
+    use serde_json::json;
 
     fn client(id: &str, incarnation: i64) -> Client {
         Client {
             id: ClientId::parse(id).unwrap(),
             incarnation: Incarnation(incarnation),
-            epoch: 0,
-            declared: true,
-            metadata: ClientMetadata::default(),
-            created_at: Timestamp::UNIX_EPOCH,
-            updated_at: Timestamp::UNIX_EPOCH,
-            secrets: vec![],
+            ..Client::example(json!({}))
         }
     }
 

@@ -62,6 +62,11 @@ impl ScopeSet {
         self.0.is_empty()
     }
 
+    /// True where exactly this scope is in the set.
+    pub fn contains(&self, name: &str) -> bool {
+        self.iter().any(|scope| scope.as_str() == name)
+    }
+
     /// The scopes, in their order.
     pub fn iter(&self) -> impl Iterator<Item = &Scope> {
         self.0.iter()

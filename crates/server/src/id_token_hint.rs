@@ -6,6 +6,10 @@ use serde_json::{Map, Value};
 use crate::Server;
 use crate::error::Failure;
 
+/// What a request is told whose hint is no such token.
+pub(crate) const NOT_OURS: &str =
+    "The id_token_hint is not an ID token of this server, or its key is no longer published.";
+
 /// The claims of an ID token that this server signed with any key that is still published; it may have expired. `None`
 /// where it is no such token.
 ///

@@ -21,6 +21,7 @@ mod answer;
 mod authenticate;
 mod authorization_times;
 mod browser_request;
+mod browser_session;
 mod cookies;
 mod documents;
 mod error;

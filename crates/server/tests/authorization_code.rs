@@ -4,11 +4,10 @@
 mod common;
 
 use common::browser::{
-    Answer, Browser, CALLBACK, REQUEST, VERIFIER, alice, all, application, request_with, text,
+    Answer, Browser, CALLBACK, REQUEST, VERIFIER, alice, all, application, prepared, request_with, text,
 };
-use common::{ISSUER, TestClient, TestServer, databases, header, make_token_sets, manual_clock, settings};
+use common::{ISSUER, TestClient, TestServer, databases, header, manual_clock, settings};
 use harness::TestDatabase;
-use jose::SigningAlgorithm;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{DecodingKey, Validation};
 use serde_json::{Value, json};
@@ -17,9 +16,7 @@ use store::Clock;
 /// A server whose application is `app`.
 async fn server_on(database: &TestDatabase, clock: Clock) -> (TestServer, TestClient) {
     let server = TestServer::start(database, clock).await;
-    make_token_sets(&server.store, SigningAlgorithm::Es256).await;
-    let client = TestClient::create(&server.store, "app", application()).await;
-    server.cached().await;
+    let client = prepared(&server, application()).await;
     (server, client)
 }
 

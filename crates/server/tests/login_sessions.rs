@@ -3,18 +3,10 @@
 
 mod common;
 
-use common::browser::{Browser, REQUEST, alice, all, application, request_with, text};
-use common::{TestClient, TestServer, databases, make_token_sets, manual_clock, settings};
-use jose::SigningAlgorithm;
+use common::browser::{Browser, REQUEST, alice, all, application, prepared, request_with, text};
+use common::{TestClient, TestServer, databases, manual_clock, settings};
 use serde_json::{Value, json};
 use store::Clock;
-
-async fn prepared(server: &TestServer) -> TestClient {
-    make_token_sets(&server.store, SigningAlgorithm::Es256).await;
-    let client = TestClient::create(&server.store, "app", application()).await;
-    server.cached().await;
-    client
-}
 
 fn remembered_login() -> Value {
     json!({"subject": "alice", "remember": true, "remember_for": 3600})
@@ -42,7 +34,7 @@ async fn asked(browser: &Browser<'_>, request: &[(&str, &str)]) -> Value {
 async fn a_remembered_login_and_consent_are_read_together_in_one_statement() {
     for database in databases().await {
         let server = TestServer::start(&database, Clock::system()).await;
-        let client = prepared(&server).await;
+        let client = prepared(&server, application()).await;
         harness::eventually("a flow costs what it should", async || {
             costs_of_a_known_user(&server, &client).await == [2, 1]
         })
@@ -74,7 +66,7 @@ async fn costs_of_a_known_user(server: &TestServer, client: &TestClient) -> [u64
 #[tokio::test]
 async fn a_login_that_is_not_remembered_ends_with_the_flow() {
     let server = TestServer::alone(manual_clock(), settings()).await;
-    prepared(&server).await;
+    prepared(&server, application()).await;
     let browser = Browser::new(&server);
     browser.code(&REQUEST).await;
     assert_eq!(asked(&browser, &REQUEST).await["skip"], false);
@@ -93,7 +85,7 @@ async fn a_login_that_is_not_remembered_ends_with_the_flow() {
 async fn a_login_that_was_ended_does_not_come_back_with_its_verifier() {
     for database in databases().await {
         let server = TestServer::start(&database, Clock::system()).await;
-        prepared(&server).await;
+        prepared(&server, application()).await;
         for (query, subject) in [("sid", "alice"), ("subject", "bob")] {
             let browser = Browser::new(&server);
             let challenge = browser.authorize(&REQUEST).await.expect("login_challenge");
@@ -116,7 +108,7 @@ async fn a_login_that_was_ended_does_not_come_back_with_its_verifier() {
 async fn a_session_ends_on_the_server_whatever_the_browser_says() {
     let clock = manual_clock();
     let server = TestServer::alone(clock.clone(), settings()).await;
-    prepared(&server).await;
+    prepared(&server, application()).await;
     let browser = Browser::new(&server);
     remembering(&browser).await;
     clock.advance(jiff::SignedDuration::from_secs(3599));
@@ -128,7 +120,7 @@ async fn a_session_ends_on_the_server_whatever_the_browser_says() {
 #[tokio::test]
 async fn a_client_that_wants_no_page_gets_what_needs_none() {
     let server = TestServer::alone(manual_clock(), settings()).await;
-    prepared(&server).await;
+    prepared(&server, application()).await;
     let browser = Browser::new(&server);
     let silent = request_with(&[("prompt", "none")]);
     assert_eq!(browser.authorize(&silent).await.expect("error"), "login_required");
@@ -152,7 +144,7 @@ async fn a_client_that_wants_no_page_gets_what_needs_none() {
 async fn an_old_login_is_not_gone_on_with_where_the_request_says_so() {
     let clock = manual_clock();
     let server = TestServer::alone(clock.clone(), settings()).await;
-    prepared(&server).await;
+    prepared(&server, application()).await;
     let browser = Browser::new(&server);
     remembering(&browser).await;
     clock.advance(jiff::SignedDuration::from_secs(60));
@@ -167,7 +159,7 @@ async fn an_old_login_is_not_gone_on_with_where_the_request_says_so() {
 #[tokio::test]
 async fn a_hint_names_who_must_be_logged_in() {
     let server = TestServer::alone(manual_clock(), settings()).await;
-    let client = prepared(&server).await;
+    let client = prepared(&server, application()).await;
     let tokens = server.tokens(&client).await;
     let hint: &'static str = text(&tokens, "id_token").to_owned().leak();
     let browser = Browser::new(&server);
@@ -192,7 +184,7 @@ async fn a_hint_names_who_must_be_logged_in() {
 #[tokio::test]
 async fn somebody_else_than_the_session_says_logs_in_anew() {
     let server = TestServer::alone(manual_clock(), settings()).await;
-    prepared(&server).await;
+    prepared(&server, application()).await;
     let browser = Browser::new(&server);
     remembering(&browser).await;
     let challenge = browser.authorize(&REQUEST).await.expect("login_challenge");
@@ -206,7 +198,7 @@ async fn somebody_else_than_the_session_says_logs_in_anew() {
 #[tokio::test]
 async fn a_trusted_client_needs_no_consent_and_no_statement_for_it() {
     let server = TestServer::alone(manual_clock(), settings()).await;
-    prepared(&server).await;
+    prepared(&server, application()).await;
     let mut metadata = application();
     metadata["skip_consent"] = json!(true);
     let client = TestClient::create(&server.store, "trusted", metadata).await;
@@ -227,7 +219,7 @@ async fn a_trusted_client_needs_no_consent_and_no_statement_for_it() {
 async fn a_session_row_that_was_changed_logs_nobody_in() {
     let database = harness::TestDatabase::sqlite();
     let server = TestServer::start(&database, Clock::system()).await;
-    prepared(&server).await;
+    prepared(&server, application()).await;
     let browser = Browser::new(&server);
     remembering(&browser).await;
     common::sql(&database, "UPDATE login_sessions SET subject = 'admin'").await;
@@ -238,7 +230,7 @@ async fn a_session_row_that_was_changed_logs_nobody_in() {
 async fn a_remembered_consent_that_was_changed_counts_for_nothing() {
     let database = harness::TestDatabase::sqlite();
     let server = TestServer::start(&database, Clock::system()).await;
-    prepared(&server).await;
+    prepared(&server, application()).await;
     let browser = Browser::new(&server);
     remembering(&browser).await;
     common::sql(&database, "UPDATE consents SET subject = 'bob'").await;

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::browser::{Answer, Browser, REQUEST, all, application, text};
+use common::browser::{Answer, Browser, REQUEST, all, application, prepared, text};
 use common::{TestClient, TestServer, databases, make_token_sets, manual_clock, settings};
 use jose::SigningAlgorithm;
 use serde_json::{Value, json};
@@ -23,13 +23,6 @@ fn registered() -> Value {
     let mut metadata = application();
     metadata["post_logout_redirect_uris"] = json!([OUT]);
     metadata
-}
-
-async fn prepared(server: &TestServer) -> TestClient {
-    make_token_sets(&server.store, SigningAlgorithm::Es256).await;
-    let client = TestClient::create(&server.store, "app", registered()).await;
-    server.cached().await;
-    client
 }
 
 /// Alice logs in and is remembered; her ID token and access token.
@@ -55,7 +48,7 @@ async fn is_logged_in(browser: &Browser<'_>) -> bool {
 async fn a_client_asks_the_user_agrees_and_the_browser_goes_back() {
     for database in databases().await {
         let server = TestServer::with(database.open(Clock::system()).await, with_pages()).await;
-        let client = prepared(&server).await;
+        let client = prepared(&server, registered()).await;
         let browser = Browser::new(&server);
         let (id_token, access_token) = logged_in(&browser, &client).await;
         let parameters =
@@ -91,7 +84,7 @@ async fn a_client_asks_the_user_agrees_and_the_browser_goes_back() {
 #[tokio::test]
 async fn the_user_may_ask_and_may_stay() {
     let server = TestServer::alone(manual_clock(), with_pages()).await;
-    let client = prepared(&server).await;
+    let client = prepared(&server, registered()).await;
     let browser = Browser::new(&server);
     assert_eq!(log_out(&browser, &[]).await.target(), END, "nobody is logged in");
     logged_in(&browser, &client).await;
@@ -123,7 +116,7 @@ async fn a_trusted_client_logs_its_users_out_at_once() {
 #[tokio::test]
 async fn a_request_that_cannot_be_trusted_is_told_to_the_user() {
     let server = TestServer::alone(manual_clock(), with_pages()).await;
-    let client = prepared(&server).await;
+    let client = prepared(&server, registered()).await;
     let browser = Browser::new(&server);
     let (id_token, access_token) = logged_in(&browser, &client).await;
     for parameters in [
@@ -155,7 +148,7 @@ async fn a_request_that_cannot_be_trusted_is_told_to_the_user() {
 #[tokio::test]
 async fn nobody_is_logged_out_for_somebody_else() {
     let server = TestServer::alone(manual_clock(), with_pages()).await;
-    let client = prepared(&server).await;
+    let client = prepared(&server, registered()).await;
     let alices = Browser::new(&server);
     let (id_token, _) = logged_in(&alices, &client).await;
     let bobs = Browser::new(&server);
@@ -170,7 +163,7 @@ async fn nobody_is_logged_out_for_somebody_else() {
 async fn a_logout_has_its_time() {
     let clock = manual_clock();
     let server = TestServer::alone(clock.clone(), with_pages()).await;
-    let client = prepared(&server).await;
+    let client = prepared(&server, registered()).await;
     let browser = Browser::new(&server);
     logged_in(&browser, &client).await;
     let challenge = log_out(&browser, &[]).await.expect("logout_challenge");

@@ -5,20 +5,12 @@ mod common;
 
 use std::time::Duration;
 
-use common::browser::{Browser, REQUEST, alice, all, application, request_with, text};
-use common::{TestClient, TestServer, databases, make_token_sets, manual_clock, settings};
+use common::browser::{Browser, REQUEST, alice, all, application, prepared, request_with, text};
+use common::{TestClient, TestServer, databases, manual_clock, settings};
 use harness::TestDatabase;
-use jose::SigningAlgorithm;
 use serde_json::{Value, json};
 use server::Settings;
 use store::Clock;
-
-async fn prepared(server: &TestServer) -> TestClient {
-    make_token_sets(&server.store, SigningAlgorithm::Es256).await;
-    let client = TestClient::create(&server.store, "app", application()).await;
-    server.cached().await;
-    client
-}
 
 fn with_grace(seconds: u64) -> Settings {
     let mut settings = settings();
@@ -28,7 +20,7 @@ fn with_grace(seconds: u64) -> Settings {
 
 async fn alone(settings: Settings, clock: Clock) -> (TestServer, TestClient) {
     let server = TestServer::alone(clock, settings).await;
-    let client = prepared(&server).await;
+    let client = prepared(&server, application()).await;
     (server, client)
 }
 
@@ -36,7 +28,7 @@ async fn alone(settings: Settings, clock: Clock) -> (TestServer, TestClient) {
 async fn a_refresh_replaces_what_was_there() {
     for database in databases().await {
         let server = TestServer::start(&database, Clock::system()).await;
-        let client = prepared(&server).await;
+        let client = prepared(&server, application()).await;
         let first = server.tokens(&client).await;
         let (status, second) = server.refresh(&client, text(&first, "refresh_token")).await;
         assert_eq!(status, 200, "{second}");
@@ -52,7 +44,7 @@ async fn a_refresh_replaces_what_was_there() {
 async fn a_refresh_token_that_comes_back_kills_the_grant() {
     for database in databases().await {
         let server = TestServer::start(&database, Clock::system()).await;
-        let client = prepared(&server).await;
+        let client = prepared(&server, application()).await;
         let first = server.tokens(&client).await;
         let (_, second) = server.refresh(&client, text(&first, "refresh_token")).await;
         let (status, error) = server.refresh(&client, text(&first, "refresh_token")).await;
@@ -140,7 +132,7 @@ async fn a_refresh_that_is_refused_uses_nothing_up() {
 async fn a_revoked_token_ends_its_grant() {
     for database in databases().await {
         let server = TestServer::start(&database, Clock::system()).await;
-        let client = prepared(&server).await;
+        let client = prepared(&server, application()).await;
         let other = TestClient::create(&server.store, "other", application()).await;
         for kind in ["access_token", "refresh_token"] {
             let tokens = server.tokens(&client).await;
@@ -213,7 +205,7 @@ async fn userinfo_refuses_what_is_no_users_token() {
 async fn a_row_that_was_changed_promotes_nobody() {
     let database = TestDatabase::sqlite();
     let server = TestServer::start(&database, Clock::system()).await;
-    let client = prepared(&server).await;
+    let client = prepared(&server, application()).await;
     let mine = server.tokens(&client).await;
     let browser = Browser::new(&server);
     let page = browser.log_in(&REQUEST, json!({"subject": "admin"})).await;

@@ -3,18 +3,10 @@
 
 mod common;
 
-use common::browser::{Browser, REQUEST, alice, all, application, request_with, text};
-use common::{TestClient, TestServer, databases, make_token_sets, manual_clock, settings};
-use jose::SigningAlgorithm;
+use common::browser::{Browser, REQUEST, alice, all, application, prepared, request_with, text};
+use common::{TestClient, TestServer, databases, manual_clock, settings};
 use serde_json::{Value, json};
 use store::Clock;
-
-async fn prepared(server: &TestServer) -> TestClient {
-    make_token_sets(&server.store, SigningAlgorithm::Es256).await;
-    let client = TestClient::create(&server.store, "app", application()).await;
-    server.cached().await;
-    client
-}
 
 async fn delete(server: &TestServer, path: &str) -> u16 {
     let url = server.admin_url(&format!("/admin/oauth2/auth/sessions/{path}"));
@@ -27,7 +19,7 @@ async fn what_a_user_granted_ends_on_every_server_with_codes_in_flight() {
         for database in databases().await {
             let one = TestServer::start(&database, Clock::system()).await;
             let two = TestServer::start(&database, Clock::system()).await;
-            let client = prepared(&one).await;
+            let client = prepared(&one, application()).await;
             let other = TestClient::create(&one.store, "other", application()).await;
             let in_flight = Browser::new(&one).code(&REQUEST).await;
             let tokens = one.tokens(&client).await;
@@ -48,7 +40,7 @@ async fn what_a_client_was_given_ends_and_it_may_ask_again() {
     for database in databases().await {
         let one = TestServer::start(&database, Clock::system()).await;
         let two = TestServer::start(&database, Clock::system()).await;
-        prepared(&one).await;
+        prepared(&one, application()).await;
         let mut metadata = application();
         metadata["grant_types"] = json!(["authorization_code", "refresh_token", "client_credentials"]);
         let client = TestClient::create(&one.store, "both", metadata).await;
@@ -75,7 +67,7 @@ async fn what_a_client_was_given_ends_and_it_may_ask_again() {
 async fn a_consent_that_was_revoked_is_asked_for_again() {
     let clock = manual_clock();
     let server = TestServer::alone(clock.clone(), settings()).await;
-    prepared(&server).await;
+    prepared(&server, application()).await;
     let browser = Browser::new(&server);
     let mut remembered = all();
     remembered["remember"] = json!(true);
@@ -95,7 +87,7 @@ async fn a_consent_that_was_revoked_is_asked_for_again() {
 async fn a_consent_that_was_revoked_on_its_way_is_not_remembered() {
     let clock = manual_clock();
     let server = TestServer::alone(clock.clone(), settings()).await;
-    prepared(&server).await;
+    prepared(&server, application()).await;
     let browser = Browser::new(&server);
     let page = browser.log_in(&REQUEST, alice()).await;
     let mut remembered = all();
@@ -113,7 +105,7 @@ async fn a_consent_that_was_revoked_on_its_way_is_not_remembered() {
 #[tokio::test]
 async fn a_login_that_was_revoked_is_forgotten_and_its_tokens_live_on() {
     let server = TestServer::alone(manual_clock(), settings()).await;
-    let client = prepared(&server).await;
+    let client = prepared(&server, application()).await;
     for by_sid in [true, false] {
         let browser = Browser::new(&server);
         let page = browser.log_in(&REQUEST, json!({"subject": "alice", "remember": true})).await;

@@ -3,11 +3,11 @@
 
 mod common;
 
-use common::grants::{TOKEN, new_grant, rotation, word};
+use common::grants::{TOKEN, new_grant, remember, rotation, word};
 use common::{clock, create_client, hours, sql};
 use harness::{TestDatabase, eventually};
 use sqlx::Row;
-use store::{NewConsent, NewGrant, NewLogin, Redemption, Store, StoredClient, StoredConsent};
+use store::{NewGrant, Redemption, Store, StoredClient};
 
 /// How often each statement is executed: the planner turns to a generic plan after a few times.
 const TIMES: i64 = 30;
@@ -48,26 +48,7 @@ async fn requests(store: &Store, client: &StoredClient, subject: &str) {
     let now = store.clock().now();
     let grant = new_grant(store, client, subject);
     let (id, expires_at) = (grant.session_id.unwrap(), now + hours(1));
-    let login = NewLogin {
-        id,
-        subject: subject.into(),
-        content: vec![1],
-        started_at: store.clock().now(),
-        expires_at,
-    };
-    store.remember_login(&login).await.unwrap();
-    let consent = StoredConsent {
-        client_id: client.id.clone(),
-        incarnation: client.incarnation,
-        consent_request_id: grant.id,
-        content: vec![1],
-        granted_at: now,
-        expires_at: None,
-    };
-    store
-        .remember_consent(&NewConsent { subject: subject.into(), started_at: consent.granted_at, consent })
-        .await
-        .unwrap();
+    remember(store, &grant, expires_at, None).await;
     let (_, consent) = store.session_and_consent(id, &client.id, client.incarnation).await.unwrap().unwrap();
     assert!(consent.is_some());
     assert!(store.remembered_consent(subject, &client.id, client.incarnation).await.unwrap().is_some());

@@ -3,14 +3,12 @@
 
 mod common;
 
-use common::grants::{TOKEN, new_grant, rotation};
+use common::grants::{TOKEN, new_grant, remember, rotation};
 use common::{clock, costing, create_client, databases, hours, minutes, number, sql};
 use harness::TestDatabase;
 use jiff::SignedDuration;
-use oauth::{GrantId, TokenId};
-use store::{
-    NewConsent, NewGrant, NewLogin, PurgeWalk, Redemption, RefreshOutcome, Store, StoredClient, StoredConsent,
-};
+use oauth::TokenId;
+use store::{NewGrant, PurgeWalk, Redemption, RefreshOutcome, Store, StoredClient};
 
 const TABLES: [&str; 6] = ["grants", "revocations", "login_sessions", "consents", "parked", "revoked_tokens"];
 
@@ -29,27 +27,7 @@ async fn fill(store: &Store, client: &StoredClient, subject: &str) -> NewGrant {
     let expires_at = now + hours(1);
     let grant = NewGrant { expires_at, ..new_grant(store, client, subject) };
     assert_eq!(store.redeem_code(&grant).await.unwrap(), Redemption::Redeemed);
-    let id = grant.session_id.unwrap();
-    let login = NewLogin {
-        id,
-        subject: subject.into(),
-        content: vec![1],
-        started_at: store.clock().now(),
-        expires_at,
-    };
-    store.remember_login(&login).await.unwrap();
-    let consent = StoredConsent {
-        client_id: client.id.clone(),
-        incarnation: client.incarnation,
-        consent_request_id: GrantId::new(now, store.entropy()),
-        content: vec![1],
-        granted_at: now,
-        expires_at: Some(expires_at),
-    };
-    store
-        .remember_consent(&NewConsent { subject: subject.into(), started_at: consent.granted_at, consent })
-        .await
-        .unwrap();
+    remember(store, &grant, expires_at, Some(expires_at)).await;
     store.park(store.entropy().bytes(), vec![1], expires_at).await.unwrap();
     store.revoke_token(TokenId(store.entropy().bytes()), expires_at).await.unwrap();
     grant

@@ -4,6 +4,7 @@ use crate::grant::example;
 use crate::response_mode::ResponseMode;
 use crate::{ClientMetadata, ErrorCode, Incarnation, ResponseType};
 use jose::RootKey;
+use serde_json::json;
 
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str =
@@ -24,14 +25,7 @@ fn client() -> Client {
         id: grant.client_id,
         incarnation: grant.incarnation,
         epoch: grant.epoch,
-        declared: true,
-        metadata: ClientMetadata {
-            grant_types: vec![GrantType::AuthorizationCode],
-            ..ClientMetadata::default()
-        },
-        created_at: Timestamp::UNIX_EPOCH,
-        updated_at: Timestamp::UNIX_EPOCH,
-        secrets: vec![],
+        ..Client::example(json!({"grant_types": ["authorization_code"]}))
     }
 }
 

@@ -1,5 +1,4 @@
 use super::*;
-use crate::{ClientId, ClientMetadata, Incarnation};
 use serde_json::json;
 
 const CHALLENGE: &str =
@@ -13,16 +12,7 @@ fn client(changes: &serde_json::Value) -> Client {
         "audience": ["https://api.example.com"],
     });
     metadata.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-    Client {
-        id: ClientId::parse("app").unwrap(),
-        incarnation: Incarnation(1),
-        epoch: 0,
-        declared: false,
-        metadata: serde_json::from_value::<ClientMetadata>(metadata).unwrap(),
-        created_at: jiff::Timestamp::UNIX_EPOCH,
-        updated_at: jiff::Timestamp::UNIX_EPOCH,
-        secrets: vec![],
-    }
+    Client { declared: false, ..Client::example(metadata) }
 }
 
 fn parse(client: &Client, form: &str) -> Result<AuthorizationRequest, Refusal> {

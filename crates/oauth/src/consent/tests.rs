@@ -11,16 +11,7 @@ fn client(changes: &Value) -> Client {
         "audience": ["https://api"],
     });
     metadata.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-    Client {
-        id: ClientId::parse("app").unwrap(),
-        incarnation: Incarnation(1),
-        epoch: 0,
-        declared: false,
-        metadata: serde_json::from_value(metadata).unwrap(),
-        created_at: Timestamp::UNIX_EPOCH,
-        updated_at: Timestamp::UNIX_EPOCH,
-        secrets: vec![],
-    }
+    Client { declared: false, ..Client::example(metadata) }
 }
 
 fn request(client: &Client, more: &str) -> AuthorizationRequest {

@@ -1,24 +1,16 @@
 use super::*;
+use crate::GrantId;
 use crate::sealed;
-use crate::{ClientMetadata, GrantId};
 use jose::{RootKey, SealPurpose};
 use proptest::prelude::*;
+use serde_json::json;
 
 fn ring() -> KeyRing {
     KeyRing::new(vec![RootKey::generate(1, &Entropy::seeded(1))]).unwrap()
 }
 
 fn client() -> Client {
-    Client {
-        id: ClientId::parse("app").unwrap(),
-        incarnation: Incarnation(7),
-        epoch: 3,
-        declared: true,
-        metadata: ClientMetadata::default(),
-        created_at: Timestamp::UNIX_EPOCH,
-        updated_at: Timestamp::UNIX_EPOCH,
-        secrets: vec![],
-    }
+    Client { incarnation: Incarnation(7), epoch: 3, ..Client::example(json!({})) }
 }
 
 fn form(text: &str) -> Form {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::authorization_request::Policy;
-use crate::{Client, ClientId, ClientMetadata, Form, Incarnation};
+use crate::{Client, Form};
 use jose::RootKey;
 use serde_json::json;
 
@@ -16,16 +16,7 @@ fn client() -> Client {
         "grant_types": ["authorization_code"],
         "scope": "openid",
     });
-    Client {
-        id: ClientId::parse("app").unwrap(),
-        incarnation: Incarnation(1),
-        epoch: 0,
-        declared: true,
-        metadata: serde_json::from_value::<ClientMetadata>(metadata).unwrap(),
-        created_at: Timestamp::UNIX_EPOCH,
-        updated_at: Timestamp::UNIX_EPOCH,
-        secrets: vec![],
-    }
+    Client::example(metadata)
 }
 
 fn request(more: &str) -> (Flow, AuthorizationRequest) {

@@ -10,11 +10,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::interaction::{
-    OidcContext, RedirectTo, answered, challenge, client_object, go_on, oidc_context, request_url, under_way,
+    self, OidcContext, RedirectTo, answered, challenge, client_object, oidc_context, request_url, under_way,
     unknown,
 };
 use crate::error::Failure;
-use crate::sealed_value::shorten;
 use crate::{Server, json_body};
 
 /// Hydra's `OAuth2ConsentRequest`.
@@ -96,8 +95,7 @@ async fn decided(
     verifier: &ConsentVerifier,
 ) -> Result<RedirectTo, Failure> {
     let sealed = verifier.seal(server.store().ring(), server.store().entropy());
-    let sealed = shorten(server, sealed, server.settings().flow.ends(asked.flow.id)).await?;
-    Ok(go_on(server, &asked.flow, ("consent_verifier", &sealed)))
+    interaction::decided(server, &asked.flow, ("consent_verifier", sealed)).await
 }
 
 /// The challenge as it came, and what it holds.

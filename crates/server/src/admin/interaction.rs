@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::error::{Challenge, Failure};
-use crate::sealed_value::restore;
+use crate::sealed_value::{restore, shorten};
 use crate::{Server, answer, id_token_hint};
 
 /// The answer to a decision (Hydra's `OAuth2RedirectTo`).
@@ -76,6 +76,19 @@ pub(super) async fn under_way(server: &Server, flow: &Flow) -> Result<UnderWay, 
     let client = client.ok_or_else(unknown)?;
     let request = AuthorizationRequest::parse(&client, &flow.request, server.settings().authorization);
     Ok(UnderWay { request: request.map_err(|_| unknown())?, client })
+}
+
+/// Where the browser goes on with an app's answer, sealed as this verifier.
+///
+/// # Errors
+/// [`Failure::Store`], [`Failure::Busy`] where it is too long for a URL and cannot be parked.
+pub(super) async fn decided(
+    server: &Server,
+    flow: &Flow,
+    (verifier, sealed): (&str, String),
+) -> Result<RedirectTo, Failure> {
+    let sealed = shorten(server, sealed, server.settings().flow.ends(flow.id)).await?;
+    Ok(go_on(server, flow, (verifier, &sealed)))
 }
 
 /// Where the browser goes on: the request once more, with a parameter of ours.

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::interaction::{RedirectTo, answered, challenge, client_object, unknown};
 use crate::error::{Challenge, Failure};
 use crate::sealed_value::shorten;
-use crate::{Server, router};
+use crate::{Server, answer, router};
 
 /// Hydra's `OAuth2LogoutRequest`.
 #[derive(Serialize)]
@@ -68,11 +68,7 @@ async fn accepted(server: &Server, uri: &Uri) -> Result<RedirectTo, Failure> {
 /// `PUT …/reject`: the user stays logged in. Nothing is to be done.
 pub(crate) async fn reject(State(server): State<Server>, uri: Uri) -> Response {
     match opened(&server, &uri).await {
-        Ok(_) => {
-            let mut response = Response::default();
-            *response.status_mut() = StatusCode::NO_CONTENT;
-            response
-        }
+        Ok(_) => answer::empty(StatusCode::NO_CONTENT),
         Err(failure) => failure.answer(server.settings(), Challenge::None),
     }
 }

@@ -6,8 +6,8 @@ use axum::response::Response;
 use http::{StatusCode, Uri};
 use oauth::{ClientId, Error, Form, SessionId};
 
-use crate::Server;
 use crate::error::{Challenge, Failure};
+use crate::{Server, answer};
 
 /// Ends what a subject granted: to one client, or to all. Codes in flight end too.
 pub(crate) async fn revoke_consent(State(server): State<Server>, uri: Uri) -> Response {
@@ -71,11 +71,7 @@ fn parameters(uri: &Uri) -> Result<Form, Error> {
 
 fn done(server: &Server, outcome: Result<(), Failure>) -> Response {
     match outcome {
-        Ok(()) => {
-            let mut response = Response::default();
-            *response.status_mut() = StatusCode::NO_CONTENT;
-            response
-        }
+        Ok(()) => answer::empty(StatusCode::NO_CONTENT),
         Err(failure) => failure.answer(server.settings(), Challenge::None),
     }
 }

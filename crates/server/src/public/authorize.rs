@@ -20,8 +20,10 @@ use axum::response::Response;
 use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
 use oauth::authorization_request::AuthorizationRequest;
+use oauth::consent::RememberedConsent;
 use oauth::flow::{Flow, FlowReference, Interaction, is_cookie_of, is_too_old};
 use oauth::{Client, ClientId, Error, ErrorCode};
+use store::StoredConsent;
 
 use crate::browser_request::BrowserRequest;
 pub(crate) use crate::public::authorize::stop::Stop;
@@ -88,6 +90,16 @@ impl Asked<'_> {
         Err(Stop::ToUser(Error::new(ErrorCode::RequestForbidden, why)))
     }
 
+    /// True where what a user consented to before covers the request.
+    fn is_covered_by(&self, consent: Option<StoredConsent>, subject: &str) -> bool {
+        let (store, strategy) = (self.server.store(), self.server.settings().scope_strategy());
+        let opened = consent.and_then(|row| RememberedConsent::open(store.ring(), &row.content));
+        let covers = |consent: RememberedConsent| {
+            consent.covers((subject, &self.client), &self.request, strategy, self.server.now())
+        };
+        opened.is_some_and(covers)
+    }
+
     fn to_client(&self, error: Error) -> Stop {
         Stop::ToClient(Box::new(self.request.return_address.clone()), error.into())
     }
@@ -99,9 +111,7 @@ impl Asked<'_> {
         let claims = id_token_hint::verified(self.server, hint).await?;
         match claims.as_ref().and_then(|claims| claims.get("sub")?.as_str()) {
             Some(subject) => Ok(Some(subject.to_owned())),
-            None => Err(self.to_client(Error::invalid_request(
-                "The id_token_hint is not an ID token of this server, or its key is no longer published.",
-            ))),
+            None => Err(self.to_client(Error::invalid_request(id_token_hint::NOT_OURS))),
         }
     }
 }

@@ -2,15 +2,15 @@
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use oauth::login::{Login, session_of_cookie};
+use oauth::login::Login;
 use oauth::logout::{Hint, Logout, return_to, with_state};
-use oauth::{Client, Error, SessionId};
+use oauth::{Client, Error};
 
 use crate::browser_request::BrowserRequest;
 use crate::error::Failure;
 use crate::public::authorize::{Stop, found};
 use crate::sealed_value::{restore, shorten};
-use crate::{Server, id_token_hint};
+use crate::{Server, browser_session, id_token_hint};
 
 pub(crate) async fn logout(State(server): State<Server>, request: Request) -> Response {
     let answered = match BrowserRequest::read(&server, request).await {
@@ -59,12 +59,12 @@ async fn ask(server: &Server, browser: &BrowserRequest) -> Result<Response, Stop
         session_id: login.session_id,
         subject: login.subject,
         client_id: asked.as_ref().map(|asked| asked.client.id.clone()),
-        return_to: return_to.or_else(|| Some(settings.pages.post_logout_redirect(&settings.public_url))),
+        return_to: return_to.unwrap_or_else(|| settings.pages.post_logout_redirect(&settings.public_url)),
         requested_at: server.now().as_second(),
         query: browser.form.clone().without(&["logout_verifier"]).to_query(None),
     };
     if skip {
-        return finish(server, logout).await;
+        return finish(server, &logout).await;
     }
     let (ring, entropy) = (server.store().ring(), server.store().entropy());
     let expires_at = logout.expires_at(settings.flow.login_consent_request);
@@ -82,11 +82,7 @@ async fn asked(server: &Server, browser: &BrowserRequest) -> Result<Option<Asked
         return Ok(None);
     };
     let claims = id_token_hint::verified(server, text).await?;
-    let not_ours = || {
-        Stop::ToUser(Error::invalid_request(
-            "The id_token_hint is not an ID token of this server, or its key is no longer published.",
-        ))
-    };
+    let not_ours = || Stop::ToUser(Error::invalid_request(id_token_hint::NOT_OURS));
     let hint = claims.as_ref().and_then(Hint::of_claims).ok_or_else(not_ours)?;
     let id = hint.client_id(form).map_err(Stop::ToUser)?;
     let client = server.store().client(&id).await?.ok_or_else(not_ours)?;
@@ -96,40 +92,28 @@ async fn asked(server: &Server, browser: &BrowserRequest) -> Result<Option<Asked
 
 /// The login of the browser's session.
 async fn session(server: &Server, browser: &BrowserRequest) -> Result<Option<Login>, Failure> {
-    let Some(id) = named_session(server, browser) else { return Ok(None) };
+    let Some(id) = browser_session::named(server, &browser.headers) else { return Ok(None) };
     let row = server.store().login_session(id).await?;
-    let login = row.and_then(|row| {
-        Login::open(server.store().ring(), id, &row.content).filter(|login| login.subject == row.subject)
-    });
-    Ok(login)
-}
-
-fn named_session(server: &Server, browser: &BrowserRequest) -> Option<SessionId> {
-    let cookie = server.settings().cookies.session_value(&browser.headers)?;
-    session_of_cookie(server.store().ring(), &cookie)
+    Ok(row.and_then(|row| browser_session::login_of(server, id, &row)))
 }
 
 /// Ends the session that the user agreed to end. A verifier that is used again, or in another browser, ends nothing.
 async fn end(server: &Server, browser: &BrowserRequest, verifier: &str) -> Result<Response, Stop> {
-    let settings = server.settings();
     let opened = Logout::open_verifier(server.store().ring(), &restore(server, verifier).await?);
     let Some(logout) = opened else {
         return Err(Stop::ToUser(Error::invalid_request("The logout_verifier is not valid.")));
     };
-    let in_time = server.now() < logout.expires_at(settings.flow.login_consent_request);
-    if in_time && named_session(server, browser) == Some(logout.session_id) {
-        return finish(server, logout).await;
+    let in_time = server.now() < logout.expires_at(server.settings().flow.login_consent_request);
+    if in_time && browser_session::named(server, &browser.headers) == Some(logout.session_id) {
+        return finish(server, &logout).await;
     }
-    let configured = || settings.pages.post_logout_redirect(&settings.public_url);
-    Ok(found(&logout.return_to.unwrap_or_else(configured)))
+    Ok(found(&logout.return_to))
 }
 
-/// One statement. What was granted in the session lives on, as with Hydra.
-async fn finish(server: &Server, logout: Logout) -> Result<Response, Stop> {
-    let settings = server.settings();
+/// Two statements. What was granted in the session lives on, as with Hydra.
+async fn finish(server: &Server, logout: &Logout) -> Result<Response, Stop> {
     server.store().forget_login(logout.session_id).await?;
-    let configured = || settings.pages.post_logout_redirect(&settings.public_url);
-    let mut response = found(&logout.return_to.unwrap_or_else(configured));
-    settings.cookies.end_session(&mut response);
+    let mut response = found(&logout.return_to);
+    server.settings().cookies.end_session(&mut response);
     Ok(response)
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use jose::SigningAlgorithm;
 use reqwest::StatusCode;
 use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{TestClient, TestServer};
+use super::{TestClient, TestServer, make_token_sets};
 
 /// The redirect URI of most tests' client.
 pub const CALLBACK: &str = "https://app.example.com/cb";
@@ -25,6 +26,15 @@ pub fn application() -> Value {
         "scope": "openid offline orders.*",
         "audience": ["https://api.example.com"],
     })
+}
+
+/// Gives a server its keys and an application `app` of which this is registered; its caches are in use when this
+/// returns.
+pub async fn prepared(server: &TestServer, metadata: Value) -> TestClient {
+    make_token_sets(&server.store, SigningAlgorithm::Es256).await;
+    let client = TestClient::create(&server.store, "app", metadata).await;
+    server.cached().await;
+    client
 }
 
 /// What most tests' application asks for.

@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use harness::TestDatabase;
+use jiff::Timestamp;
 use oauth::{GrantId, SessionId, TokenId};
 use sqlx::Row;
-use store::{GrantState, NewGrant, NewRefresh, RefreshOutcome, RefreshRotation, Store, StoredClient};
+use store::{
+    GrantState, NewConsent, NewGrant, NewLogin, NewRefresh, RefreshOutcome, RefreshRotation, Store,
+    StoredClient, StoredConsent,
+};
 
 use super::{hours, sql};
 
@@ -34,6 +38,34 @@ pub fn new_grant(store: &Store, client: &StoredClient, subject: &str) -> NewGran
         refresh: Some(NewRefresh { hash: hash(0), expires_at: now + hours(24) }),
         expires_at: now + hours(24),
     }
+}
+
+/// Remembers the login of a grant, and the consent to it until `consent_ends`.
+pub async fn remember(
+    store: &Store,
+    grant: &NewGrant,
+    login_ends: Timestamp,
+    consent_ends: Option<Timestamp>,
+) {
+    let now = store.clock().now();
+    let login = NewLogin {
+        id: grant.session_id.unwrap(),
+        subject: grant.subject.clone(),
+        content: vec![1],
+        started_at: now,
+        expires_at: login_ends,
+    };
+    assert!(store.remember_login(&login).await.unwrap());
+    let consent = StoredConsent {
+        client_id: grant.client_id.clone(),
+        incarnation: grant.incarnation,
+        consent_request_id: grant.id,
+        content: vec![1],
+        granted_at: now,
+        expires_at: consent_ends,
+    };
+    let new = NewConsent { subject: grant.subject.clone(), started_at: now, consent };
+    store.remember_consent(&new).await.unwrap();
 }
 
 /// The same code, exchanged by somebody else.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::response::Response;
 use jiff::Timestamp;
-use oauth::consent::{ConsentChallenge, ConsentNeed, RememberedConsent, need};
+use oauth::consent::{ConsentChallenge, ConsentNeed, need};
 use oauth::flow::{Flow, Interaction, cookie_value};
 use oauth::login::{
     Login, LoginOutcome, LoginVerifier, SessionMemory, check, session_cookie, session_of_cookie,
@@ -66,12 +66,7 @@ async fn may_skip(asked: &Asked<'_>, login: &Login, known: Option<bool>) -> Resu
         ConsentNeed::Skip => Ok(true),
         ConsentNeed::LookUp => {
             let row = store.remembered_consent(&login.subject, &client.id, client.incarnation).await?;
-            let consent = row.and_then(|row| RememberedConsent::open(store.ring(), &row.content));
-            let strategy = asked.server.settings().scope_strategy();
-            let covers = |consent: RememberedConsent| {
-                consent.covers((&login.subject, client), &asked.request, strategy, asked.server.now())
-            };
-            Ok(consent.is_some_and(covers))
+            Ok(asked.is_covered_by(row, &login.subject))
         }
     }
 }

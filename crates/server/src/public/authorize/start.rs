@@ -1,11 +1,11 @@
 //! The beginning of a flow: who is logged in, and may the request go on with that?
 
 use axum::response::Response;
-use oauth::consent::RememberedConsent;
 use oauth::flow::{Flow, Interaction, cookie_value};
-use oauth::login::{KnownLogin, Login, LoginChallenge, session_of_cookie};
+use oauth::login::{KnownLogin, LoginChallenge};
 
 use super::{Asked, Stop, found};
+use crate::browser_session;
 use crate::sealed_value::shorten;
 
 /// One statement where the browser has a session, none where it has not.
@@ -34,24 +34,13 @@ pub(super) async fn go_on(asked: &Asked<'_>) -> Result<Response, Stop> {
 /// The login that the browser's session remembers, and whether its user has consented to this before. A request that
 /// forces a login does not look.
 async fn session(asked: &Asked<'_>) -> Result<Option<KnownLogin>, Stop> {
-    let (store, client) = (asked.server.store(), &asked.client);
-    let cookie = asked.server.settings().cookies.session_value(&asked.browser.headers);
-    let id = cookie.and_then(|value| session_of_cookie(store.ring(), &value));
+    let (server, client) = (asked.server, &asked.client);
+    let id = browser_session::named(server, &asked.browser.headers);
     let Some(id) = id.filter(|_| !asked.request.prompts.forces_login()) else { return Ok(None) };
-    let Some((session, consent)) = store.session_and_consent(id, &client.id, client.incarnation).await?
-    else {
-        return Ok(None);
-    };
-    // What is sealed counts; the column beside it only finds it.
-    let login =
-        Login::open(store.ring(), id, &session.content).filter(|login| login.subject == session.subject);
-    let strategy = asked.server.settings().scope_strategy();
-    Ok(login.map(|login| {
-        let consent = consent.and_then(|consent| RememberedConsent::open(store.ring(), &consent.content));
-        let covers = |consent: RememberedConsent| {
-            consent.covers((&login.subject, client), &asked.request, strategy, asked.server.now())
-        };
-        let has_consented = consent.is_some_and(covers);
+    let found = server.store().session_and_consent(id, &client.id, client.incarnation).await?;
+    let Some((session, consent)) = found else { return Ok(None) };
+    Ok(browser_session::login_of(server, id, &session).map(|login| {
+        let has_consented = asked.is_covered_by(consent, &login.subject);
         KnownLogin { login, has_consented }
     }))
 }

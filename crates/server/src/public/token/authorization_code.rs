@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use oauth::authorization_code::{AuthorizationCode, PREFIX};
-use oauth::lifespan::LONGEST_LIFESPAN;
+use oauth::lifespan::own_or;
 use oauth::refresh_token::RefreshToken;
 use oauth::{AccessToken, Client, Error, GrantType};
 use store::{NewGrant, NewRefresh, Redemption};
@@ -27,12 +27,11 @@ pub(super) async fn issue(server: &Server, request: &FormRequest) -> Result<Issu
     let grant = &code.grant;
     let lifespans = &client.metadata.lifespans;
     let lifetimes = settings.client_credentials.lifetimes;
-    let own = |own: Option<oauth::go_duration::GoDuration>| own.map(|own| own.0.min(LONGEST_LIFESPAN));
     let access_lifetime =
-        own(lifespans.authorization_code_grant_access_token_lifespan).unwrap_or(lifetimes.access_token);
+        own_or(lifespans.authorization_code_grant_access_token_lifespan, lifetimes.access_token);
     let access =
         AccessTokenIssue::prepare(server, settings.strategy_of(&client), access_lifetime, now).await?;
-    let id_lifetime = own(lifespans.authorization_code_grant_id_token_lifespan).unwrap_or(lifetimes.id_token);
+    let id_lifetime = own_or(lifespans.authorization_code_grant_id_token_lifespan, lifetimes.id_token);
     let id = if grant.is_openid() {
         Some(IdTokenIssue::prepare(server, &client, id_lifetime, now).await?)
     } else {
@@ -72,7 +71,7 @@ fn first_refresh_token(
     code: &AuthorizationCode,
     now: Timestamp,
 ) -> Option<RefreshToken> {
-    let may_refresh = client.metadata.grant_types.contains(&GrantType::RefreshToken);
+    let may_refresh = client.metadata.allows_grant(GrantType::RefreshToken);
     if !may_refresh || !code.grant.is_offline() {
         return None;
     }

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use oauth::access_token::MAX_PAYLOAD;
-use oauth::go_duration::GoDuration;
 use oauth::grant::Grant;
-use oauth::lifespan::LONGEST_LIFESPAN;
+use oauth::lifespan::own_or;
 use oauth::refresh_token::RefreshToken;
 use oauth::{AccessToken, Client, Error, ErrorCode, GrantType, Scope, ScopeSet};
 use store::{RefreshOutcome, RefreshRotation, RefreshedGrant};
@@ -28,13 +27,12 @@ pub(super) async fn issue(server: &Server, request: &FormRequest) -> Result<Issu
 
     let lifespans = &client.metadata.lifespans;
     let lifetimes = settings.client_credentials.lifetimes;
-    let own = |own: Option<GoDuration>, ours| own.map_or(ours, |own| own.0.min(LONGEST_LIFESPAN));
-    let access_lifetime = own(lifespans.refresh_token_grant_access_token_lifespan, lifetimes.access_token);
+    let access_lifetime = own_or(lifespans.refresh_token_grant_access_token_lifespan, lifetimes.access_token);
     let access =
         AccessTokenIssue::prepare(server, settings.strategy_of(&client), access_lifetime, now).await?;
-    let id_lifetime = own(lifespans.refresh_token_grant_id_token_lifespan, lifetimes.id_token);
+    let id_lifetime = own_or(lifespans.refresh_token_grant_id_token_lifespan, lifetimes.id_token);
     let asked = asked_scope(request)?;
-    let may_be_openid = client.metadata.scope.iter().any(|scope| scope.as_str() == "openid");
+    let may_be_openid = client.metadata.scope.contains("openid");
     let id = if may_be_openid {
         Some(IdTokenIssue::prepare(server, &client, id_lifetime, now).await?)
     } else {
@@ -49,7 +47,7 @@ pub(super) async fn issue(server: &Server, request: &FormRequest) -> Result<Issu
     let access_token =
         AccessToken::of_grant(&grant, refreshed.generation, narrower, times, server.store().entropy());
     let access_token = access.issue(server, access_token, Some(&grant)).await?;
-    let is_openid = scope.iter().any(|scope| scope.as_str() == "openid");
+    let is_openid = scope.contains("openid");
     let id_token = match id.filter(|_| is_openid) {
         Some(id) => Some(id.issue(server, &grant, &access_token, now).await?),
         None => None,
@@ -156,7 +154,7 @@ fn narrowed(server: &Server, client: &Client, grant: &Grant, asked: Option<&Scop
     let strategy = server.settings().scope_strategy();
     let is_left = |scope: &&Scope| {
         client.metadata.scope.covers(scope, strategy)
-            && asked.is_none_or(|asked| asked.iter().any(|a| a == *scope))
+            && asked.is_none_or(|asked| asked.contains(scope.as_str()))
     };
     grant.scope.iter().filter(is_left).cloned().collect()
 }
