@@ -115,6 +115,20 @@ async fn a_refresh_may_ask_for_less_and_never_gets_more() {
 }
 
 #[tokio::test]
+async fn a_client_that_may_have_any_scope_gets_its_id_token_anew() {
+    let (server, _) = alone(settings(), manual_clock()).await;
+    let mut metadata = application();
+    metadata["scope"] = json!("*");
+    let client = TestClient::create(&server.store, "any", metadata).await;
+    let code = Browser::new(&server).code(&request_with(&[("client_id", "any")])).await;
+    let (_, tokens) = server.exchange(&client, &code).await;
+    assert!(tokens["id_token"].is_string());
+    let (status, refreshed) = server.refresh(&client, text(&tokens, "refresh_token")).await;
+    assert_eq!(status, 200);
+    assert!(refreshed["id_token"].is_string(), "{refreshed}");
+}
+
+#[tokio::test]
 async fn a_refresh_that_is_refused_uses_nothing_up() {
     let (server, client) = alone(settings(), manual_clock()).await;
     let tokens = server.tokens(&client).await;

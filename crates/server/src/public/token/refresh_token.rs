@@ -32,7 +32,9 @@ pub(super) async fn issue(server: &Server, request: &FormRequest) -> Result<Issu
         AccessTokenIssue::prepare(server, settings.strategy_of(&client), access_lifetime, now).await?;
     let id_lifetime = own_or(lifespans.refresh_token_grant_id_token_lifespan, lifetimes.id_token);
     let asked = asked_scope(request)?;
-    let may_be_openid = client.metadata.scope.contains("openid");
+    let strategy = settings.scope_strategy();
+    let may_be_openid =
+        client.metadata.scope.iter().any(|registered| strategy.allows(registered.as_str(), "openid"));
     let id = if may_be_openid {
         Some(IdTokenIssue::prepare(server, &client, id_lifetime, now).await?)
     } else {
