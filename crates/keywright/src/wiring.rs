@@ -167,11 +167,11 @@ pub fn server_settings(config: &Config) -> server::Settings {
     server::Settings {
         issuer: config.urls.issuer.clone(),
         public_url: config.urls.public.clone(),
+        lifetimes: lifetimes(config),
+        access_token_strategy: config.strategies.access_token,
         client_credentials: Policy {
             scope_strategy: config.strategies.scope,
             default_to_registered_scope: config.oauth2.default_grant_allowed_scope,
-            strategy: config.strategies.access_token,
-            lifetimes: lifetimes(config),
         },
         authorization: authorization_request::Policy {
             scope_strategy: config.strategies.scope,

@@ -1,14 +1,8 @@
 //! The client credentials grant (RFC 6749 §4.4), decided.
 
-use std::time::Duration;
-
 use crate::access_token::MAX_PAYLOAD;
 use crate::audience::Audience;
-use crate::lifespan::own_or;
-use crate::{
-    AccessTokenStrategy, Client, Error, ErrorCode, Form, GrantType, Lifetimes, Scope, ScopeSet,
-    ScopeStrategy, requested,
-};
+use crate::{Client, Error, ErrorCode, Form, GrantType, Scope, ScopeSet, ScopeStrategy, requested};
 
 /// What the server's configuration says about the grant.
 #[derive(Debug, Clone, Copy)]
@@ -18,10 +12,6 @@ pub struct Policy {
     /// Grant all registered scopes where none is requested
     /// (`oauth2.client_credentials.default_grant_allowed_scope`).
     pub default_to_registered_scope: bool,
-    /// The kind of access token for clients without one of their own.
-    pub strategy: AccessTokenStrategy,
-    /// The server's lifetimes.
-    pub lifetimes: Lifetimes,
 }
 
 /// A token that is to be issued.
@@ -31,10 +21,6 @@ pub struct Issue {
     pub scope: ScopeSet,
     /// The granted audience.
     pub audience: Vec<Audience>,
-    /// How long the token lives.
-    pub lifetime: Duration,
-    /// Opaque or JWT.
-    pub strategy: AccessTokenStrategy,
 }
 
 /// Decides a request of a client that has authenticated.
@@ -42,23 +28,19 @@ pub struct Issue {
 /// # Errors
 /// `unauthorized_client` where the client is not registered for the grant, `invalid_scope` and `invalid_request`
 /// naming the scope or audience that it may not have.
-pub fn decide(client: &Client, form: &Form, policy: &Policy) -> Result<Issue, Error> {
+pub fn decide(client: &Client, form: &Form, policy: Policy) -> Result<Issue, Error> {
     client.check_grant(GrantType::ClientCredentials)?;
     if client.is_public() {
         let why = "A public client has no credentials, and gets no token for itself.";
         return Err(Error::new(ErrorCode::UnauthorizedClient, why));
     }
-    let metadata = &client.metadata;
-    let own = metadata.lifespans.client_credentials_grant_access_token_lifespan;
     Ok(Issue {
         scope: granted_scope(client, form, policy)?,
         audience: requested::audience(client, form, MAX_PAYLOAD)?,
-        lifetime: own_or(own, policy.lifetimes.access_token),
-        strategy: metadata.access_token_strategy.unwrap_or(policy.strategy),
     })
 }
 
-fn granted_scope(client: &Client, form: &Form, policy: &Policy) -> Result<ScopeSet, Error> {
+fn granted_scope(client: &Client, form: &Form, policy: Policy) -> Result<ScopeSet, Error> {
     if let Some(requested) = requested::scope(client, form, policy.scope_strategy, MAX_PAYLOAD)? {
         return Ok(requested);
     }
@@ -78,15 +60,10 @@ mod tests {
     }
 
     fn policy() -> Policy {
-        Policy {
-            scope_strategy: ScopeStrategy::Wildcard,
-            default_to_registered_scope: false,
-            strategy: AccessTokenStrategy::Opaque,
-            lifetimes: Lifetimes { access_token: Duration::from_hours(1), id_token: Duration::from_hours(1) },
-        }
+        Policy { scope_strategy: ScopeStrategy::Wildcard, default_to_registered_scope: false }
     }
 
-    fn decided(metadata: serde_json::Value, form: &str, policy: &Policy) -> Result<Issue, ErrorCode> {
+    fn decided(metadata: serde_json::Value, form: &str, policy: Policy) -> Result<Issue, ErrorCode> {
         decide(&client(metadata), &Form::parse(form.as_bytes()).unwrap(), policy).map_err(|e| e.code)
     }
 
@@ -112,7 +89,7 @@ mod tests {
             ("audience=https://other.example.com", Err(ErrorCode::InvalidRequest)),
         ];
         for (form, want) in cases {
-            let got = decided(service(), form, &policy()).map(|i| (i.scope.to_string(), i.audience.len()));
+            let got = decided(service(), form, policy()).map(|i| (i.scope.to_string(), i.audience.len()));
             assert_eq!(got, want.map(|(scope, n)| (scope.to_owned(), n)), "{form}");
         }
     }
@@ -120,33 +97,23 @@ mod tests {
     #[test]
     fn what_no_token_could_carry_is_refused() {
         let many = |prefix: &str| (0..2000).map(|i| format!("{prefix}{i}")).collect::<Vec<_>>().join("+");
-        let scope = decided(service(), &format!("scope={}", many("orders.")), &policy());
+        let scope = decided(service(), &format!("scope={}", many("orders.")), policy());
         assert_eq!(scope, Err(ErrorCode::InvalidScope));
         let audience = many("https://api.example.com/");
-        let audience = decided(service(), &format!("audience={audience}"), &policy());
+        let audience = decided(service(), &format!("audience={audience}"), policy());
         assert_eq!(audience, Err(ErrorCode::InvalidRequest));
     }
 
     #[test]
     fn without_a_scope_the_registered_ones_are_granted_only_where_configured() {
         let generous = Policy { default_to_registered_scope: true, ..policy() };
-        let issue = decided(service(), "", &generous).unwrap();
+        let issue = decided(service(), "", generous).unwrap();
         assert_eq!(issue.scope.to_string(), "read", "a wildcard is no scope that a token could carry");
-    }
-
-    #[test]
-    fn a_clients_own_lifetime_and_strategy_win() {
-        let mut own = service();
-        own["client_credentials_grant_access_token_lifespan"] = json!("5m");
-        own["access_token_strategy"] = json!("jwt");
-        let issue = decided(own, "", &policy()).unwrap();
-        assert_eq!(issue.lifetime, Duration::from_mins(5));
-        assert_eq!(issue.strategy, AccessTokenStrategy::Jwt);
     }
 
     #[test]
     fn a_client_without_the_grant_is_refused() {
         let other = json!({"grant_types": ["authorization_code"], "scope": "read"});
-        assert_eq!(decided(other, "scope=read", &policy()), Err(ErrorCode::UnauthorizedClient));
+        assert_eq!(decided(other, "scope=read", policy()), Err(ErrorCode::UnauthorizedClient));
     }
 }

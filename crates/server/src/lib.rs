@@ -30,6 +30,7 @@ mod form;
 mod head_deadline;
 mod health;
 mod id_token_hint;
+mod issue;
 mod json_body;
 mod listener;
 mod maintenance;

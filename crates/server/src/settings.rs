@@ -3,7 +3,7 @@
 use oauth::client_credentials::Policy;
 use oauth::discovery::DiscoveryPolicy;
 use oauth::jwt_access_token::ClaimsPolicy;
-use oauth::{AccessTokenStrategy, Client, Issuer, ScopeSet, ScopeStrategy, authorization_request};
+use oauth::{AccessTokenStrategy, Client, Issuer, Lifetimes, ScopeSet, ScopeStrategy, authorization_request};
 
 use crate::authorization_times::AuthorizationTimes;
 use crate::cookies::CookieSettings;
@@ -16,7 +16,11 @@ pub struct Settings {
     pub issuer: Issuer,
     /// `urls.self.public`: the base of the endpoints' URLs.
     pub public_url: Issuer,
-    /// The client credentials grant, with the server's token lifetimes.
+    /// `ttl.access_token`, `ttl.id_token`.
+    pub lifetimes: Lifetimes,
+    /// `strategies.access_token`: the kind of access token for clients without one of their own.
+    pub access_token_strategy: AccessTokenStrategy,
+    /// The client credentials grant.
     pub client_credentials: Policy,
     /// Authorization requests.
     pub authorization: authorization_request::Policy,
@@ -47,7 +51,7 @@ pub struct Settings {
 impl Settings {
     /// The kind of access token that a client gets.
     pub(crate) fn strategy_of(&self, client: &Client) -> AccessTokenStrategy {
-        client.metadata.access_token_strategy.unwrap_or(self.client_credentials.strategy)
+        client.metadata.access_token_strategy.unwrap_or(self.access_token_strategy)
     }
 
     /// How scopes are compared, at the token endpoint and at introspection alike.
@@ -67,11 +71,11 @@ impl Settings {
         Self {
             issuer: issuer.clone(),
             public_url: issuer,
+            lifetimes: Lifetimes { access_token: hour, id_token: hour },
+            access_token_strategy: AccessTokenStrategy::Opaque,
             client_credentials: Policy {
                 scope_strategy: ScopeStrategy::Exact,
                 default_to_registered_scope: false,
-                strategy: AccessTokenStrategy::Opaque,
-                lifetimes: oauth::Lifetimes { access_token: hour, id_token: hour },
             },
             authorization: authorization_request::Policy::default(),
             flow: AuthorizationTimes {

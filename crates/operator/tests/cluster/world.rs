@@ -283,12 +283,11 @@ impl World {
         let policy = oauth::client_credentials::Policy {
             scope_strategy: oauth::ScopeStrategy::Exact,
             default_to_registered_scope: true,
-            strategy: oauth::AccessTokenStrategy::Opaque,
-            lifetimes: self.database.options().lifetimes,
         };
         let form = Form::parse(b"").unwrap();
-        let issue = oauth::client_credentials::decide(&client, &form, &policy).unwrap();
-        let times = (now, now + SignedDuration::try_from(issue.lifetime).unwrap());
+        let issue = oauth::client_credentials::decide(&client, &form, policy).unwrap();
+        let lifetime = self.database.options().lifetimes.access_token;
+        let times = (now, now + SignedDuration::try_from(lifetime).unwrap());
         let token =
             AccessToken::for_client(&client, issue.scope, issue.audience, times, self.store.entropy());
         let written = token.seal(self.store.ring(), self.store.entropy()).unwrap().sign(self.store.ring());

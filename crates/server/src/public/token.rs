@@ -2,7 +2,6 @@
 
 mod authorization_code;
 mod client_credentials;
-mod issue;
 mod refresh_token;
 
 use axum::extract::{Request, State};

@@ -50,11 +50,11 @@ pub fn settings() -> Settings {
     Settings {
         issuer: Issuer::parse(ISSUER).unwrap(),
         public_url: Issuer::parse("https://id.example.com").unwrap(),
+        lifetimes: Lifetimes { access_token: hour, id_token: hour },
+        access_token_strategy: AccessTokenStrategy::Opaque,
         client_credentials: Policy {
             scope_strategy: ScopeStrategy::Wildcard,
             default_to_registered_scope: false,
-            strategy: AccessTokenStrategy::Opaque,
-            lifetimes: Lifetimes { access_token: hour, id_token: hour },
         },
         authorization: oauth::authorization_request::Policy::default(),
         flow: AuthorizationTimes {

@@ -8,12 +8,12 @@ use oauth::{AccessToken, Client, Error, GrantType};
 use store::{NewGrant, NewRefresh, Redemption};
 
 use super::Issued;
-use super::issue::{AccessTokenIssue, IdTokenIssue};
 use crate::Server;
 use crate::authenticate::authenticate;
 use crate::authorization_times::after;
 use crate::error::Failure;
 use crate::form::FormRequest;
+use crate::issue::{AccessTokenIssue, IdTokenIssue};
 use crate::sealed_value::restore;
 
 /// One statement. Everything that can fail before it does: a code that is refused is not used up.
@@ -26,7 +26,7 @@ pub(super) async fn issue(server: &Server, request: &FormRequest) -> Result<Issu
 
     let grant = &code.grant;
     let lifespans = &client.metadata.lifespans;
-    let lifetimes = settings.client_credentials.lifetimes;
+    let lifetimes = settings.lifetimes;
     let access_lifetime =
         own_or(lifespans.authorization_code_grant_access_token_lifespan, lifetimes.access_token);
     let access =

@@ -1,20 +1,23 @@
 //! The client credentials grant (RFC 6749 §4.4).
 
+use oauth::lifespan::own_or;
 use oauth::{AccessToken, client_credentials};
 
 use super::Issued;
-use super::issue::AccessTokenIssue;
 use crate::Server;
 use crate::authenticate::authenticate;
 use crate::error::Failure;
 use crate::form::FormRequest;
+use crate::issue::AccessTokenIssue;
 
 /// The token carries itself: nothing is written.
 pub(super) async fn issue(server: &Server, request: &FormRequest) -> Result<Issued, Failure> {
     let client = authenticate(server, request).await?;
-    let granted = client_credentials::decide(&client, &request.form, &server.settings().client_credentials)?;
-    let (now, entropy) = (server.now(), server.store().entropy());
-    let plan = AccessTokenIssue::prepare(server, granted.strategy, granted.lifetime, now).await?;
+    let (settings, now, entropy) = (server.settings(), server.now(), server.store().entropy());
+    let granted = client_credentials::decide(&client, &request.form, settings.client_credentials)?;
+    let own = client.metadata.lifespans.client_credentials_grant_access_token_lifespan;
+    let lifetime = own_or(own, settings.lifetimes.access_token);
+    let plan = AccessTokenIssue::prepare(server, settings.strategy_of(&client), lifetime, now).await?;
     let times = (now, plan.expires_at);
     let token = AccessToken::for_client(&client, granted.scope.clone(), granted.audience, times, entropy);
     Ok(Issued {

@@ -11,12 +11,12 @@ use oauth::{AccessToken, Client, Error, ErrorCode, GrantType, Scope, ScopeSet};
 use store::{RefreshOutcome, RefreshRotation, RefreshedGrant};
 
 use super::Issued;
-use super::issue::{AccessTokenIssue, IdTokenIssue};
 use crate::Server;
 use crate::authenticate::authenticate;
 use crate::authorization_times::after;
 use crate::error::Failure;
 use crate::form::FormRequest;
+use crate::issue::{AccessTokenIssue, IdTokenIssue};
 
 /// One statement. What the new tokens need is prepared before it: a token that is refused is not used up.
 pub(super) async fn issue(server: &Server, request: &FormRequest) -> Result<Issued, Failure> {
@@ -26,7 +26,7 @@ pub(super) async fn issue(server: &Server, request: &FormRequest) -> Result<Issu
     let token = presented(server, request, &client, now)?;
 
     let lifespans = &client.metadata.lifespans;
-    let lifetimes = settings.client_credentials.lifetimes;
+    let lifetimes = settings.lifetimes;
     let access_lifetime = own_or(lifespans.refresh_token_grant_access_token_lifespan, lifetimes.access_token);
     let access =
         AccessTokenIssue::prepare(server, settings.strategy_of(&client), access_lifetime, now).await?;

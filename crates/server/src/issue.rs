@@ -16,9 +16,9 @@ use crate::error::Failure;
 use crate::work_pool::Place;
 
 /// How an access token will be made. What may be missing is looked for before anything is used up.
-pub(super) struct AccessTokenIssue {
+pub(crate) struct AccessTokenIssue {
     /// When it will end.
-    pub(super) expires_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
     signing: Option<Signing>,
 }
 
@@ -56,7 +56,7 @@ impl Signing {
 impl AccessTokenIssue {
     /// # Errors
     /// [`Failure::NoSigningKey`], [`Failure::Busy`], [`Failure::Store`].
-    pub(super) async fn prepare(
+    pub(crate) async fn prepare(
         server: &Server,
         strategy: AccessTokenStrategy,
         lifetime: Duration,
@@ -78,7 +78,7 @@ impl AccessTokenIssue {
     ///
     /// # Errors
     /// `invalid_request` where it would be too large; [`Failure::Defect`].
-    pub(super) async fn issue(
+    pub(crate) async fn issue(
         self,
         server: &Server,
         token: AccessToken,
@@ -96,7 +96,7 @@ impl AccessTokenIssue {
 }
 
 /// How an ID token will be made.
-pub(super) struct IdTokenIssue {
+pub(crate) struct IdTokenIssue {
     expires_at: Timestamp,
     signing: Signing,
 }
@@ -104,7 +104,7 @@ pub(super) struct IdTokenIssue {
 impl IdTokenIssue {
     /// # Errors
     /// [`Failure::NoSigningKey`] where no key signs with the client's algorithm; [`Failure::Busy`], [`Failure::Store`].
-    pub(super) async fn prepare(
+    pub(crate) async fn prepare(
         server: &Server,
         client: &Client,
         lifetime: Duration,
@@ -121,7 +121,7 @@ impl IdTokenIssue {
     ///
     /// # Errors
     /// [`Failure::Defect`].
-    pub(super) async fn issue(
+    pub(crate) async fn issue(
         self,
         server: &Server,
         grant: &Grant,
