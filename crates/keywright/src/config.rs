@@ -38,8 +38,8 @@ use serde_json::Value;
 pub use dsn::{Dsn, DsnError, PoolOptions, PostgresDsn};
 pub use notice::{ConfigError, Notice, Origin};
 pub use settings::{
-    Config, Cookies, Discovery, JwtStrategy, Keys, Listener, Log, LogFormat, OAuth2, RefreshTokenLifetime,
-    SameSite, Secrets, Serve, Strategies, Ttl, Urls, Webfinger,
+    Clients, Config, Cookies, Discovery, JwtStrategy, Keys, Listener, Log, LogFormat, OAuth2,
+    RefreshTokenLifetime, SameSite, Secrets, Serve, Strategies, Ttl, Urls, Webfinger,
 };
 pub use system_secret::SystemSecretError;
 

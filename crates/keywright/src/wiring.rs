@@ -196,6 +196,10 @@ pub fn server_settings(config: &Config) -> server::Settings {
         },
         broadcast_keys: config.webfinger.broadcast_keys.clone(),
         default_client_scope: config.oidc.default_client_scope.clone(),
+        outbound: server::OutboundPolicy {
+            public_addresses_only: config.clients.public_addresses_only,
+            exceptions: config.clients.private_exceptions.clone(),
+        },
         expose_internal_errors: config.oauth2.expose_internal_errors,
         version: format!("v{}", env!("CARGO_PKG_VERSION")),
         quiet_public_health: config.serve.public.quiet_health,

@@ -37,6 +37,8 @@ mod maintenance;
 mod metrics;
 mod not_found;
 mod observe;
+#[allow(dead_code, reason = "its callers come with the flows that need it")]
+mod outbound;
 mod page_urls;
 mod pages;
 mod presented_token;
@@ -54,6 +56,7 @@ pub use authorization_times::AuthorizationTimes;
 pub use cookies::CookieSettings;
 pub use listener::{ListenerLimits, serve};
 pub use metrics::Metrics;
+pub use outbound::{OutboundError, OutboundPolicy};
 pub use page_urls::PageUrls;
 pub use settings::Settings;
 pub use state::Server;

@@ -7,6 +7,7 @@ use oauth::{AccessTokenStrategy, Client, Issuer, Lifetimes, ScopeSet, ScopeStrat
 
 use crate::authorization_times::AuthorizationTimes;
 use crate::cookies::CookieSettings;
+use crate::outbound::OutboundPolicy;
 use crate::page_urls::PageUrls;
 
 /// What the configuration says of the server. Hydra's key is named where there is one.
@@ -38,6 +39,8 @@ pub struct Settings {
     pub broadcast_keys: Vec<String>,
     /// `oidc.dynamic_client_registration.default_scope`: the scope of a client that is registered without one.
     pub default_client_scope: ScopeSet,
+    /// `clients.http`: requests that the server makes itself.
+    pub outbound: OutboundPolicy,
     /// `oauth2.expose_internal_errors`: callers learn why the server failed.
     pub expose_internal_errors: bool,
     /// What `/admin/version` answers.
@@ -99,6 +102,7 @@ impl Settings {
             discovery: DiscoveryPolicy::default(),
             broadcast_keys: Vec::new(),
             default_client_scope: ScopeSet::default(),
+            outbound: OutboundPolicy::default(),
             expose_internal_errors: false,
             version: String::new(),
             quiet_public_health: false,

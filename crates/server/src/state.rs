@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use crate::documents::Documents;
 use crate::fair_shares::FairShares;
 use crate::form::BODIES_UNDER_WAY;
+use crate::outbound::{Outbound, OutboundError};
 use crate::verified_secrets::VerifiedSecrets;
 use crate::work_pool::WorkPool;
 use crate::{Metrics, Settings};
@@ -36,6 +37,7 @@ struct Inner {
     store: Store,
     settings: Settings,
     metrics: Metrics,
+    outbound: Outbound,
     signatures: WorkPool,
     hashes: WorkPool,
     hash_shares: FairShares,
@@ -48,15 +50,20 @@ struct Inner {
 impl Server {
     /// Puts a server together. Nothing is started: run the routers with [`serve`](crate::serve) and keep
     /// [`Self::maintain`] going beside them.
-    pub fn new(store: Store, settings: Settings, metrics: Metrics) -> Self {
+    ///
+    /// # Errors
+    /// [`OutboundError::Unusable`].
+    pub fn new(store: Store, settings: Settings, metrics: Metrics) -> Result<Self, OutboundError> {
+        let outbound = Outbound::new(settings.outbound.clone())?;
         let cores = available_parallelism().unwrap_or(NonZero::<usize>::MIN);
         let signatures = WorkPool::new(cores, SIGNATURES_WAITING, metrics.pool("signatures"));
         let hashes = WorkPool::new(hash_workers(cores), HASHES_WAITING, metrics.pool("hashes"));
         let verified_secrets = VerifiedSecrets::new(store.entropy());
-        Self(Arc::new(Inner {
+        Ok(Self(Arc::new(Inner {
             store,
             settings,
             metrics,
+            outbound,
             signatures,
             hashes,
             hash_shares: FairShares::new(HASHES_OF_ONE_CLIENT),
@@ -64,7 +71,7 @@ impl Server {
             unproven_reads: Semaphore::new(UNPROVEN_READS),
             verified_secrets,
             documents: RwLock::default(),
-        }))
+        })))
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -77,6 +84,12 @@ impl Server {
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    /// The client for requests that the server makes itself.
+    #[allow(dead_code, reason = "its callers come with the flows that need it")]
+    pub(crate) fn outbound(&self) -> &Outbound {
+        &self.0.outbound
     }
 
     /// The pool for signatures that take longer than the reactor can wait.

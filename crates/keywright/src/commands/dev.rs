@@ -42,7 +42,7 @@ pub(super) async fn run(args: DevArgs) -> Result<()> {
 
     let mut registry = Registry::default();
     let server =
-        Server::new(store.clone(), wiring::server_settings(&config), server::Metrics::new(&mut registry));
+        Server::new(store.clone(), wiring::server_settings(&config), server::Metrics::new(&mut registry))?;
     let metrics = ::operator::Metrics::new(&mut registry);
     let registry = Arc::new(registry);
     let limits = open_files::listener_limits(2);

@@ -14,8 +14,8 @@ use super::reader::{
     self, Expected, Reader, cookie_name, flow_time, grace_period, host, lifetime, plain, text, web_url,
 };
 use super::settings::{
-    Config, Cookies, Discovery, JwtStrategy, Keys, Listener, Log, OAuth2, Oidc, RefreshTokenLifetime,
-    Secrets, Serve, Strategies, Ttl, Urls, Webfinger,
+    Clients, Config, Cookies, Discovery, JwtStrategy, Keys, Listener, Log, OAuth2, Oidc,
+    RefreshTokenLifetime, Secrets, Serve, Strategies, Ttl, Urls, Webfinger,
 };
 use super::system_secret;
 
@@ -41,6 +41,10 @@ pub(super) fn parse(
     let public = r.optional("urls.self.public", issuer::base);
     let admin = r.optional("urls.self.admin", web_url);
     let pages = pages(r, public.as_ref().or(issuer.as_ref().map(|issuer| &issuer.issuer)));
+    let clients = Clients {
+        public_addresses_only: r.setting("clients.http.disallow_private_ip_ranges", plain),
+        private_exceptions: r.setting("clients.http.private_ip_exception_urls", web_urls),
+    };
     let secrets = secrets(r, dsn.as_ref(), issuer.as_ref(), dev, absent_system_secret);
     let keys = Keys { autocreate: r.setting("keys.autocreate", plain) };
     let (ttl, strategies, oauth2, webfinger) = (ttl(r), strategies(r), oauth2(r), webfinger(r));
@@ -71,6 +75,7 @@ pub(super) fn parse(
                 log,
                 serve,
                 urls,
+                clients,
                 secrets,
                 keys,
                 ttl,
@@ -208,6 +213,10 @@ fn refresh_token_lifetime(value: &Value) -> Result<RefreshTokenLifetime, Expecte
         return Ok(RefreshTokenLifetime::Unlimited);
     }
     lifetime(value).map(RefreshTokenLifetime::Limited)
+}
+
+fn web_urls(value: &Value) -> Result<Vec<Url>, Expected> {
+    value.as_array().ok_or(Expected::AsDescribed)?.iter().map(web_url).collect()
 }
 
 fn scopes(value: &Value) -> Result<ScopeSet, Expected> {

@@ -28,6 +28,8 @@ pub struct Config {
     pub serve: Serve,
     /// `urls`.
     pub urls: Urls,
+    /// `clients`.
+    pub clients: Clients,
     /// `secrets`.
     pub secrets: Secrets,
     /// `keys`.
@@ -151,6 +153,15 @@ pub struct Urls {
     pub logout: Option<Url>,
     /// Where a logout ends.
     pub post_logout_redirect: Option<Url>,
+}
+
+/// `clients.http`: requests that the server makes itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clients {
+    /// `disallow_private_ip_ranges`: none goes into private networks.
+    pub public_addresses_only: bool,
+    /// `private_ip_exception_urls`: URLs that may lead there all the same.
+    pub private_exceptions: Vec<Url>,
 }
 
 /// `secrets`.

@@ -36,7 +36,8 @@ async fn server_with(ids: &[&str]) -> (Server, TestDatabase) {
         };
         store.create_client(&new).await.unwrap();
     }
-    (Server::new(store, Settings::of_a_test(), Metrics::new(&mut Registry::default())), database)
+    let metrics = Metrics::new(&mut Registry::default());
+    (Server::new(store, Settings::of_a_test(), metrics).unwrap(), database)
 }
 
 /// How a token request is answered, and whether it is to be tried again.

@@ -17,7 +17,7 @@ use crate::{Metrics, Settings};
 async fn observed(router: Router, time_limit: Duration) -> (StatusCode, String, bool) {
     let database = TestDatabase::sqlite();
     let store = database.open(Clock::system()).await;
-    let server = Server::new(store, Settings::of_a_test(), Metrics::new(&mut Registry::default()));
+    let server = Server::new(store, Settings::of_a_test(), Metrics::new(&mut Registry::default())).unwrap();
     let observer = Observer { server, quiet_health: false, time_limit };
     let router = router.layer(from_fn_with_state(observer, observe));
     let request = Request::builder()

@@ -23,7 +23,8 @@ use prometheus_client::registry::Registry;
 use reqwest::Response;
 use serde_json::{Value, json};
 use server::{
-    AuthorizationTimes, CookieSettings, ListenerLimits, Metrics, PageUrls, SameSite, Server, Settings, serve,
+    AuthorizationTimes, CookieSettings, ListenerLimits, Metrics, OutboundPolicy, PageUrls, SameSite, Server,
+    Settings, serve,
 };
 use store::{
     ACCESS_TOKEN_SET, Clock, Declaration, ID_TOKEN_SET, KeySetPolicy, NewClient, ResourceRef, Store,
@@ -82,6 +83,7 @@ pub fn settings() -> Settings {
         jwt: ClaimsPolicy::default(),
         discovery: DiscoveryPolicy::default(),
         broadcast_keys: vec![ID_TOKEN_SET.to_owned()],
+        outbound: OutboundPolicy::default(),
         default_client_scope: "offline_access offline openid".parse().unwrap(),
         expose_internal_errors: false,
         version: "v1.2.3".to_owned(),
@@ -121,7 +123,7 @@ impl TestServer {
     pub async fn with(store: Store, settings: Settings) -> Self {
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
-        let server = Server::new(store.clone(), settings, metrics);
+        let server = Server::new(store.clone(), settings, metrics).unwrap();
         let shutdown = CancellationToken::new();
         let public = listen(server.public_router(), ListenerLimits::default(), shutdown.clone()).await;
         let admin =

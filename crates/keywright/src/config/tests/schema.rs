@@ -14,6 +14,8 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("DEV", "true"),
     ("DB_LISTEN_DSN", "postgres://direct/hydra"),
     ("KEYS_AUTOCREATE", "false"),
+    ("CLIENTS_HTTP_DISALLOW_PRIVATE_IP_RANGES", "true"),
+    ("CLIENTS_HTTP_PRIVATE_IP_EXCEPTION_URLS", "http://10.0.0.1/jwks"),
     ("LOG_LEVEL", "warn"),
     ("LOG_FORMAT", "json_pretty"),
     ("SERVE_PUBLIC_HOST", "127.0.0.1"),

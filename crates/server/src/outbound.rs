@@ -1,0 +1,211 @@
+//! Requests that the server makes itself: for a client's keys, to hooks, to relying parties at a logout.
+//!
+//! Their addresses are written by those who register clients, so every request is bounded in size and time, follows no
+//! redirect, and stays out of the private network where the configuration says so.
+
+mod addresses;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method, StatusCode};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::redirect;
+use tokio::net::lookup_host;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use url::{Host, Url};
+
+use addresses::is_public;
+
+/// How long a request may take in all, the wait for a place included.
+const TIME_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a connection may take.
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+
+/// How many requests may be under way.
+const UNDER_WAY: usize = 64;
+
+/// What the configuration says about requests that the server makes.
+#[derive(Debug, Clone, Default)]
+pub struct OutboundPolicy {
+    /// `clients.http.disallow_private_ip_ranges`: no request to loopback, private and other special addresses.
+    pub public_addresses_only: bool,
+    /// `clients.http.private_ip_exception_urls`: addresses for which that does not hold.
+    pub exceptions: Vec<Url>,
+}
+
+/// The one client for requests that the server makes.
+///
+/// With [`OutboundPolicy::public_addresses_only`], the address is checked that the connection goes to: a name that
+/// resolves differently the second time gains nothing. Such requests use no proxy.
+#[derive(Debug)]
+pub(crate) struct Outbound {
+    exempt: reqwest::Client,
+    guarded: Option<reqwest::Client>,
+    exceptions: HashSet<Url>,
+    places: Semaphore,
+}
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub(crate) struct OutboundAnswer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
+}
+
+/// A body to send.
+#[derive(Debug)]
+pub(crate) struct OutboundBody {
+    pub(crate) content_type: &'static str,
+    pub(crate) bytes: Bytes,
+}
+
+/// Why a request came to nothing. The text names the host alone: the rest of an address may hold a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OutboundError {
+    /// The address may not be asked.
+    #[error("{0} is not asked: {1}")]
+    Refused(String, &'static str),
+    /// No answer, or not in time.
+    #[error("{0} cannot be reached: {1}")]
+    Unreachable(String, String),
+    /// The answer is longer than its reader takes.
+    #[error("the answer of {0} has more than {1} bytes")]
+    TooLarge(String, usize),
+    /// The client cannot be made.
+    #[error("outbound requests are not possible: {0}")]
+    Unusable(String),
+}
+
+impl Outbound {
+    /// The client that keeps to `policy`.
+    ///
+    /// # Errors
+    /// [`OutboundError::Unusable`], where the system's certificates cannot be read.
+    pub(crate) fn new(policy: OutboundPolicy) -> Result<Self, OutboundError> {
+        let client = |builder: reqwest::ClientBuilder| {
+            let builder = builder
+                .redirect(redirect::Policy::none())
+                .connect_timeout(CONNECT_LIMIT)
+                .user_agent(concat!("keywright/", env!("CARGO_PKG_VERSION")));
+            builder.build().map_err(|error| OutboundError::Unusable(error.to_string()))
+        };
+        let guarded =
+            || client(reqwest::Client::builder().no_proxy().dns_resolver(Arc::new(PublicAddresses)));
+        Ok(Self {
+            exempt: client(reqwest::Client::builder())?,
+            guarded: policy.public_addresses_only.then(guarded).transpose()?,
+            exceptions: policy.exceptions.into_iter().collect(),
+            places: Semaphore::new(UNDER_WAY),
+        })
+    }
+
+    /// What lies there, up to `limit` bytes of it.
+    ///
+    /// # Errors
+    /// [`OutboundError`]; a status other than 2xx is none.
+    pub(crate) async fn get(&self, url: &Url, limit: usize) -> Result<OutboundAnswer, OutboundError> {
+        self.ask(Method::GET, url, HeaderMap::new(), None, limit).await
+    }
+
+    /// Sends `body` there; the answer is read up to `limit` bytes.
+    ///
+    /// # Errors
+    /// [`OutboundError`]; a status other than 2xx is none. The receiver may have got the request all the same.
+    pub(crate) async fn post(
+        &self,
+        url: &Url,
+        headers: HeaderMap,
+        body: OutboundBody,
+        limit: usize,
+    ) -> Result<OutboundAnswer, OutboundError> {
+        self.ask(Method::POST, url, headers, Some(body), limit).await
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        url: &Url,
+        headers: HeaderMap,
+        body: Option<OutboundBody>,
+        limit: usize,
+    ) -> Result<OutboundAnswer, OutboundError> {
+        let host = url.host_str().unwrap_or("an address without host").to_owned();
+        let mut request = self.client_for(url)?.request(method, url.clone()).headers(headers);
+        if let Some(body) = body {
+            request = request.header(http::header::CONTENT_TYPE, body.content_type).body(body.bytes);
+        }
+        let exchange = async {
+            // It is never closed; without a place the request goes all the same.
+            let _place = self.places.acquire().await.ok();
+            let mut response = request.send().await.map_err(|error| unreachable(&host, error))?;
+            let mut read = BytesMut::new();
+            while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(&host, error))? {
+                if read.len() + chunk.len() > limit {
+                    return Err(OutboundError::TooLarge(host.clone(), limit));
+                }
+                read.extend_from_slice(&chunk);
+            }
+            Ok(OutboundAnswer { status: response.status(), body: read.freeze() })
+        };
+        let late = |_| OutboundError::Unreachable(host.clone(), "it took too long".to_owned());
+        timeout(TIME_LIMIT, exchange).await.map_err(late)?
+    }
+
+    fn client_for(&self, url: &Url) -> Result<&reqwest::Client, OutboundError> {
+        let refused = |why| OutboundError::Refused(url.host_str().unwrap_or_default().to_owned(), why);
+        if !matches!(url.scheme(), "https" | "http") {
+            return Err(refused("it is neither https nor http"));
+        }
+        let Some(guarded) = &self.guarded else { return Ok(&self.exempt) };
+        if self.exceptions.contains(url) {
+            return Ok(&self.exempt);
+        }
+        // An address in figures is never resolved: it is looked at here.
+        let is_public = match url.host() {
+            Some(Host::Ipv4(address)) => is_public(address.into()),
+            Some(Host::Ipv6(address)) => is_public(address.into()),
+            Some(Host::Domain(_)) => true,
+            None => false,
+        };
+        if is_public { Ok(guarded) } else { Err(refused(PRIVATE)) }
+    }
+}
+
+const PRIVATE: &str = "clients.http.disallow_private_ip_ranges keeps requests out of private networks";
+
+/// The whole chain of causes, without the address.
+fn unreachable(host: &str, error: reqwest::Error) -> OutboundError {
+    let error = error.without_url();
+    let mut why = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(error) = cause {
+        why = format!("{why}: {error}");
+        cause = error.source();
+    }
+    OutboundError::Unreachable(host.to_owned(), why)
+}
+
+/// The system's resolver, without addresses of private networks.
+#[derive(Debug)]
+struct PublicAddresses;
+
+impl Resolve for PublicAddresses {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found = lookup_host((name.as_str(), 0)).await?;
+            let public: Vec<_> = found.filter(|address| is_public(address.ip())).collect();
+            if public.is_empty() {
+                return Err(PRIVATE.into());
+            }
+            Ok(Box::new(public.into_iter()) as Addrs)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
