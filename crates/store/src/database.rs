@@ -100,11 +100,14 @@ impl Database {
     }
 
     /// Runs a statement that gives at most one row.
+    ///
+    /// It is read to its end: sqlx's own `fetch_optional` returns with the row, which a statement that writes gives
+    /// before it commits.
     pub(crate) async fn fetch_optional(
         &self,
         query: Query<'static, Any, AnyArguments>,
     ) -> Result<Option<AnyRow>, Error> {
-        bounded(query.fetch_optional(&mut *self.loan().await?)).await
+        Ok(self.fetch_all(query).await?.pop())
     }
 
     /// Runs a statement that gives rows.

@@ -3,6 +3,8 @@
 //! What was granted is sealed by the caller and opaque here. The columns beside it serve look-ups; whoever opens the
 //! content compares them with what is sealed.
 
+use std::sync::LazyLock;
+
 use const_format::concatcp;
 use jiff::Timestamp;
 use oauth::{ClientId, GrantId, Incarnation, SessionId, TokenId};
@@ -10,6 +12,8 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use crate::clients::timestamp;
+use crate::coalesce::{BatchText, Coalesced, by_key};
+use crate::database::Database;
 use crate::revocations::{HITS_GRANT, MAX_FLOW_AGE, session_key, subject_client_key, subject_key};
 use crate::{Error, Store};
 
@@ -102,14 +106,17 @@ const REDEEM: &str = "INSERT INTO grants (id, client_id, incarnation, epoch, sub
     RETURNING revoked_at";
 
 const STATE: &str = concatcp!(
-    "SELECT grants.client_id, subject, session_id, c.incarnation, c.epoch, grants.incarnation, grants.epoch, \
+    ") SELECT grants.client_id, subject, session_id, c.incarnation, c.epoch, grants.incarnation, grants.epoch, \
      generation, rotated_at, content, \
      CASE WHEN revoked_at IS NOT NULL OR t.id IS NOT NULL OR ",
     HITS_GRANT,
-    " THEN 1 ELSE 0 END \
-     FROM grants JOIN clients c ON c.id = grants.client_id LEFT JOIN revoked_tokens t ON t.id = $2 \
-     WHERE grants.id = $1"
+    " THEN 1 ELSE 0 END, asked.token_id \
+     FROM asked JOIN grants ON grants.id = asked.grant_id JOIN clients c ON c.id = grants.client_id \
+     LEFT JOIN revoked_tokens t ON t.id = asked.token_id"
 );
+
+static STATE_TEXT: LazyLock<BatchText> =
+    LazyLock::new(|| BatchText::new("WITH asked (grant_id, token_id) AS (", 2, STATE));
 
 impl Store {
     /// Exchanges a code. One statement.
@@ -161,21 +168,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Corrupt`].
     pub async fn grant_state(&self, grant: GrantId, token: TokenId) -> Result<Option<GrantState>, Error> {
-        let query = self.db().query(STATE).bind(grant.as_bytes().to_vec()).bind(token.0.to_vec());
-        let Some(row) = self.db().fetch_optional(query).await? else { return Ok(None) };
-        Ok(Some(GrantState {
-            client_id: client_id(&row, 0)?,
-            subject: row.try_get::<Option<String>, _>(1)?.unwrap_or_default(),
-            session_id: session_id(&row, 2)?,
-            incarnation: Incarnation(row.try_get(3)?),
-            epoch: row.try_get(4)?,
-            grant_incarnation: Incarnation(row.try_get(5)?),
-            grant_epoch: row.try_get(6)?,
-            generation: row.try_get(7)?,
-            rotated_at: timestamp(row.try_get(8)?)?,
-            content: row.try_get::<Option<Vec<u8>>, _>(9)?.unwrap_or_default(),
-            revoked: row.try_get::<i64, _>(10)? != 0,
-        }))
+        self.lines().grant_states.call(GrantQuestion { grant, token }).await
     }
 
     /// Revokes a grant with all that derives from it, whether its code was exchanged already or not. One statement;
@@ -209,6 +202,47 @@ impl Store {
         self.db().execute(query).await?;
         Ok(())
     }
+}
+
+/// A token whose grant is looked up.
+pub(crate) struct GrantQuestion {
+    grant: GrantId,
+    token: TokenId,
+}
+
+impl Coalesced for GrantQuestion {
+    type Outcome = Option<GrantState>;
+
+    const WRITES: bool = false;
+
+    fn key(&self) -> [u8; 16] {
+        self.token.0
+    }
+
+    async fn execute(database: &Database, batch: &[Self]) -> Result<Vec<Option<GrantState>>, Error> {
+        let mut query = database.query(STATE_TEXT.of(batch.len()));
+        for Self { grant, token } in batch {
+            query = query.bind(grant.as_bytes().to_vec()).bind(token.0.to_vec());
+        }
+        let rows = by_key(database.fetch_all(query).await?, 11)?;
+        batch.iter().map(|question| rows.get(&question.key()).map(grant_state).transpose()).collect()
+    }
+}
+
+fn grant_state(row: &AnyRow) -> Result<GrantState, Error> {
+    Ok(GrantState {
+        client_id: client_id(row, 0)?,
+        subject: row.try_get::<Option<String>, _>(1)?.unwrap_or_default(),
+        session_id: session_id(row, 2)?,
+        incarnation: Incarnation(row.try_get(3)?),
+        epoch: row.try_get(4)?,
+        grant_incarnation: Incarnation(row.try_get(5)?),
+        grant_epoch: row.try_get(6)?,
+        generation: row.try_get(7)?,
+        rotated_at: timestamp(row.try_get(8)?)?,
+        content: row.try_get::<Option<Vec<u8>>, _>(9)?.unwrap_or_default(),
+        revoked: row.try_get::<i64, _>(10)? != 0,
+    })
 }
 
 pub(crate) fn client_id(row: &AnyRow, index: usize) -> Result<ClientId, Error> {

@@ -9,6 +9,7 @@
 //!         ├─ parked                      what is too long for a URL
 //!         ├─ revoked_tokens              single tokens that died early
 //!         ├─ purge                       forgetting all that, when it has expired
+//!         ├─ coalesce                    statements that wait together go together
 //!         ├─ root_keys                   one root key, wrapped by the system secret
 //!         ├─ caches ◀── invalidation     what servers keep in memory, and until when they may believe it
 //!         └─ clock                       the process's clock with the database's offset
@@ -23,6 +24,7 @@ mod client_list;
 mod client_secrets;
 mod clients;
 mod clock;
+mod coalesce;
 mod consents;
 mod database;
 mod error;
@@ -53,6 +55,7 @@ use sqlx::{Any, Transaction};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::caches::Caches;
+use crate::coalesce::Coalescer;
 use crate::database::{Database, bounded};
 use crate::invalidation::Change;
 
@@ -98,6 +101,23 @@ pub struct Options {
     pub lifetimes: Lifetimes,
 }
 
+/// The calls that share statements, by kind.
+struct Lines {
+    refreshes: Coalescer<refresh::Refresh>,
+    grant_states: Coalescer<grants::GrantQuestion>,
+    token_states: Coalescer<revoked_tokens::TokenQuestion>,
+}
+
+impl Lines {
+    fn new(database: &Database) -> Self {
+        Self {
+            refreshes: Coalescer::new(database.clone()),
+            grant_states: Coalescer::new(database.clone()),
+            token_states: Coalescer::new(database.clone()),
+        }
+    }
+}
+
 /// The database. Clones share one pool, one set of caches and one clock.
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
@@ -105,6 +125,7 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     database: Database,
     ring: KeyRing,
+    lines: Lines,
     caches: Arc<Caches>,
     clock: Clock,
     entropy: Entropy,
@@ -130,8 +151,8 @@ impl Store {
         if let Some(url) = options.listen_url {
             tasks.push(AbortOnDropHandle::new(tokio::spawn(invalidation::run(url, caches.clone()))));
         }
-        let lifetimes = options.lifetimes;
-        Ok(Self(Arc::new(Inner { database, ring, caches, clock, entropy, lifetimes, _tasks: tasks })))
+        let (lifetimes, lines) = (options.lifetimes, Lines::new(&database));
+        Ok(Self(Arc::new(Inner { database, lines, ring, caches, clock, entropy, lifetimes, _tasks: tasks })))
     }
 
     /// The keys that everything of this installation is sealed and authenticated with.
@@ -170,6 +191,10 @@ impl Store {
 
     pub(crate) fn db(&self) -> &Database {
         &self.0.database
+    }
+
+    fn lines(&self) -> &Lines {
+        &self.0.lines
     }
 
     pub(crate) fn caches(&self) -> &Caches {

@@ -1,5 +1,6 @@
 //! Refreshing a grant: one compare-and-set on the generation and the hash of what was presented.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use const_format::concatcp;
@@ -8,6 +9,8 @@ use oauth::{ClientId, GrantId, Incarnation, SessionId};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
+use crate::coalesce::{BatchText, Coalesced, by_key};
+use crate::database::Database;
 use crate::grants::{bytes, client_id, instant, session_id};
 use crate::revocations::HITS_GRANT;
 use crate::{Error, Store};
@@ -78,52 +81,62 @@ pub struct RefreshedGrant {
 }
 
 /// The presented token is the current one.
-const CURRENT: &str = "generation = $2 AND refresh_hash = $3";
+const CURRENT: &str = "generation = presented_generation AND refresh_hash = presented_hash";
 
 /// It is the previous one, in its grace period or presented once more by the operation that replaced it.
-const PREVIOUS: &str = "generation = $2 + 1 AND previous_hash = $3 AND ($8 < rotated_at + $9 OR nonce = $5)";
+const PREVIOUS: &str = "generation = presented_generation + 1 AND previous_hash = presented_hash \
+    AND (now < rotated_at + grace OR nonce = next_nonce)";
+
+/// What is asked, one row for each token. No name is that of a column of `grants`.
+const ASKED: &str = "WITH asked (grant_id, presented_generation, presented_hash, next_hash, next_nonce, next_ends, \
+    keep_until, now, grace, token_incarnation, token_epoch) AS (";
+
+const COLUMNS: usize = 11;
 
 // All expressions see the row as it was, under its lock; a row that another refresh changes meanwhile is looked at again.
 // A token above the row's generation changes nothing: it was issued before the database was restored.
 const ROTATE: &str = concatcp!(
-    "UPDATE grants SET revoked_at = CASE WHEN ",
+    ") UPDATE grants SET revoked_at = CASE WHEN ",
     CURRENT,
     " THEN NULL WHEN ",
     PREVIOUS,
-    " THEN NULL ELSE $8 END, \
+    " THEN NULL ELSE now END, \
      generation = CASE WHEN ",
     CURRENT,
     " THEN generation + 1 ELSE generation END, \
      refresh_hash = CASE WHEN ",
     CURRENT,
-    " THEN $4 ELSE refresh_hash END, \
+    " THEN next_hash ELSE refresh_hash END, \
      previous_hash = CASE WHEN ",
     CURRENT,
     " THEN refresh_hash ELSE previous_hash END, \
      nonce = CASE WHEN ",
     CURRENT,
-    " THEN $5 ELSE nonce END, \
+    " THEN next_nonce ELSE nonce END, \
      rotated_at = CASE WHEN ",
     CURRENT,
-    " THEN $8 ELSE rotated_at END, \
+    " THEN now ELSE rotated_at END, \
      refresh_expires_at = CASE WHEN ",
     CURRENT,
-    " THEN $6 ELSE refresh_expires_at END, \
+    " THEN next_ends ELSE refresh_expires_at END, \
      expires_at = CASE WHEN ",
     CURRENT,
-    " AND $7 > expires_at THEN $7 ELSE expires_at END \
-     WHERE id = $1 AND generation >= $2 AND revoked_at IS NULL AND refresh_expires_at > $8 \
-     AND incarnation = $10 AND epoch = $11 \
-     AND EXISTS (SELECT 1 FROM clients c WHERE c.id = grants.client_id AND c.incarnation = $10 AND c.epoch = $11) \
+    " AND keep_until > expires_at THEN keep_until ELSE expires_at END \
+     FROM asked WHERE id = grant_id AND generation >= presented_generation AND revoked_at IS NULL \
+     AND refresh_expires_at > now AND incarnation = token_incarnation AND epoch = token_epoch \
+     AND EXISTS (SELECT 1 FROM clients c \
+     WHERE c.id = grants.client_id AND c.incarnation = token_incarnation AND c.epoch = token_epoch) \
      AND NOT ",
     HITS_GRANT,
     " RETURNING client_id, subject, session_id, content, generation, nonce, rotated_at, refresh_expires_at, \
-     started_at, revoked_at"
+     started_at, revoked_at, id"
 );
 
+static TEXT: LazyLock<BatchText> = LazyLock::new(|| BatchText::new(ASKED, COLUMNS, ROTATE));
+
 impl Store {
-    /// Replaces a grant's refresh token by the next one. One statement, and on PostgreSQL one that touches
-    /// no index where the row's page has room.
+    /// Replaces a grant's refresh token by the next one. One statement, which refreshes that come meanwhile share, and
+    /// on PostgreSQL one that touches no index where the row's page has room.
     ///
     /// # Guarantees
     /// Of any number of refreshes with one token, on any number of servers, one rotates it. In the grace period all
@@ -133,31 +146,61 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`]: whether the token was rotated is not known, and the same operation may be repeated.
     pub async fn rotate_refresh_token(&self, rotation: &RefreshRotation) -> Result<RefreshOutcome, Error> {
-        let query = self
-            .db()
-            .query(ROTATE)
-            .bind(rotation.grant_id.as_bytes().to_vec())
-            .bind(rotation.generation)
-            .bind(rotation.presented_hash.to_vec())
-            .bind(rotation.next_hash.to_vec())
-            .bind(rotation.nonce.to_vec())
-            .bind(rotation.expires_at.as_second())
-            .bind(rotation.keep_until.as_second())
-            .bind(self.clock().now().as_second())
-            .bind(i64::from(u32::try_from(rotation.grace.as_secs()).unwrap_or(u32::MAX)))
-            .bind(rotation.incarnation.0)
-            .bind(rotation.epoch);
-        let Some(row) = self.db().fetch_optional(query).await? else { return Ok(RefreshOutcome::Refused) };
-        if row.try_get::<Option<i64>, _>(9)?.is_some() {
-            return Ok(RefreshOutcome::Reused);
-        }
-        let grant = refreshed(&row)?;
-        Ok(if grant.nonce == rotation.nonce {
-            RefreshOutcome::Rotated(grant)
-        } else {
-            RefreshOutcome::Repeated(grant)
-        })
+        let refresh = Refresh { rotation: rotation.clone(), now: self.clock().now() };
+        self.lines().refreshes.call(refresh).await
     }
+}
+
+/// A refresh on its way to the database.
+pub(crate) struct Refresh {
+    rotation: RefreshRotation,
+    now: Timestamp,
+}
+
+impl Coalesced for Refresh {
+    type Outcome = RefreshOutcome;
+
+    const WRITES: bool = true;
+
+    fn key(&self) -> [u8; 16] {
+        *self.rotation.grant_id.as_bytes()
+    }
+
+    async fn execute(database: &Database, batch: &[Self]) -> Result<Vec<RefreshOutcome>, Error> {
+        let mut query = database.query(TEXT.of(batch.len()));
+        for Self { rotation, now } in batch {
+            query = query
+                .bind(rotation.grant_id.as_bytes().to_vec())
+                .bind(rotation.generation)
+                .bind(rotation.presented_hash.to_vec())
+                .bind(rotation.next_hash.to_vec())
+                .bind(rotation.nonce.to_vec())
+                .bind(rotation.expires_at.as_second())
+                .bind(rotation.keep_until.as_second())
+                .bind(now.as_second())
+                .bind(i64::from(u32::try_from(rotation.grace.as_secs()).unwrap_or(u32::MAX)))
+                .bind(rotation.incarnation.0)
+                .bind(rotation.epoch);
+        }
+        let rows = by_key(database.fetch_all(query).await?, ID)?;
+        batch.iter().map(|refresh| outcome(rows.get(&refresh.key()), &refresh.rotation)).collect()
+    }
+}
+
+/// Where a row of the answer has the grant's id.
+const ID: usize = 10;
+
+fn outcome(row: Option<&AnyRow>, rotation: &RefreshRotation) -> Result<RefreshOutcome, Error> {
+    let Some(row) = row else { return Ok(RefreshOutcome::Refused) };
+    if row.try_get::<Option<i64>, _>(9)?.is_some() {
+        return Ok(RefreshOutcome::Reused);
+    }
+    let grant = refreshed(row)?;
+    Ok(if grant.nonce == rotation.nonce {
+        RefreshOutcome::Rotated(grant)
+    } else {
+        RefreshOutcome::Repeated(grant)
+    })
 }
 
 fn refreshed(row: &AnyRow) -> Result<RefreshedGrant, Error> {

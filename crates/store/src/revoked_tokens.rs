@@ -1,11 +1,25 @@
 //! The `revoked_tokens` table, and what the database knows of one token.
 
+use std::sync::LazyLock;
+
 use jiff::Timestamp;
 use oauth::introspect::TokenState;
 use oauth::{ClientId, Incarnation, TokenId};
 use sqlx::Row;
+use sqlx::any::AnyRow;
 
+use crate::coalesce::{BatchText, Coalesced, by_key};
+use crate::database::Database;
 use crate::{Error, Store};
+
+static STATE_TEXT: LazyLock<BatchText> = LazyLock::new(|| {
+    BatchText::new(
+        "WITH asked (client_id, token_id) AS (",
+        2,
+        ") SELECT c.incarnation, c.epoch, r.expires_at, asked.token_id FROM asked \
+         JOIN clients c ON c.id = asked.client_id LEFT JOIN revoked_tokens r ON r.id = asked.token_id",
+    )
+});
 
 impl Store {
     /// What the database says of a client's own token and of the client now; `None` where the client is gone. One statement, and never
@@ -14,20 +28,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn token_state(&self, client: &ClientId, token: TokenId) -> Result<Option<TokenState>, Error> {
-        let query = self
-            .db()
-            .query(
-                "SELECT c.incarnation, c.epoch, r.expires_at FROM clients c \
-                 LEFT JOIN revoked_tokens r ON r.id = $2 WHERE c.id = $1",
-            )
-            .bind(client.to_string())
-            .bind(token.0.to_vec());
-        let Some(row) = self.db().fetch_optional(query).await? else { return Ok(None) };
-        Ok(Some(TokenState {
-            incarnation: Incarnation(row.try_get(0)?),
-            epoch: row.try_get(1)?,
-            revoked: row.try_get::<Option<i64>, _>(2)?.is_some(),
-        }))
+        self.lines().token_states.call(TokenQuestion { client: client.clone(), token }).await
     }
 
     /// Remembers that a token is dead. One statement; doing it twice is as good as once.
@@ -43,4 +44,37 @@ impl Store {
         self.db().execute(query).await?;
         Ok(())
     }
+}
+
+/// A client's own token that is looked up.
+pub(crate) struct TokenQuestion {
+    client: ClientId,
+    token: TokenId,
+}
+
+impl Coalesced for TokenQuestion {
+    type Outcome = Option<TokenState>;
+
+    const WRITES: bool = false;
+
+    fn key(&self) -> [u8; 16] {
+        self.token.0
+    }
+
+    async fn execute(database: &Database, batch: &[Self]) -> Result<Vec<Option<TokenState>>, Error> {
+        let mut query = database.query(STATE_TEXT.of(batch.len()));
+        for Self { client, token } in batch {
+            query = query.bind(client.to_string()).bind(token.0.to_vec());
+        }
+        let rows = by_key(database.fetch_all(query).await?, 3)?;
+        batch.iter().map(|question| rows.get(&question.key()).map(token_state).transpose()).collect()
+    }
+}
+
+fn token_state(row: &AnyRow) -> Result<TokenState, Error> {
+    Ok(TokenState {
+        incarnation: Incarnation(row.try_get(0)?),
+        epoch: row.try_get(1)?,
+        revoked: row.try_get::<Option<i64>, _>(2)?.is_some(),
+    })
 }

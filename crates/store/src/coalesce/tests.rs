@@ -1,0 +1,56 @@
+use super::*;
+
+struct Asked(u8);
+
+impl Coalesced for Asked {
+    type Outcome = u8;
+
+    const WRITES: bool = true;
+
+    fn key(&self) -> [u8; 16] {
+        [self.0; 16]
+    }
+
+    async fn execute(_: &Database, batch: &[Self]) -> Result<Vec<u8>, Error> {
+        Ok(batch.iter().map(|asked| asked.0).collect())
+    }
+}
+
+fn waiting(keys: &[u8]) -> VecDeque<Call<Asked>> {
+    keys.iter().map(|key| Call { asked: Asked(*key), answer: oneshot::channel().0 }).collect()
+}
+
+fn keys<'a>(calls: impl IntoIterator<Item = &'a Call<Asked>>) -> Vec<u8> {
+    calls.into_iter().map(|call| call.asked.0).collect()
+}
+
+#[test]
+fn a_batch_has_each_row_once_in_order_and_a_size_for_which_there_is_a_statement() {
+    let cases: [(&[u8], &[u8], &[u8]); 7] = [
+        (&[], &[], &[]),
+        (&[7], &[7], &[]),
+        (&[3, 1], &[1, 3], &[]),
+        (&[3, 1, 2], &[1, 3], &[2]),
+        (&[5, 5, 5], &[5], &[5, 5]),
+        (&[5, 5, 4, 4], &[4, 5], &[5, 4]),
+        (&[9, 8, 9, 7, 6, 5], &[6, 7, 8, 9], &[5, 9]),
+    ];
+    for (asked, batch, left) in cases {
+        let mut line = waiting(asked);
+        assert_eq!(keys(&next_batch(&mut line)), batch, "{asked:?}");
+        assert_eq!(keys(&line), left, "{asked:?}");
+    }
+    let many: Vec<u8> = (0..100).collect();
+    let mut line = waiting(&many);
+    for (size, left) in [(32, 68), (32, 36), (32, 4), (4, 0), (0, 0)] {
+        assert_eq!((next_batch(&mut line).len(), line.len()), (size, left));
+    }
+}
+
+#[test]
+fn a_text_has_its_own_parameters_for_each_row() {
+    let text = BatchText::new("A ", 2, " B");
+    assert_eq!(text.of(1), "A VALUES ($1, $2) B");
+    assert_eq!(text.of(2), "A VALUES ($1, $2), ($3, $4) B");
+    assert!(text.of(MAX_BATCH).ends_with("($63, $64) B"));
+}
