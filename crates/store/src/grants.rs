@@ -15,6 +15,7 @@ use crate::clients::timestamp;
 use crate::coalesce::{BatchText, Coalesced, by_key};
 use crate::database::Database;
 use crate::revocations::{HITS_GRANT, MAX_FLOW_AGE, session_key, subject_client_key, subject_key};
+use crate::revoked_tokens::IS_REVOKED;
 use crate::{Error, Store};
 
 /// A grant whose code is exchanged.
@@ -108,11 +109,12 @@ const REDEEM: &str = "INSERT INTO grants (id, client_id, incarnation, epoch, sub
 const STATE: &str = concatcp!(
     ") SELECT grants.client_id, subject, session_id, c.incarnation, c.epoch, grants.incarnation, grants.epoch, \
      generation, rotated_at, content, \
-     CASE WHEN revoked_at IS NOT NULL OR t.id IS NOT NULL OR ",
+     CASE WHEN revoked_at IS NOT NULL OR ",
+    IS_REVOKED,
+    " OR ",
     HITS_GRANT,
     " THEN 1 ELSE 0 END, asked.token_id \
-     FROM asked JOIN grants ON grants.id = asked.grant_id JOIN clients c ON c.id = grants.client_id \
-     LEFT JOIN revoked_tokens t ON t.id = asked.token_id"
+     FROM asked JOIN grants ON grants.id = asked.grant_id JOIN clients c ON c.id = grants.client_id"
 );
 
 static STATE_TEXT: LazyLock<BatchText> =
