@@ -9,9 +9,7 @@ use crate::flow::OWN_PARAMETERS;
 use crate::pkce::CodeChallenge;
 use crate::prompt::Prompts;
 use crate::response_mode::ResponseMode;
-use crate::{
-    Client, Error, ErrorCode, Form, GrantType, RedirectUri, ResponseType, ScopeSet, ScopeStrategy, requested,
-};
+use crate::{Client, Error, ErrorCode, Form, RedirectUri, ResponseType, ScopeSet, ScopeStrategy, requested};
 
 /// The longest list of scopes or audiences that is compared with what is registered, in bytes: half of what an access
 /// token can carry.
@@ -20,7 +18,7 @@ const LONGEST_LIST: usize = MAX_PAYLOAD / 2;
 /// The most that all parameters together may be, in bytes. It all travels in URLs later.
 const LARGEST_REQUEST: usize = 8 * 1024;
 
-/// The fewest characters of a `state` (Hydra).
+/// The fewest characters of a `state`, and of the `nonce` of an ID token that the browser carries (Hydra).
 const SHORTEST_STATE: usize = 8;
 
 /// What the server's configuration says about authorization requests.
@@ -98,12 +96,15 @@ impl AuthorizationRequest {
             state: form.get("state").map(str::to_owned),
         };
         let refuse = |address: &ReturnAddress, error| Refusal::ToClient(Box::new(address.clone()), error);
-        let response_type = response_type(client, form).map_err(|error| refuse(&return_address, error))?;
+        let response_type = response_type(form).map_err(|error| refuse(&return_address, error))?;
+        // Where this mode is not the one that was asked for, the error still goes where the client looks.
+        return_address.mode = default_mode(response_type);
         return_address.mode =
             response_mode(response_type, form).map_err(|error| refuse(&return_address, error))?;
-        let rest = Rest::parse(client, form, policy).map_err(|error| refuse(&return_address, error))?;
-        let Rest { scope, audience, code_challenge, prompts, max_age } = rest;
-        let nonce = form.get("nonce").map(str::to_owned);
+        check_registered(client, response_type).map_err(|error| refuse(&return_address, error))?;
+        let rest = Rest::parse(client, form, response_type, policy)
+            .map_err(|error| refuse(&return_address, error))?;
+        let Rest { scope, audience, nonce, code_challenge, prompts, max_age } = rest;
         Ok(Self {
             return_address,
             sent_redirect_uri,
@@ -142,30 +143,42 @@ fn only_redirect_uri(client: &Client, is_openid: bool) -> Result<RedirectUri, Er
     }
 }
 
-fn response_type(client: &Client, form: &Form) -> Result<ResponseType, Error> {
-    let unsupported = |why: String| Error::new(ErrorCode::UnsupportedResponseType, why);
-    let asked: ResponseType =
-        form.require("response_type")?.parse().map_err(|error| unsupported(format!("{error}.")))?;
-    if !ResponseType::SERVED.contains(&asked) {
-        return Err(unsupported(format!("This server does not support the response type '{asked}'.")));
+fn unsupported_response_type(why: String) -> Error {
+    Error::new(ErrorCode::UnsupportedResponseType, why)
+}
+
+fn response_type(form: &Form) -> Result<ResponseType, Error> {
+    let asked: ResponseType = form
+        .require("response_type")?
+        .parse()
+        .map_err(|error| unsupported_response_type(format!("{error}.")))?;
+    if ResponseType::SERVED.contains(&asked) {
+        return Ok(asked);
     }
+    Err(unsupported_response_type(format!("This server does not support the response type '{asked}'.")))
+}
+
+fn check_registered(client: &Client, asked: ResponseType) -> Result<(), Error> {
     let registered = &client.metadata.response_types;
     let is_registered = registered.contains(&asked) || (registered.is_empty() && asked == ResponseType::CODE);
     if !is_registered {
-        return Err(unsupported(format!("The client is not registered for the response type '{asked}'.")));
+        let why = format!("The client is not registered for the response type '{asked}'.");
+        return Err(unsupported_response_type(why));
     }
-    client.check_grant(GrantType::AuthorizationCode)?;
-    Ok(asked)
+    asked.grant_types().try_for_each(|grant| client.check_grant(grant))
+}
+
+/// The mode of a request that names none (OAuth 2.0 Multiple Response Type Encoding Practices §5).
+fn default_mode(response_type: ResponseType) -> ResponseMode {
+    if response_type.has_token() { ResponseMode::Fragment } else { ResponseMode::Query }
 }
 
 fn response_mode(response_type: ResponseType, form: &Form) -> Result<ResponseMode, Error> {
     let unsupported = |why: String| Error::new(ErrorCode::UnsupportedResponseMode, why);
-    let in_fragment = response_type.token || response_type.id_token;
     match form.get("response_mode") {
-        None if in_fragment => Ok(ResponseMode::Fragment),
-        None => Ok(ResponseMode::Query),
+        None => Ok(default_mode(response_type)),
         Some(mode) => match mode.parse().map_err(|error| unsupported(format!("{error}.")))? {
-            ResponseMode::Query if in_fragment => {
+            ResponseMode::Query if response_type.has_token() => {
                 Err(unsupported("Tokens are not given in a query: use fragment or form_post.".to_owned()))
             }
             mode => Ok(mode),
@@ -177,23 +190,32 @@ fn response_mode(response_type: ResponseType, form: &Form) -> Result<ResponseMod
 struct Rest {
     scope: ScopeSet,
     audience: Vec<Audience>,
+    nonce: Option<String>,
     code_challenge: Option<CodeChallenge>,
     prompts: Prompts,
     max_age: Option<i64>,
 }
 
 impl Rest {
-    fn parse(client: &Client, form: &Form, policy: Policy) -> Result<Self, Error> {
+    fn parse(
+        client: &Client,
+        form: &Form,
+        response_type: ResponseType,
+        policy: Policy,
+    ) -> Result<Self, Error> {
         refuse_unsupported(form)?;
         check_state(form)?;
+        let scope = requested::scope(client, form, policy.scope_strategy, LONGEST_LIST)?.unwrap_or_default();
+        check_openid(response_type, &scope)?;
         let max_age = form.get("max_age").map(|text| match text.parse::<i64>() {
             Ok(seconds) if seconds >= 0 => Ok(seconds),
             _ => Err(Error::invalid_request("The max_age must be a number of seconds.")),
         });
         Ok(Self {
-            scope: requested::scope(client, form, policy.scope_strategy, LONGEST_LIST)?.unwrap_or_default(),
+            scope,
             audience: requested::audience(client, form, LONGEST_LIST)?,
-            code_challenge: code_challenge(client, form, policy)?,
+            nonce: nonce(form, response_type)?,
+            code_challenge: code_challenge(client, form, response_type, policy)?,
             prompts: form
                 .get("prompt")
                 .unwrap_or_default()
@@ -227,7 +249,41 @@ fn check_state(form: &Form) -> Result<(), Error> {
     }
 }
 
-fn code_challenge(client: &Client, form: &Form, policy: Policy) -> Result<Option<CodeChallenge>, Error> {
+fn check_openid(response_type: ResponseType, scope: &ScopeSet) -> Result<(), Error> {
+    if !response_type.id_token || scope.contains("openid") {
+        return Ok(());
+    }
+    Err(Error::invalid_request("A response_type with id_token needs the scope openid."))
+}
+
+/// An ID token that the browser carries is tied to the request by its nonce (OpenID Connect Core §3.2.2.1, §3.3.2.11).
+fn nonce(form: &Form, response_type: ResponseType) -> Result<Option<String>, Error> {
+    let nonce = form.get("nonce");
+    if response_type.id_token {
+        let nonce = nonce.ok_or_else(|| {
+            Error::invalid_request(
+                "The parameter 'nonce' is missing: a response_type with id_token needs it.",
+            )
+        })?;
+        if nonce.chars().count() < SHORTEST_STATE {
+            let why = format!(
+                "The nonce must have at least {SHORTEST_STATE} characters, so that nobody guesses it."
+            );
+            return Err(Error::new(ErrorCode::InsufficientEntropy, why));
+        }
+    }
+    Ok(nonce.map(str::to_owned))
+}
+
+fn code_challenge(
+    client: &Client,
+    form: &Form,
+    response_type: ResponseType,
+    policy: Policy,
+) -> Result<Option<CodeChallenge>, Error> {
+    if !response_type.code {
+        return Ok(None);
+    }
     let challenge = CodeChallenge::of_request(form)?;
     let of_public = policy.pkce_enforced_for_public_clients || client.declared;
     let is_enforced = policy.pkce_enforced || (client.is_public() && of_public);

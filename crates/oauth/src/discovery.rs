@@ -42,7 +42,7 @@ pub struct Discovery {
     pub request_parameter_supported: bool,
     pub request_uri_parameter_supported: bool,
     pub response_modes_supported: [ResponseMode; 3],
-    pub response_types_supported: [ResponseType; 1],
+    pub response_types_supported: [ResponseType; 7],
     pub revocation_endpoint: String,
     pub revocation_endpoint_auth_methods_supported: Vec<TokenEndpointAuthMethod>,
     pub scopes_supported: Vec<String>,

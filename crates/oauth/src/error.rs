@@ -23,6 +23,8 @@ pub enum ErrorCode {
     UnsupportedResponseMode,
     /// The `state` is too short to protect anything (Hydra).
     InvalidState,
+    /// The `nonce` is too short to protect anything (Hydra).
+    InsufficientEntropy,
     /// Nobody is logged in, and the client asked not to show a login page (OpenID Connect Core §3.1.2.6).
     LoginRequired,
     /// The user has not consented, and the client asked not to show a consent page.
@@ -65,6 +67,7 @@ impl ErrorCode {
             Self::UnsupportedResponseType => "unsupported_response_type",
             Self::UnsupportedResponseMode => "unsupported_response_mode",
             Self::InvalidState => "invalid_state",
+            Self::InsufficientEntropy => "insufficient_entropy",
             Self::LoginRequired => "login_required",
             Self::ConsentRequired => "consent_required",
             Self::RequestNotSupported => "request_not_supported",

@@ -44,7 +44,8 @@ impl GrantType {
     ];
 
     /// The grant types whose flow this server runs.
-    pub const SERVED: [Self; 3] = [Self::AuthorizationCode, Self::RefreshToken, Self::ClientCredentials];
+    pub const SERVED: [Self; 4] =
+        [Self::AuthorizationCode, Self::Implicit, Self::RefreshToken, Self::ClientCredentials];
 
     /// The name on the wire.
     pub fn as_str(self) -> &'static str {

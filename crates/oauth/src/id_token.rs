@@ -40,6 +40,8 @@ pub struct IdToken<'a> {
     pub grant: &'a Grant,
     /// The access token that is issued with it.
     pub access_token: Option<&'a str>,
+    /// The code that the same authorization response carries.
+    pub code: Option<&'a str>,
     /// When it is issued.
     pub issued_at: Timestamp,
     /// When it ends.
@@ -60,6 +62,9 @@ impl IdToken<'_> {
         }
         if let Some(token) = self.access_token {
             add("at_hash", half_hash(token, algorithm).into());
+        }
+        if let Some(code) = self.code {
+            add("c_hash", half_hash(code, algorithm).into());
         }
         claims
     }
@@ -117,17 +122,17 @@ mod tests {
         Issuer::parse("https://id.example.com/").unwrap()
     }
 
-    fn claims(grant: &Grant, access_token: Option<&str>) -> Map<String, Value> {
+    fn claims(grant: &Grant, access_token: Option<&str>, code: Option<&str>) -> Map<String, Value> {
         let at = |second| Timestamp::from_second(second).unwrap();
-        let token =
-            IdToken { issuer: &issuer(), grant, access_token, issued_at: at(100), expires_at: at(3700) };
+        let (issued_at, expires_at) = (at(100), at(3700));
+        let token = IdToken { issuer: &issuer(), grant, access_token, code, issued_at, expires_at };
         token.claims(SigningAlgorithm::Rs256, &Entropy::seeded(1))
     }
 
     #[test]
     fn an_id_token_says_who_logged_in_where_and_when() {
         let grant = grant(&json!({"email": "alice@example.com", "sub": "mallory", "nonce": "x", "exp": 1}));
-        let claims = claims(&grant, None);
+        let claims = claims(&grant, None, None);
         let jti = claims["jti"].clone();
         assert_eq!(
             Value::Object(claims),
@@ -146,11 +151,14 @@ mod tests {
         );
     }
 
-    // The example of OpenID Connect Core's appendix A.3.
+    // The examples of OpenID Connect Core's appendices A.3 and A.4.
     #[test]
-    fn the_hash_of_the_access_token_is_that_of_the_specification() {
-        let claims = claims(&example(), Some("jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y"));
+    fn the_hashes_of_access_token_and_code_are_those_of_the_specification() {
+        let token = "jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y";
+        let code = "Qcb0Orv1zh30vL1MPRsbm-diHiMwcLyZvn1arpZv-Jxf_11jnpEX3Tgfvk";
+        let claims = claims(&example(), Some(token), Some(code));
         assert_eq!(claims["at_hash"], "77QmUPtjPfzWtF2AnpK9RQ");
+        assert_eq!(claims["c_hash"], "LDktKdoQak3Pk0cnXxCltA");
     }
 
     #[test]

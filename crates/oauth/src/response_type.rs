@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::GrantType;
+
 /// What an authorization response carries: any combination of a code, an access token and an ID token. The order of
 /// the words means nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -28,7 +30,27 @@ impl ResponseType {
     pub const CODE: Self = Self { code: true, id_token: false, token: false };
 
     /// The response types that this server gives.
-    pub const SERVED: [Self; 1] = [Self::CODE];
+    pub const SERVED: [Self; 7] = [
+        Self::CODE,
+        Self { code: true, id_token: true, token: false },
+        Self { code: false, id_token: true, token: false },
+        Self { code: false, id_token: true, token: true },
+        Self { code: false, id_token: false, token: true },
+        Self { code: true, id_token: false, token: true },
+        Self { code: true, id_token: true, token: true },
+    ];
+
+    /// True where the response itself carries a token, which never travels in a query.
+    pub fn has_token(self) -> bool {
+        self.token || self.id_token
+    }
+
+    /// The grant types that a client needs for it. As with Hydra, an ID token beside a code is the code's.
+    pub fn grant_types(self) -> impl Iterator<Item = GrantType> {
+        let is_implicit = self.token || !self.code;
+        let needed = [(self.code, GrantType::AuthorizationCode), (is_implicit, GrantType::Implicit)];
+        needed.into_iter().filter(|(is_needed, _)| *is_needed).map(|(_, grant)| grant)
+    }
 }
 
 impl fmt::Display for ResponseType {
@@ -94,6 +116,25 @@ mod tests {
         for (text, written) in cases {
             let parsed = text.parse::<ResponseType>().ok().map(|parsed| parsed.to_string());
             assert_eq!(parsed.as_deref(), written, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_response_carries_decides_which_grants_it_needs() {
+        use GrantType::{AuthorizationCode as Code, Implicit};
+        for (text, grants, has_token) in [
+            ("code", &[Code][..], false),
+            ("id_token", &[Implicit], true),
+            ("token", &[Implicit], true),
+            ("id_token token", &[Implicit], true),
+            ("code id_token", &[Code], true),
+            ("code token", &[Code, Implicit], true),
+            ("code id_token token", &[Code, Implicit], true),
+        ] {
+            let response_type: ResponseType = text.parse().unwrap();
+            assert!(ResponseType::SERVED.contains(&response_type), "{text}");
+            assert_eq!(response_type.grant_types().collect::<Vec<_>>(), grants, "{text}");
+            assert_eq!(response_type.has_token(), has_token, "{text}");
         }
     }
 }

@@ -89,6 +89,7 @@ impl Failure {
             | ErrorCode::UnsupportedResponseType
             | ErrorCode::UnsupportedResponseMode
             | ErrorCode::InvalidState
+            | ErrorCode::InsufficientEntropy
             | ErrorCode::LoginRequired
             | ErrorCode::ConsentRequired
             | ErrorCode::RequestNotSupported

@@ -117,7 +117,7 @@ impl IdTokenIssue {
         Ok(Self { expires_at, signing: Signing::prepare(server, key)? })
     }
 
-    /// The ID token that goes with an access token.
+    /// The ID token that goes with an access token and a code.
     ///
     /// # Errors
     /// [`Failure::Defect`].
@@ -125,13 +125,14 @@ impl IdTokenIssue {
         self,
         server: &Server,
         grant: &Grant,
-        access_token: &str,
+        (access_token, code): (Option<&str>, Option<&str>),
         now: Timestamp,
     ) -> Result<String, Failure> {
         let token = IdToken {
             issuer: &server.settings().issuer,
             grant,
-            access_token: Some(access_token),
+            access_token,
+            code,
             issued_at: now,
             expires_at: self.expires_at,
         };

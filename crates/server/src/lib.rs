@@ -27,6 +27,7 @@ mod documents;
 mod error;
 mod fair_shares;
 mod form;
+mod grant_row;
 mod head_deadline;
 mod health;
 mod id_token_hint;

@@ -4,12 +4,11 @@
 mod common;
 
 use common::browser::{
-    Answer, Browser, CALLBACK, REQUEST, VERIFIER, alice, all, application, prepared, request_with, text,
+    Answer, Browser, CALLBACK, REQUEST, VERIFIER, alice, all, application, front_channel_application,
+    prepared, request_with, text,
 };
 use common::{ISSUER, TestClient, TestServer, databases, header, manual_clock, settings};
 use harness::TestDatabase;
-use jsonwebtoken::jwk::JwkSet;
-use jsonwebtoken::{DecodingKey, Validation};
 use serde_json::{Value, json};
 use store::Clock;
 
@@ -31,17 +30,6 @@ async fn costing<T>(server: &TestServer, done: impl Future<Output = T>) -> (u64,
     let before = server.store.statements();
     let value = done.await;
     (server.store.statements() - before, value)
-}
-
-/// The claims of a JWT, verified as a client would.
-async fn verified(server: &TestServer, token: &str) -> Value {
-    let keys: JwkSet = server.get("/.well-known/jwks.json").await.json().await.unwrap();
-    let header = jsonwebtoken::decode_header(token).unwrap();
-    let key = DecodingKey::from_jwk(keys.find(&header.kid.unwrap()).unwrap()).unwrap();
-    let mut validation = Validation::new(header.alg);
-    validation.validate_exp = false;
-    validation.validate_aud = false;
-    jsonwebtoken::decode::<Value>(token, &key, &validation).unwrap().claims
 }
 
 #[tokio::test]
@@ -108,6 +96,21 @@ async fn costs_of_a_flow(server: &TestServer, client: &TestClient) -> Vec<(&'sta
     let (cost, (_, tokens)) = costing(server, server.refresh(client, text(&tokens, "refresh_token"))).await;
     costs.push(("refresh", cost));
     costs.push(("revocation", costing(server, server.revoke(client, text(&tokens, "access_token"))).await.0));
+    for (name, response_type) in [
+        ("id_token", "id_token"),
+        ("code id_token", "code id_token"),
+        ("token", "token"),
+        ("hybrid", "code token"),
+    ] {
+        let request = request_with(&[("response_type", response_type)]);
+        let page = browser.log_in(&request, alice()).await;
+        let (cost, end) = costing(server, browser.consent(&page, all())).await;
+        costs.push((name, cost));
+        if name == "hybrid" {
+            let code = end.expect("code");
+            costs.push(("exchange after it", costing(server, server.exchange(client, &code)).await.0));
+        }
+    }
     costs
 }
 
@@ -125,9 +128,15 @@ async fn each_step_takes_its_statements_and_no_more() {
         ("userinfo", 1),
         ("refresh", 1),
         ("revocation", 1),
+        ("id_token", 0),
+        ("code id_token", 0),
+        ("token", 1),
+        ("hybrid", 1),
+        ("exchange after it", 1),
     ];
     for database in databases().await {
-        let (server, client) = server_on(&database, Clock::system()).await;
+        let server = TestServer::start(&database, Clock::system()).await;
+        let client = prepared(&server, front_channel_application()).await;
         // Where the machine is so busy that the cache loses its trust for a moment, a flow costs more.
         harness::eventually("a flow costs what it should", async || {
             costs_of_a_flow(&server, &client).await == wanted
@@ -140,7 +149,7 @@ async fn each_step_takes_its_statements_and_no_more() {
 async fn an_id_token_says_who_logged_in_and_verifies_with_the_published_keys() {
     let (server, client, _database) = alone().await;
     let tokens = server.tokens(&client).await;
-    let claims = verified(&server, text(&tokens, "id_token")).await;
+    let claims = server.verified(text(&tokens, "id_token")).await;
     let now = server.store.clock().now().as_second();
     for (name, value) in [
         ("iss", json!(ISSUER)),
@@ -187,7 +196,7 @@ async fn claims_of_twenty_kilobytes_work() {
         assert!(end.expect("code").len() < 600);
         let (status, tokens) = server.exchange(&client, &end.expect("code")).await;
         assert_eq!(status, 200, "{tokens}");
-        let claims = verified(&server, text(&tokens, "id_token")).await;
+        let claims = server.verified(text(&tokens, "id_token")).await;
         assert_eq!(claims["groups"].as_str().map(str::len), Some(20_000));
     }
 }
@@ -463,6 +472,7 @@ async fn bad_requests_are_told_to_the_user_until_the_redirect_uri_is_certain() {
         (&[("redirect_uri", "")], page, "invalid_request"),
         (&[("scope", "admin")], CALLBACK, "invalid_scope"),
         (&[("response_type", "token")], CALLBACK, "unsupported_response_type"),
+        (&[("response_type", "token"), ("response_mode", "query")], CALLBACK, "unsupported_response_mode"),
         (&[("state", "short")], CALLBACK, "invalid_state"),
         (&[("prompt", "none")], CALLBACK, "login_required"),
         (&[("prompt", "none login")], CALLBACK, "invalid_request"),

@@ -1,4 +1,6 @@
-//! The `grants` table: one row for what a person granted a client, from the exchange of the code on.
+//! The `grants` table: one row for what a person granted a client, from the first token on: from the exchange of the code,
+//! or from an authorization response that carries an access token. The row of such a response has no operation yet: its
+//! code, where it has one, is still to be exchanged.
 //!
 //! What was granted is sealed by the caller and opaque here. The columns beside it serve look-ups; whoever opens the
 //! content compares them with what is sealed.
@@ -18,7 +20,7 @@ use crate::revocations::{HITS_GRANT, MAX_FLOW_AGE, session_key, subject_client_k
 use crate::revoked_tokens::IS_REVOKED;
 use crate::{Error, Store};
 
-/// A grant whose code is exchanged.
+/// A grant that gets its row.
 #[derive(Debug, Clone)]
 pub struct NewGrant {
     /// Its id, which was chosen when the flow started.
@@ -33,15 +35,18 @@ pub struct NewGrant {
     pub subject: String,
     /// The login session in which it was granted.
     pub session_id: Option<SessionId>,
-    /// Names the code: another one for the same grant is refused.
+    /// Names the code: another one for the same grant is refused. Fresh for each authorization response, also for one
+    /// without a code.
     pub code_id: [u8; 16],
     /// 16 fresh random bytes that name this exchange: repeated with the same ones after a lost answer, it is done once.
+    /// [`Store::issue_grant`] leaves it to the exchange.
     pub operation: [u8; 16],
     /// What was granted, sealed.
     pub content: Vec<u8>,
     /// When the flow started: a revocation at that time or later hits the grant.
     pub started_at: Timestamp,
-    /// The first refresh token, of generation 0; `None` for a grant without one.
+    /// The first refresh token, of generation 0; `None` for a grant without one. Only an exchange gives one:
+    /// [`Store::issue_grant`] does not look at it.
     pub refresh: Option<NewRefresh>,
     /// When the last of what refers to the grant expires: the code and its tokens. The row is kept for longer than that.
     pub expires_at: Timestamp,
@@ -96,15 +101,36 @@ pub struct GrantState {
     pub content: Vec<u8>,
 }
 
-const REDEEM: &str = "INSERT INTO grants (id, client_id, incarnation, epoch, subject, session_id, code_id, operation, \
+/// A row for a grant that nothing has ended since its flow started.
+const INSERT: &str = "INSERT INTO grants (id, client_id, incarnation, epoch, subject, session_id, code_id, operation, \
     content, started_at, created_at, generation, refresh_hash, refresh_expires_at, expires_at) \
     SELECT $1, c.id, c.incarnation, c.epoch, $5, $6, $7, $8, $9, $10, $11, 0, $12, $13, $14 FROM clients c \
     WHERE c.id = $2 AND c.incarnation = $3 AND c.epoch = $4 \
     AND NOT EXISTS (SELECT 1 FROM revocations r WHERE r.key IN ($15, $16, $17) AND r.before >= $10) \
-    ON CONFLICT (id) DO UPDATE \
-    SET revoked_at = CASE WHEN grants.operation = excluded.operation THEN NULL ELSE excluded.created_at END \
-    WHERE grants.code_id = excluded.code_id AND grants.revoked_at IS NULL \
-    RETURNING revoked_at";
+    ON CONFLICT (id) DO UPDATE ";
+
+// The row of a hybrid response is without an operation until its code is exchanged: once, like any other.
+const REDEEM: &str = concatcp!(
+    INSERT,
+    "SET revoked_at = CASE WHEN grants.operation IS NULL OR grants.operation = excluded.operation THEN NULL \
+     ELSE excluded.created_at END, \
+     operation = COALESCE(grants.operation, excluded.operation), \
+     refresh_hash = CASE WHEN grants.operation IS NULL THEN excluded.refresh_hash ELSE grants.refresh_hash END, \
+     refresh_expires_at = CASE WHEN grants.operation IS NULL THEN excluded.refresh_expires_at \
+     ELSE grants.refresh_expires_at END, \
+     expires_at = CASE WHEN grants.operation IS NULL AND excluded.expires_at > grants.expires_at \
+     THEN excluded.expires_at ELSE grants.expires_at END \
+     WHERE grants.code_id = excluded.code_id AND grants.revoked_at IS NULL \
+     RETURNING revoked_at"
+);
+
+// Only the same response once more finds its own row: whoever comes with another one has another code_id.
+const ISSUE: &str = concatcp!(
+    INSERT,
+    "SET code_id = grants.code_id \
+     WHERE grants.code_id = excluded.code_id AND grants.operation IS NULL AND grants.revoked_at IS NULL \
+     RETURNING revoked_at"
+);
 
 const STATE: &str = concatcp!(
     ") SELECT grants.client_id, subject, session_id, c.incarnation, c.epoch, grants.incarnation, grants.epoch, \
@@ -132,14 +158,46 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`]: whether the code was exchanged is not known, and the same operation may be repeated.
     pub async fn redeem_code(&self, grant: &NewGrant) -> Result<Redemption, Error> {
+        let row = self.write(REDEEM, grant, Some((grant.operation, grant.refresh))).await?;
+        let Some(row) = row else { return Ok(Redemption::Refused) };
+        Ok(match row.try_get::<Option<i64>, _>(0)? {
+            None => Redemption::Redeemed,
+            Some(_) => Redemption::Reused,
+        })
+    }
+
+    /// Writes the row of a grant whose authorization response carries an access token; its code, where the response
+    /// has one, is exchanged later. One statement.
+    ///
+    /// True where the row is there now, by this call or by an earlier one with the same `code_id` whose answer was lost.
+    /// False where nothing was touched: the flow had a response before, or its grant was revoked, or anything else for
+    /// which [`Redemption::Refused`] stands.
+    ///
+    /// # Guarantees
+    /// Of any number of responses to one flow, on any number of servers, at most one `code_id` is told true.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]: whether the row was written is not known, and the same call may be repeated.
+    pub async fn issue_grant(&self, grant: &NewGrant) -> Result<bool, Error> {
+        Ok(self.write(ISSUE, grant, None).await?.is_some())
+    }
+
+    /// Executes one of the two statements; `None` where it touched nothing.
+    async fn write(
+        &self,
+        statement: &'static str,
+        grant: &NewGrant,
+        exchange: Option<([u8; 16], Option<NewRefresh>)>,
+    ) -> Result<Option<AnyRow>, Error> {
         let now = self.clock().now();
         // Revocations are kept for longer than this, so that none is missed.
         if now.duration_since(grant.started_at) > MAX_FLOW_AGE {
-            return Ok(Redemption::Refused);
+            return Ok(None);
         }
+        let refresh = exchange.and_then(|(_, refresh)| refresh);
         let query = self
             .db()
-            .query(REDEEM)
+            .query(statement)
             .bind(grant.id.as_bytes().to_vec())
             .bind(grant.client_id.to_string())
             .bind(grant.incarnation.0)
@@ -147,21 +205,17 @@ impl Store {
             .bind(grant.subject.clone())
             .bind(grant.session_id.map(|id| id.to_string()))
             .bind(grant.code_id.to_vec())
-            .bind(grant.operation.to_vec())
+            .bind(exchange.map(|(operation, _)| operation.to_vec()))
             .bind(grant.content.clone())
             .bind(grant.started_at.as_second())
             .bind(now.as_second())
-            .bind(grant.refresh.map(|refresh| refresh.hash.to_vec()))
-            .bind(grant.refresh.map(|refresh| refresh.expires_at.as_second()))
+            .bind(refresh.map(|refresh| refresh.hash.to_vec()))
+            .bind(refresh.map(|refresh| refresh.expires_at.as_second()))
             .bind(grant.expires_at.as_second())
             .bind(subject_key(&grant.subject))
             .bind(subject_client_key(&grant.subject, &grant.client_id))
             .bind(grant.session_id.map(session_key));
-        let Some(row) = self.db().fetch_optional(query).await? else { return Ok(Redemption::Refused) };
-        Ok(match row.try_get::<Option<i64>, _>(0)? {
-            None => Redemption::Redeemed,
-            Some(_) => Redemption::Reused,
-        })
+        self.db().fetch_optional(query).await
     }
 
     /// What the database says of a grant and one of its tokens now; `None` where the grant or its client is gone. One

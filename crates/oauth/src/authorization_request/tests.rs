@@ -94,6 +94,7 @@ fn afterwards_the_client_is_told_the_parameter_at_fault() {
         ("", "invalid_request"),
         ("response_type=none", "unsupported_response_type"),
         ("response_type=code+id_token", "unsupported_response_type"),
+        ("response_type=token", "unsupported_response_type"),
         ("response_type=code&response_mode=web_message", "unsupported_response_mode"),
         ("response_type=code&scope=admin", "invalid_scope"),
         ("response_type=code&scope=orders", "invalid_scope"),
@@ -153,6 +154,96 @@ fn a_client_needs_the_grant_and_the_response_type() {
     assert_eq!(refusal(&service, form), ("client", "unauthorized_client"));
     let implicit = client(&json!({"response_types": ["id_token"]}));
     assert_eq!(refusal(&implicit, form), ("client", "unsupported_response_type"));
+}
+
+/// A client that may have everything from the authorization endpoint.
+fn front_channel() -> Client {
+    let all = ResponseType::SERVED.map(|response_type| response_type.to_string());
+    client(&json!({"grant_types": ["authorization_code", "implicit"], "response_types": all}))
+}
+
+#[test]
+fn a_response_with_tokens_is_given_in_a_fragment_or_a_form_and_never_in_a_query() {
+    use ResponseMode::{FormPost, Fragment, Query};
+    let form = "redirect_uri=https://a/cb&scope=openid&nonce=n-0S6_WzA2Mj";
+    for response_type in ResponseType::SERVED {
+        let words = response_type.to_string().replace(' ', "+");
+        let form = format!("{form}&response_type={words}");
+        let mode =
+            |more: &str| parse(&front_channel(), &format!("{form}{more}")).unwrap().return_address.mode;
+        let default = if response_type == ResponseType::CODE { Query } else { Fragment };
+        assert_eq!((mode(""), mode("&response_mode=form_post")), (default, FormPost), "{words}");
+        assert_eq!(mode("&response_mode=fragment"), Fragment);
+        if response_type.has_token() {
+            let refused = parse(&front_channel(), &format!("{form}&response_mode=query")).unwrap_err();
+            let Refusal::ToClient(address, error) = refused else { panic!("to the client") };
+            assert_eq!((address.mode, error.code), (Fragment, ErrorCode::UnsupportedResponseMode), "{words}");
+        }
+    }
+}
+
+#[test]
+fn an_error_of_a_client_that_expects_tokens_goes_where_it_looks_for_them() {
+    let form = "redirect_uri=https://a/cb&response_type=token";
+    let Refusal::ToClient(address, error) = parse(&client(&json!({})), form).unwrap_err() else {
+        panic!("to the client")
+    };
+    assert_eq!((address.mode, error.code), (ResponseMode::Fragment, ErrorCode::UnsupportedResponseType));
+}
+
+#[test]
+fn an_id_token_that_the_browser_carries_needs_the_scope_and_a_nonce() {
+    let request = |more: &str| format!("redirect_uri=https://a/cb&{more}");
+    for words in ["id_token", "id_token+token", "code+id_token", "code+id_token+token"] {
+        let form = request(&format!("response_type={words}"));
+        for (more, code) in [
+            ("&scope=openid", "invalid_request"),
+            ("&scope=openid&nonce=", "invalid_request"),
+            ("&scope=openid&nonce=1234567", "insufficient_entropy"),
+            ("&scope=offline&nonce=n-0S6_WzA2Mj", "invalid_request"),
+        ] {
+            assert_eq!(
+                refusal(&front_channel(), &format!("{form}{more}")),
+                ("client", code),
+                "{words} {more}"
+            );
+        }
+        assert!(
+            parse(&front_channel(), &format!("{form}&scope=openid&nonce=n-0S6_WzA2Mj")).is_ok(),
+            "{words}"
+        );
+    }
+    for words in ["code", "token", "code+token"] {
+        assert!(parse(&front_channel(), &request(&format!("response_type={words}"))).is_ok(), "{words}");
+    }
+}
+
+#[test]
+fn a_client_needs_the_grant_of_each_part_of_the_response() {
+    for (words, grants, allowed) in [
+        ("token", json!(["implicit"]), true),
+        ("token", json!(["authorization_code"]), false),
+        ("code token", json!(["authorization_code"]), false),
+        ("code token", json!(["implicit"]), false),
+        ("code token", json!(["implicit", "authorization_code"]), true),
+    ] {
+        let client = client(&json!({"grant_types": grants, "response_types": [words]}));
+        let form = format!("redirect_uri=https://a/cb&response_type={}", words.replace(' ', "+"));
+        assert_eq!(parse(&client, &form).is_ok(), allowed, "{words} {grants}");
+        if !allowed {
+            assert_eq!(refusal(&client, &form), ("client", "unauthorized_client"));
+        }
+    }
+}
+
+#[test]
+fn pkce_protects_codes_and_is_asked_of_nothing_else() {
+    let all = Policy { pkce_enforced: true, ..Policy::default() };
+    for (words, needed) in [("token", false), ("code token", true)] {
+        let form = format!("redirect_uri=https://a/cb&response_type={}", words.replace(' ', "+"));
+        let form = Form::parse(form.as_bytes()).unwrap();
+        assert_eq!(AuthorizationRequest::parse(&front_channel(), &form, all).is_err(), needed, "{words}");
+    }
 }
 
 #[test]

@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn what_is_not_served_yet_is_named_as_the_manifest_names_it() {
         let metadata = of_spec(&spec(json!({
-            "grantTypes": ["authorization_code", "implicit"],
+            "grantTypes": ["authorization_code", "implicit", "urn:ietf:params:oauth:grant-type:token-exchange"],
             "responseTypes": ["code", "code id_token"],
             "redirectUris": ["https://a/cb"],
             "skipConsent": true,
@@ -177,7 +177,7 @@ mod tests {
         .unwrap();
         assert_eq!(
             not_served(&metadata),
-            ["grantTypes implicit", "responseTypes code id_token", "backchannelLogoutUri"]
+            ["grantTypes urn:ietf:params:oauth:grant-type:token-exchange", "backchannelLogoutUri"]
         );
         let served =
             of_spec(&spec(json!({"grantTypes": ["client_credentials"], "contacts": ["a@b"]}))).unwrap();

@@ -5,11 +5,12 @@
 //! ```text
 //!  client ─▶ start ─────────▶ login app    (login_challenge)
 //!            after_login ───▶ consent app  (login_verifier in, consent_challenge out)
-//!            after_consent ─▶ client       (consent_verifier in, code out)
+//!            after_consent ─▶ client       (consent_verifier in, code or tokens out)
 //! ```
 
 mod after_consent;
 mod after_login;
+mod response;
 mod start;
 mod stop;
 

@@ -60,6 +60,9 @@ async fn issue(server: &Server, request: &FormRequest) -> Result<Issued, Failure
 }
 
 fn unsupported() -> Error {
-    let served = GrantType::SERVED.map(GrantType::as_str).join(", ");
-    Error::new(ErrorCode::UnsupportedGrantType, format!("This server supports the grant types: {served}."))
+    // The implicit grant is served at the authorization endpoint alone.
+    let served = GrantType::SERVED.into_iter().filter(|grant| *grant != GrantType::Implicit);
+    let served: Vec<_> = served.map(GrantType::as_str).collect();
+    let why = format!("This server supports the grant types: {}.", served.join(", "));
+    Error::new(ErrorCode::UnsupportedGrantType, why)
 }

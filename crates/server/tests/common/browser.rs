@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use jose::SigningAlgorithm;
+use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::{DecodingKey, Validation};
 use reqwest::StatusCode;
 use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
 use serde_json::{Value, json};
@@ -26,6 +28,22 @@ pub fn application() -> Value {
         "scope": "openid offline orders.*",
         "audience": ["https://api.example.com"],
     })
+}
+
+/// The same, which may also have tokens from the authorization endpoint.
+pub fn front_channel_application() -> Value {
+    let mut metadata = application();
+    metadata["grant_types"] = json!(["authorization_code", "implicit", "refresh_token"]);
+    metadata["response_types"] = json!([
+        "code",
+        "id_token",
+        "token",
+        "id_token token",
+        "code id_token",
+        "code token",
+        "code id_token token",
+    ]);
+    metadata
 }
 
 /// Gives a server its keys and an application `app` of which this is registered; its caches are in use when this
@@ -73,7 +91,17 @@ impl Answer {
         pairs.find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
     }
 
-    /// The same, which must be there.
+    /// The names of all parameters, sorted; the fragment's where there is one.
+    pub fn names(&self) -> Vec<String> {
+        let url = self.location.as_ref().unwrap_or_else(|| panic!("no redirect: {self:?}"));
+        let carried = url.fragment().or(url.query()).unwrap_or_default();
+        let mut names: Vec<_> =
+            form_urlencoded::parse(carried.as_bytes()).map(|(name, _)| name.into_owned()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// A parameter that must be there.
     pub fn expect(&self, name: &str) -> String {
         self.parameter(name).unwrap_or_else(|| panic!("no {name} in {self:?}"))
     }
@@ -225,6 +253,17 @@ impl TestServer {
         let (status, tokens) = self.exchange(client, &code).await;
         assert_eq!(status, 200, "{tokens}");
         tokens
+    }
+
+    /// The claims of a JWT, verified as a client would.
+    pub async fn verified(&self, token: &str) -> Value {
+        let keys: JwkSet = self.get("/.well-known/jwks.json").await.json().await.unwrap();
+        let header = jsonwebtoken::decode_header(token).unwrap();
+        let key = DecodingKey::from_jwk(keys.find(&header.kid.unwrap()).unwrap()).unwrap();
+        let mut validation = Validation::new(header.alg);
+        validation.validate_exp = false;
+        validation.validate_aud = false;
+        jsonwebtoken::decode::<Value>(token, &key, &validation).unwrap().claims
     }
 
     /// Refreshes.

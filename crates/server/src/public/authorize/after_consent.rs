@@ -1,38 +1,35 @@
-//! After the consent: the code.
+//! After the consent: the response.
 
 use axum::response::Response;
 use jiff::Timestamp;
-use oauth::authorization_code::{AuthorizationCode, PREFIX};
 use oauth::consent::{ConsentOutcome, ConsentVerifier, RememberedConsent};
 use oauth::flow::{Flow, Interaction};
 use oauth::grant::Grant;
 use oauth::{Error, ErrorCode};
 use store::{NewConsent, StoredConsent};
 
+use super::response;
 use super::stop::respond;
 use super::{Asked, Stop};
-use crate::authorization_times::after;
-use crate::sealed_value::{restore, shorten};
+use crate::sealed_value::restore;
 
-/// No statement, or one write where the consent is remembered. The code carries the grant: it is written when the code
-/// is exchanged.
+/// One write where the response carries an access token, and one where the consent is remembered. A code carries the
+/// grant: it is written when the code is exchanged.
 pub(super) async fn go_on(asked: &Asked<'_>, verifier: &str) -> Result<Response, Stop> {
-    let (server, settings, now) = (asked.server, asked.server.settings(), asked.server.now());
-    let (ring, entropy) = (server.store().ring(), server.store().entropy());
-    let verifier = ConsentVerifier::open(ring, &restore(server, verifier).await?);
+    let server = asked.server;
+    let verifier = ConsentVerifier::open(server.store().ring(), &restore(server, verifier).await?);
     let flow = asked.resume(verifier.as_ref().map(|verifier| &verifier.flow), Interaction::Consent)?;
     let outcome = verifier.map(|verifier| verifier.outcome);
     let (grant, memory) = granted(asked, &flow, outcome).map_err(|stop| stop.ending(flow.id))?;
+    let response = response::Response::prepare(asked, grant).await.map_err(|stop| stop.ending(flow.id))?;
+    response.record(asked).await.map_err(|stop| stop.ending(flow.id))?;
     if let Some(memory) = memory {
-        remember(asked, &grant, memory).await?;
+        remember(asked, response.grant(), memory).await?;
     }
 
-    let code = AuthorizationCode::new(grant, &asked.request, now, entropy);
-    let scope = code.grant.scope.to_string();
-    let sealed = shorten(server, code.seal(ring, entropy), after(now, settings.flow.auth_code)).await?;
-    let parameters = vec![("code", format!("{PREFIX}{sealed}")), ("scope", scope)];
+    let parameters = response.parameters(asked).await?;
     let mut response = respond(server, &asked.request.return_address, parameters);
-    settings.cookies.end_flow(&mut response, flow.id);
+    server.settings().cookies.end_flow(&mut response, flow.id);
     Ok(response)
 }
 

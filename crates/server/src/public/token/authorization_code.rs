@@ -5,7 +5,7 @@ use oauth::authorization_code::{AuthorizationCode, PREFIX};
 use oauth::lifespan::own_or;
 use oauth::refresh_token::RefreshToken;
 use oauth::{AccessToken, Client, Error, GrantType};
-use store::{NewGrant, NewRefresh, Redemption};
+use store::Redemption;
 
 use super::Issued;
 use crate::Server;
@@ -13,6 +13,7 @@ use crate::authenticate::authenticate;
 use crate::authorization_times::after;
 use crate::error::Failure;
 use crate::form::FormRequest;
+use crate::grant_row::grant_row;
 use crate::issue::{AccessTokenIssue, IdTokenIssue};
 use crate::sealed_value::restore;
 
@@ -39,12 +40,12 @@ pub(super) async fn issue(server: &Server, request: &FormRequest) -> Result<Issu
     };
     let refresh = first_refresh_token(server, &client, &code, now);
 
-    redeem(server, &code, refresh.as_ref(), access.expires_at, now).await?;
+    redeem(server, &code, refresh.as_ref(), access.expires_at).await?;
     let times = (now, access.expires_at);
     let token = AccessToken::of_grant(grant, 0, None, times, entropy);
     let access_token = access.issue(server, token, Some(grant)).await?;
     let id_token = match id {
-        Some(id) => Some(id.issue(server, grant, &access_token, now).await?),
+        Some(id) => Some(id.issue(server, grant, (Some(&access_token), None), now).await?),
         None => None,
     };
     Ok(Issued {
@@ -87,32 +88,10 @@ async fn redeem(
     code: &AuthorizationCode,
     refresh: Option<&RefreshToken>,
     access_ends: Timestamp,
-    now: Timestamp,
 ) -> Result<(), Failure> {
-    let (store, grant) = (server.store(), &code.grant);
-    let refresh = refresh.map(|token| NewRefresh {
-        hash: token.hash(),
-        expires_at: token.expires_at().unwrap_or(Timestamp::MAX),
-    });
+    let store = server.store();
     let code_ends = code.expires_at(server.settings().flow.auth_code);
-    // Another consent to the same login might still become a code, which must find this row.
-    let flow_ends = after(server.settings().flow.ends(grant.id), server.settings().flow.auth_code);
-    let ends =
-        [Some(access_ends), Some(code_ends), Some(flow_ends), refresh.map(|refresh| refresh.expires_at)];
-    let new = NewGrant {
-        id: grant.id,
-        client_id: grant.client_id.clone(),
-        incarnation: grant.incarnation,
-        epoch: grant.epoch,
-        subject: grant.login.subject.clone(),
-        session_id: Some(grant.login.session_id),
-        code_id: code.id,
-        operation: store.entropy().bytes(),
-        content: grant.seal(store.ring(), store.entropy()),
-        started_at: grant.id.started_at(),
-        refresh,
-        expires_at: ends.into_iter().flatten().max().unwrap_or(now),
-    };
+    let new = grant_row(server, &code.grant, code.id, refresh, [access_ends, code_ends]);
     let redeemed = match store.redeem_code(&new).await {
         Err(error) if error.is_transient() => store.redeem_code(&new).await,
         done => done,

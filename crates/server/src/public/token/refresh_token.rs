@@ -51,7 +51,7 @@ pub(super) async fn issue(server: &Server, request: &FormRequest) -> Result<Issu
     let access_token = access.issue(server, access_token, Some(&grant)).await?;
     let is_openid = scope.contains("openid");
     let id_token = match id.filter(|_| is_openid) {
-        Some(id) => Some(id.issue(server, &grant, &access_token, now).await?),
+        Some(id) => Some(id.issue(server, &grant, (Some(&access_token), None), now).await?),
         None => None,
     };
     Ok(Issued {
