@@ -15,7 +15,8 @@ use oauth::consent::{ConsentChallenge, ConsentVerifier};
 use oauth::flow::Flow;
 use oauth::login::{LoginChallenge, LoginVerifier, session_of_cookie};
 use oauth::refresh_token::RefreshToken;
-use oauth::{Client, ClientId, Form, Incarnation, Issuer};
+use oauth::wanted_user::WantedUser;
+use oauth::{Client, ClientId, Form, Incarnation, Issuer, SubjectTypes};
 
 static RING: LazyLock<KeyRing> = LazyLock::new(support::ring);
 
@@ -26,12 +27,18 @@ static CLIENT: LazyLock<Client> = LazyLock::new(|| Client {
     declared: false,
     metadata: serde_json::from_str(
         r#"{"redirect_uris": ["https://a/cb", "http://127.0.0.1/cb?x=1", "app:cb"],
-            "grant_types": ["authorization_code"], "scope": "openid a.*", "audience": ["https://api"]}"#,
+            "grant_types": ["authorization_code", "implicit"], "scope": "openid a.*", "audience": ["https://api"],
+            "response_types": ["code", "id_token", "token", "code id_token token"]}"#,
     )
     .expect("a document"),
     secrets: vec![],
     created_at: Timestamp::UNIX_EPOCH,
     updated_at: Timestamp::UNIX_EPOCH,
+});
+
+static WANTED: LazyLock<WantedUser> = LazyLock::new(|| {
+    let subjects = SubjectTypes::default().of(&CLIENT).expect("public subjects");
+    WantedUser { subjects, hint: None }
 });
 
 #[derive(Arbitrary, Debug)]
@@ -60,7 +67,7 @@ fuzz_target!(|input: Input<'_>| {
             let flow = Flow::begin(&CLIENT, form.clone(), Timestamp::UNIX_EPOCH, &entropy);
             assert!(flow.reference().resume(&CLIENT, form).is_some());
             let now = (Timestamp::UNIX_EPOCH, &entropy);
-            if let Ok(challenge) = LoginChallenge::decide(flow, &request, None, None, now) {
+            if let Ok(challenge) = LoginChallenge::decide(flow, &request, None, &WANTED, now) {
                 let sealed = challenge.seal(&RING, &entropy);
                 assert_eq!(LoginChallenge::open(&RING, &sealed).as_ref(), Some(&challenge));
                 assert!(LoginVerifier::open(&RING, &sealed).is_none());

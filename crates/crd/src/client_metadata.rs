@@ -11,7 +11,7 @@ string_enum! {
         RefreshToken = "refresh_token",
         /// Client credentials (RFC 6749 section 4.4).
         ClientCredentials = "client_credentials",
-        /// Implicit (RFC 6749 section 4.2), also needed by hybrid flows.
+        /// Implicit (RFC 6749 section 4.2), also needed by hybrid flows that give an access token.
         Implicit = "implicit",
         /// Device authorization (RFC 8628).
         DeviceCode = "urn:ietf:params:oauth:grant-type:device_code",

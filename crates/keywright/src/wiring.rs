@@ -9,7 +9,7 @@ use jose::Entropy;
 use oauth::client_credentials::Policy;
 use oauth::discovery::DiscoveryPolicy;
 use oauth::jwt_access_token::ClaimsPolicy;
-use oauth::{Lifetimes, authorization_request};
+use oauth::{Lifetimes, SubjectType, SubjectTypes, authorization_request};
 use serde_json::{Map, Value};
 use server::{AuthorizationTimes, CookieSettings, PageUrls};
 use store::{Clock, Options, Store};
@@ -195,6 +195,7 @@ pub fn server_settings(config: &Config) -> server::Settings {
             supported_scope: discovery.supported_scope.clone(),
         },
         broadcast_keys: config.webfinger.broadcast_keys.clone(),
+        subject_types: subject_types(config),
         default_client_scope: config.oidc.default_client_scope.clone(),
         outbound: server::OutboundPolicy {
             public_addresses_only: config.clients.public_addresses_only,
@@ -217,6 +218,16 @@ fn authorization_times(config: &Config) -> AuthorizationTimes {
             RefreshTokenLifetime::Unlimited => None,
         },
         rotation_grace: config.oauth2.rotation_grace_period,
+    }
+}
+
+/// Without any type there is the public one, as with Hydra.
+fn subject_types(config: &Config) -> SubjectTypes {
+    let supported = &config.oidc.subject_types;
+    let is_pairwise = supported.contains(&SubjectType::Pairwise);
+    SubjectTypes {
+        public: supported.contains(&SubjectType::Public) || !is_pairwise,
+        pairwise: config.oidc.pairwise_salt.clone().filter(|_| is_pairwise),
     }
 }
 

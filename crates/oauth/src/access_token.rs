@@ -76,6 +76,8 @@ pub struct Meaning {
     pub client_id: ClientId,
     /// Whom the client acts for: a user, or the client itself.
     pub subject: String,
+    /// The name by which the client knows the user, where it is another.
+    pub pairwise_subject: Option<String>,
     /// The granted scopes.
     pub scope: ScopeSet,
     /// The granted audience.
@@ -256,11 +258,12 @@ impl AccessToken {
         match (self.rights.clone(), grant) {
             (Rights::OfClient { client_id, scope, audience }, _) => {
                 let subject = client_id.to_string();
-                Some(Meaning { client_id, subject, scope, audience, ext: Map::new() })
+                Some(Meaning { client_id, subject, pairwise_subject: None, scope, audience, ext: Map::new() })
             }
             (Rights::OfGrant { id, scope, .. }, Some(grant)) if grant.id == id => Some(Meaning {
                 client_id: grant.client_id.clone(),
                 subject: grant.login.subject.clone(),
+                pairwise_subject: grant.pairwise_subject.clone(),
                 scope: scope.unwrap_or_else(|| grant.scope.clone()),
                 audience: grant.audience.clone(),
                 ext: grant.claims.access_token(),

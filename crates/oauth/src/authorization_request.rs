@@ -5,6 +5,7 @@
 use crate::access_token::MAX_PAYLOAD;
 use crate::audience::Audience;
 use crate::authorization_response::ReturnAddress;
+use crate::claims_request::ClaimsRequest;
 use crate::flow::OWN_PARAMETERS;
 use crate::pkce::CodeChallenge;
 use crate::prompt::Prompts;
@@ -55,6 +56,10 @@ pub struct AuthorizationRequest {
     pub prompts: Prompts,
     /// The longest time since the login, in seconds.
     pub max_age: Option<i64>,
+    /// The authentication contexts that the client would like.
+    pub acr_values: Vec<String>,
+    /// The claims that it asks for one by one.
+    pub claims: ClaimsRequest,
 }
 
 /// Why a request is refused, by who is told.
@@ -90,9 +95,11 @@ impl AuthorizationRequest {
             let why = "The redirect_uri is plain http to another machine: whoever listens there on the way gets the code.";
             return Err(Refusal::ToUser(Error::invalid_request(why)));
         }
+        // Until it is known what the response would carry, an error goes as the request itself says.
+        let named_mode = form.get("response_mode").and_then(|mode| mode.parse().ok());
         let mut return_address = ReturnAddress {
             redirect_uri,
-            mode: ResponseMode::Query,
+            mode: named_mode.unwrap_or(ResponseMode::Query),
             state: form.get("state").map(str::to_owned),
         };
         let refuse = |address: &ReturnAddress, error| Refusal::ToClient(Box::new(address.clone()), error);
@@ -104,7 +111,8 @@ impl AuthorizationRequest {
         check_registered(client, response_type).map_err(|error| refuse(&return_address, error))?;
         let rest = Rest::parse(client, form, response_type, policy)
             .map_err(|error| refuse(&return_address, error))?;
-        let Rest { scope, audience, nonce, code_challenge, prompts, max_age } = rest;
+        let Rest { scope, audience, nonce, code_challenge, prompts, max_age, claims } = rest;
+        let acr_values = form.get("acr_values").unwrap_or_default().split_whitespace();
         Ok(Self {
             return_address,
             sent_redirect_uri,
@@ -115,6 +123,8 @@ impl AuthorizationRequest {
             code_challenge,
             prompts,
             max_age,
+            acr_values: acr_values.map(str::to_owned).collect(),
+            claims,
         })
     }
 
@@ -194,6 +204,7 @@ struct Rest {
     code_challenge: Option<CodeChallenge>,
     prompts: Prompts,
     max_age: Option<i64>,
+    claims: ClaimsRequest,
 }
 
 impl Rest {
@@ -222,6 +233,7 @@ impl Rest {
                 .parse()
                 .map_err(|error| Error::invalid_request(format!("{error}.")))?,
             max_age: max_age.transpose()?,
+            claims: claims(form, response_type)?,
         })
     }
 }
@@ -273,6 +285,16 @@ fn nonce(form: &Form, response_type: ResponseType) -> Result<Option<String>, Err
         }
     }
     Ok(nonce.map(str::to_owned))
+}
+
+/// What is asked of the userinfo endpoint needs an access token to get it with (OpenID Connect Core §5.5).
+fn claims(form: &Form, response_type: ResponseType) -> Result<ClaimsRequest, Error> {
+    let claims = form.get("claims").map(ClaimsRequest::parse).transpose()?.unwrap_or_default();
+    if claims.asks_userinfo() && !response_type.code && !response_type.token {
+        let why = "The parameter 'claims' asks for claims of userinfo, and the response_type gives no access token.";
+        return Err(Error::invalid_request(why));
+    }
+    Ok(claims)
 }
 
 fn code_challenge(

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use jose::SigningAlgorithm;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Audience, GrantType, Lifespans, RedirectUri, ResponseType, ScopeSet};
+use crate::{Audience, GrantType, Lifespans, RedirectUri, ResponseType, ScopeSet, SubjectType};
 
 /// How a client authenticates at the token endpoint (RFC 7591 §2, OpenID Connect Core §9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
@@ -87,6 +87,15 @@ pub struct ClientMetadata {
     /// The algorithm that signs its ID tokens; `None` means the key set's first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id_token_signed_response_alg: Option<SigningAlgorithm>,
+    /// The algorithm that signs what the userinfo endpoint answers to it; `None` means plain JSON.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "algorithm_or_none")]
+    pub userinfo_signed_response_alg: Option<SigningAlgorithm>,
+    /// Whether it knows its users by names of their own.
+    #[serde(skip_serializing_if = "is_public")]
+    pub subject_type: SubjectType,
+    /// What it shares its pairwise names with: the address of a list of redirect URIs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sector_identifier_uri: Option<String>,
     /// Its users are not asked for their consent.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub skip_consent: bool,
@@ -105,6 +114,20 @@ pub struct ClientMetadata {
     /// Registered members that no served flow reads yet.
     #[serde(flatten)]
     pub other: Map<String, Value>,
+}
+
+/// `none` is how a document says that nothing is signed (OpenID Connect Dynamic Client Registration §2).
+fn algorithm_or_none<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<SigningAlgorithm>, D::Error> {
+    let named =
+        Option::<String>::deserialize(deserializer)?.filter(|name| !matches!(name.as_str(), "" | "none"));
+    named.map(|name| name.parse().map_err(serde::de::Error::custom)).transpose()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_public(subject_type: &SubjectType) -> bool {
+    *subject_type == SubjectType::Public
 }
 
 impl ClientMetadata {

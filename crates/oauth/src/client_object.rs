@@ -35,7 +35,7 @@ pub struct ClientObject<'a> {
     client_secret_expires_at: i64,
     subject_type: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    sector_identifier_uri: Option<&'a Value>,
+    sector_identifier_uri: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     jwks_uri: Option<&'a Value>,
     jwks: OrEmpty<'a>,
@@ -107,15 +107,17 @@ impl<'a> ClientObject<'a> {
             logo_uri: kept.text("logo_uri"),
             contacts: Some(kept.list("contacts")),
             client_secret_expires_at: 0,
-            subject_type: kept.text_or("subject_type", "public"),
-            sector_identifier_uri: kept.said("sector_identifier_uri"),
+            subject_type: metadata.subject_type.as_str(),
+            sector_identifier_uri: metadata.sector_identifier_uri.as_deref(),
             jwks_uri: kept.said("jwks_uri"),
             jwks: OrEmpty(kept.said("jwks")),
             token_endpoint_auth_method: metadata.token_endpoint_auth_method,
             token_endpoint_auth_signing_alg: kept.said("token_endpoint_auth_signing_alg"),
             request_uris: kept.said("request_uris"),
             request_object_signing_alg: kept.said("request_object_signing_alg"),
-            userinfo_signed_response_alg: kept.text_or("userinfo_signed_response_alg", "none"),
+            userinfo_signed_response_alg: metadata
+                .userinfo_signed_response_alg
+                .map_or("none", SigningAlgorithm::as_str),
             id_token_signed_response_alg: metadata.id_token_signed_response_alg,
             created_at,
             updated_at,
@@ -178,11 +180,7 @@ struct Kept<'a>(&'a Map<String, Value>);
 
 impl<'a> Kept<'a> {
     fn text(&self, name: &str) -> &'a str {
-        self.text_or(name, "")
-    }
-
-    fn text_or(&self, name: &str, default: &'a str) -> &'a str {
-        self.0.get(name).and_then(Value::as_str).unwrap_or(default)
+        self.0.get(name).and_then(Value::as_str).unwrap_or_default()
     }
 
     fn list(&self, name: &str) -> &'a [Value] {

@@ -52,6 +52,12 @@ impl ClientRegistration {
             audience: members.take("audience")?.unwrap_or_default(),
             token_endpoint_auth_method: members.take("token_endpoint_auth_method")?.unwrap_or_default(),
             id_token_signed_response_alg: members.take("id_token_signed_response_alg")?,
+            userinfo_signed_response_alg: rules::algorithm_or_none(
+                &mut members,
+                "userinfo_signed_response_alg",
+            )?,
+            subject_type: members.take("subject_type")?.unwrap_or_default(),
+            sector_identifier_uri: rules::sector_identifier_uri(&mut members)?,
             skip_consent: members.take("skip_consent")?.unwrap_or_default(),
             access_token_strategy: members.take("access_token_strategy")?,
             lifespans,

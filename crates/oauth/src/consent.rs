@@ -25,6 +25,8 @@ pub struct ConsentChallenge {
     pub context: Option<String>,
     /// True where the user need not be asked: the app accepts without a page.
     pub skip: bool,
+    /// The name by which the client will know the user, where it is another than their own.
+    pub pairwise_subject: Option<String>,
 }
 
 /// What the consent app answers (Hydra's `AcceptOAuth2ConsentRequest`).
@@ -71,6 +73,8 @@ pub enum ConsentOutcome {
     Granted {
         /// Who granted it.
         login: Login,
+        /// The name by which the client will know them, where it is another than their own.
+        pairwise_subject: Option<String>,
         /// The granted scopes.
         scope: ScopeSet,
         /// The granted audience.
@@ -167,6 +171,7 @@ impl ConsentChallenge {
         }
         let outcome = ConsentOutcome::Granted {
             login: self.login.clone(),
+            pairwise_subject: self.pairwise_subject.clone(),
             scope: answer.grant_scope.into_iter().collect(),
             audience: answer.grant_access_token_audience,
             claims: SessionClaims::new(&answer.session.access_token, &answer.session.id_token),

@@ -4,7 +4,7 @@ use jose::SigningAlgorithm;
 use serde::Serialize;
 
 use crate::response_mode::ResponseMode;
-use crate::{GrantType, Issuer, ResponseType, TokenEndpointAuthMethod};
+use crate::{GrantType, Issuer, ResponseType, SubjectTypes, TokenEndpointAuthMethod};
 
 /// What the configuration adds to or changes in the document (Hydra's `webfinger.oidc_discovery`).
 #[derive(Debug, Clone, Default)]
@@ -50,6 +50,7 @@ pub struct Discovery {
     pub token_endpoint: String,
     pub token_endpoint_auth_methods_supported: Vec<TokenEndpointAuthMethod>,
     pub userinfo_endpoint: String,
+    pub userinfo_signing_alg_values_supported: Vec<&'static str>,
 }
 
 /// Makes the document. `public` is the base of the endpoints' URLs, `id_token_algorithms` what the ID token key set
@@ -58,6 +59,7 @@ pub fn document(
     issuer: &Issuer,
     public: &Issuer,
     policy: &DiscoveryPolicy,
+    subject_types: &SubjectTypes,
     id_token_algorithms: Vec<SigningAlgorithm>,
 ) -> Discovery {
     let with = |first: &str, more: &[String]| {
@@ -71,11 +73,14 @@ pub fn document(
     Discovery {
         authorization_endpoint: url(&policy.auth_url, "oauth2/auth"),
         authorization_response_iss_parameter_supported: true,
-        claims_parameter_supported: false,
+        claims_parameter_supported: true,
         claims_supported: with("sub", &policy.supported_claims),
         code_challenge_methods_supported: ["S256"],
         end_session_endpoint: public.join("oauth2/sessions/logout"),
         grant_types_supported: GrantType::SERVED.to_vec(),
+        userinfo_signing_alg_values_supported: std::iter::once("none")
+            .chain(id_token_algorithms.iter().map(|algorithm| algorithm.as_str()))
+            .collect(),
         id_token_signing_alg_values_supported: id_token_algorithms,
         issuer: issuer.clone(),
         jwks_uri: url(&policy.jwks_url, ".well-known/jwks.json"),
@@ -87,7 +92,7 @@ pub fn document(
         revocation_endpoint: public.join("oauth2/revoke"),
         revocation_endpoint_auth_methods_supported: TokenEndpointAuthMethod::SERVED.to_vec(),
         scopes_supported: scopes.iter().cloned().chain(more).collect(),
-        subject_types_supported: vec!["public"],
+        subject_types_supported: subject_types.names(),
         token_endpoint: url(&policy.token_url, "oauth2/token"),
         token_endpoint_auth_methods_supported: TokenEndpointAuthMethod::SERVED.to_vec(),
         userinfo_endpoint: url(&policy.userinfo_url, "userinfo"),

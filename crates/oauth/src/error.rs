@@ -29,6 +29,9 @@ pub enum ErrorCode {
     LoginRequired,
     /// The user has not consented, and the client asked not to show a consent page.
     ConsentRequired,
+    /// The login is of none of the authentication contexts that the client says are essential (OpenID Connect Core Error
+    /// Code unmet_authentication_requirements 1.0).
+    UnmetAuthenticationRequirements,
     /// Request objects are not supported.
     RequestNotSupported,
     /// Request objects by reference are not supported.
@@ -70,6 +73,7 @@ impl ErrorCode {
             Self::InsufficientEntropy => "insufficient_entropy",
             Self::LoginRequired => "login_required",
             Self::ConsentRequired => "consent_required",
+            Self::UnmetAuthenticationRequirements => "unmet_authentication_requirements",
             Self::RequestNotSupported => "request_not_supported",
             Self::RequestUriNotSupported => "request_uri_not_supported",
             Self::RegistrationNotSupported => "registration_not_supported",

@@ -4,6 +4,7 @@ use jose::{Entropy, KeyRing, SealPurpose};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::claims_request::ClaimsPlacement;
 use crate::login::Login;
 use crate::{Audience, ClientId, GrantId, Incarnation, ScopeSet, sealed};
 
@@ -20,6 +21,8 @@ pub struct Grant {
     pub epoch: i64,
     /// The user's login.
     pub login: Login,
+    /// The name by which the client knows the user, where it is another than their own.
+    pub pairwise_subject: Option<String>,
     /// The granted scopes.
     pub scope: ScopeSet,
     /// The granted audience.
@@ -28,6 +31,8 @@ pub struct Grant {
     pub nonce: Option<String>,
     /// The claims that the consent app adds to tokens.
     pub claims: SessionClaims,
+    /// Where those of them go that do not go everywhere.
+    pub placement: ClaimsPlacement,
 }
 
 /// The claims that the consent app adds, as JSON objects; empty where it adds none.
@@ -68,6 +73,11 @@ impl Grant {
         sealed::open_bytes::<Self>(ring, SealPurpose::Grant, sealed).filter(|grant| grant.id == id)
     }
 
+    /// The name by which the client knows the user: the `sub` of all that it reads.
+    pub fn client_subject(&self) -> &str {
+        self.pairwise_subject.as_deref().unwrap_or(&self.login.subject)
+    }
+
     /// True where an ID token belongs to it (OpenID Connect Core §3.1.2.1).
     pub fn is_openid(&self) -> bool {
         self.scope.contains("openid")
@@ -96,10 +106,12 @@ pub(crate) fn example() -> Grant {
             acr: String::new(),
             amr: vec![],
         },
+        pairwise_subject: None,
         scope: "openid offline".parse().unwrap(),
         audience: vec![],
         nonce: Some("n-0S6_WzA2Mj".to_owned()),
         claims: SessionClaims::default(),
+        placement: ClaimsPlacement::default(),
     }
 }
 

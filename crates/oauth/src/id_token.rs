@@ -51,11 +51,11 @@ pub struct IdToken<'a> {
 impl IdToken<'_> {
     /// The claims, for a signature by `algorithm`.
     pub fn claims(&self, algorithm: SigningAlgorithm, entropy: &Entropy) -> Map<String, Value> {
-        let mut claims = user_claims(self.issuer, self.grant);
+        let mut claims = user_claims(self.issuer, self.grant, &self.grant.placement.userinfo_only);
         let mut add = |name: &str, value: Value| claims.insert(name.to_owned(), value);
         add("iat", self.issued_at.as_second().into());
         add("exp", self.expires_at.as_second().into());
-        add("jti", uuid::Builder::from_random_bytes(entropy.bytes()).into_uuid().to_string().into());
+        add("jti", jti(entropy).into());
         add("sid", self.grant.login.session_id.to_string().into());
         if let Some(nonce) = &self.grant.nonce {
             add("nonce", nonce.clone().into());
@@ -70,21 +70,26 @@ impl IdToken<'_> {
     }
 }
 
+/// A `jti`: a random UUID.
+pub fn jti(entropy: &Entropy) -> String {
+    uuid::Builder::from_random_bytes(entropy.bytes()).into_uuid().to_string()
+}
+
 /// The claims that the userinfo endpoint answers: those of the ID token that are about the user.
 pub fn userinfo(issuer: &Issuer, grant: &Grant, now: Timestamp) -> Map<String, Value> {
-    let mut claims = user_claims(issuer, grant);
+    let mut claims = user_claims(issuer, grant, &grant.placement.id_token_only);
     claims.remove("sid");
     claims.insert("iat".to_owned(), now.as_second().into());
     claims
 }
 
-fn user_claims(issuer: &Issuer, grant: &Grant) -> Map<String, Value> {
+fn user_claims(issuer: &Issuer, grant: &Grant, elsewhere: &[String]) -> Map<String, Value> {
     let login = &grant.login;
     let mut claims = grant.claims.id_token();
-    claims.retain(|name, _| !RESERVED.contains(&name.as_str()));
+    claims.retain(|name, _| !RESERVED.contains(&name.as_str()) && !elsewhere.contains(name));
     let mut add = |name: &str, value: Value| claims.insert(name.to_owned(), value);
     add("iss", issuer.as_str().into());
-    add("sub", login.subject.clone().into());
+    add("sub", grant.client_subject().into());
     add("aud", vec![grant.client_id.to_string()].into());
     add("auth_time", login.authenticated_at.into());
     if !login.acr.is_empty() {
@@ -110,6 +115,7 @@ fn half_hash(text: &str, algorithm: SigningAlgorithm) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::claims_request::ClaimsPlacement;
     use crate::grant::{SessionClaims, example};
     use serde_json::json;
 
@@ -172,6 +178,26 @@ mod tests {
             let hash = URL_SAFE_NO_PAD.decode(half_hash("token", algorithm)).unwrap();
             assert_eq!(hash.len(), bytes, "{algorithm}");
         }
+    }
+
+    #[test]
+    fn a_claim_goes_where_the_client_wants_it_and_else_everywhere() {
+        let placement = ClaimsPlacement {
+            id_token_only: vec!["groups".to_owned()],
+            userinfo_only: vec!["email".to_owned()],
+        };
+        let grant = Grant { placement, ..grant(&json!({"email": "a@b", "groups": [], "name": "A"})) };
+        let names =
+            |claims: &Map<String, Value>| ["email", "groups", "name"].map(|name| claims.contains_key(name));
+        assert_eq!(names(&claims(&grant, None, None)), [false, true, true]);
+        assert_eq!(names(&userinfo(&issuer(), &grant, Timestamp::UNIX_EPOCH)), [true, false, true]);
+    }
+
+    #[test]
+    fn a_pairwise_client_reads_its_own_name_of_the_user() {
+        let grant = Grant { pairwise_subject: Some("p".to_owned()), ..example() };
+        assert_eq!(claims(&grant, None, None)["sub"], "p");
+        assert_eq!(userinfo(&issuer(), &grant, Timestamp::UNIX_EPOCH)["sub"], "p");
     }
 
     #[test]

@@ -71,7 +71,8 @@ pub fn claims<'a>(
         nbf: (!policy.exclude_not_before).then(|| token.issued_at.as_second()),
         scope: string.then_some(&meaning.scope),
         scp: list.then(|| meaning.scope.iter().map(crate::Scope::as_str).collect()),
-        sub: &meaning.subject,
+        // The client can read it.
+        sub: meaning.pairwise_subject.as_ref().unwrap_or(&meaning.subject),
     }
 }
 

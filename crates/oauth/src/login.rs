@@ -9,7 +9,8 @@ use serde_json::Value;
 use crate::authorization_request::AuthorizationRequest;
 use crate::denial::Denial;
 use crate::flow::{Flow, FlowReference};
-use crate::{Error, ErrorCode, SessionId, sealed};
+use crate::wanted_user::WantedUser;
+use crate::{ClientSubjects, Error, ErrorCode, SessionId, sealed};
 
 /// A login, as the login app reported it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,6 +108,8 @@ pub enum LoginOutcome {
         known: Option<bool>,
         /// What becomes of the session.
         memory: SessionMemory,
+        /// The name by which a pairwise client is to know the user, in place of the computed one.
+        forced_subject: Option<String>,
     },
     /// The user may not go on.
     Rejected(Denial),
@@ -127,14 +130,14 @@ pub enum SessionMemory {
 #[derive(Debug, PartialEq, Eq)]
 pub enum AcceptedLogin {
     /// The flow goes on.
-    GoOn(LoginVerifier),
+    GoOn(Box<LoginVerifier>),
     /// The user turned out to be somebody else than the session says: the request begins anew, with a login.
     Restart,
 }
 
 impl LoginChallenge {
-    /// Decides what the login app is asked. `session` is the login that the browser's session remembers, `hinted` the
-    /// subject of the request's `id_token_hint`.
+    /// Decides what the login app is asked. `session` is the login that the browser's session remembers, `wanted` the user
+    /// whom the request is about.
     ///
     /// # Errors
     /// `login_required` where a page would be needed and the client wants none.
@@ -142,13 +145,16 @@ impl LoginChallenge {
         flow: Flow,
         request: &AuthorizationRequest,
         session: Option<KnownLogin>,
-        hinted: Option<&str>,
+        wanted: &WantedUser,
         (now, entropy): (Timestamp, &Entropy),
     ) -> Result<Self, Error> {
         let fits = |known: &KnownLogin| {
+            let login = &known.login;
+            let pairwise = wanted.subjects.pairwise(&login.subject, None);
             !request.prompts.forces_login()
-                && is_recent(&known.login, request, now.as_second())
-                && hinted.is_none_or(|subject| subject == known.login.subject)
+                && is_recent(login, request, now.as_second())
+                && request.claims.accepts_acr(&login.acr)
+                && wanted.is(&request.claims, login, pairwise.as_deref().unwrap_or(&login.subject))
         };
         let known = session.filter(fits);
         if known.is_none() && request.prompts.none {
@@ -167,9 +173,7 @@ impl LoginChallenge {
         if answer.subject.is_empty() {
             return Err(Error::invalid_request("The member 'subject' is missing or empty."));
         }
-        if !answer.force_subject_identifier.is_empty() {
-            return Err(Error::invalid_request("The member 'force_subject_identifier' is not supported."));
-        }
+        let forced_subject = forced_subject(answer.force_subject_identifier)?;
         if self.known.as_ref().is_some_and(|known| known.login.subject != answer.subject) {
             return Ok(AcceptedLogin::Restart);
         }
@@ -189,8 +193,8 @@ impl LoginChallenge {
         };
         let context = (!answer.context.is_null()).then(|| answer.context.to_string());
         let known = self.known.as_ref().map(|known| known.has_consented);
-        let outcome = LoginOutcome::Accepted { login, context, known, memory };
-        Ok(AcceptedLogin::GoOn(LoginVerifier { flow: self.flow.reference(), outcome }))
+        let outcome = LoginOutcome::Accepted { login, context, known, memory, forced_subject };
+        Ok(AcceptedLogin::GoOn(Box::new(LoginVerifier { flow: self.flow.reference(), outcome })))
     }
 
     /// What becomes of the app's refusal.
@@ -221,15 +225,26 @@ impl LoginVerifier {
     }
 }
 
-/// Checks that a login is what the request asked for. `is_known` tells a session's login from one just made.
+fn forced_subject(text: String) -> Result<Option<String>, Error> {
+    let longest = ClientSubjects::LONGEST;
+    if text.len() > longest || !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return Err(Error::invalid_request(format!(
+            "The member 'force_subject_identifier' has more than {longest} characters, or others than ASCII."
+        )));
+    }
+    Ok(Some(text).filter(|text| !text.is_empty()))
+}
+
+/// Checks that a login is what the request asked for. `is_known` tells a session's login from one just made; `known_as`
+/// is the name by which the client will know the user.
 ///
 /// # Errors
-/// `login_required`.
+/// `login_required`, `unmet_authentication_requirements`.
 pub fn check(
     login: &Login,
     is_known: bool,
     request: &AuthorizationRequest,
-    hinted: Option<&str>,
+    (wanted, known_as): (&WantedUser, &str),
     started_at: Timestamp,
 ) -> Result<(), Error> {
     if request.prompts.none && !is_known {
@@ -241,10 +256,10 @@ pub fn check(
     if is_known && !is_recent(login, request, started_at.as_second()) {
         return Err(login_required("The login is older than the max_age of the request."));
     }
-    if hinted.is_some_and(|subject| subject != login.subject) {
-        return Err(login_required("The user is not the one that the id_token_hint names."));
+    if !wanted.is(&request.claims, login, known_as) {
+        return Err(login_required("The user is not the one that the id_token_hint or the claims name."));
     }
-    Ok(())
+    request.claims.check_acr(&login.acr)
 }
 
 fn is_recent(login: &Login, request: &AuthorizationRequest, at: i64) -> bool {

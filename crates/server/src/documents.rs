@@ -63,8 +63,13 @@ impl Server {
     fn render(&self, keys: Arc<KeyRegistry>, now: Timestamp) -> Documents {
         let settings = self.settings();
         let algorithms = keys.signing_algorithms(ID_TOKEN_SET, now);
-        let discovery =
-            discovery::document(&settings.issuer, &settings.public_url, &settings.discovery, algorithms);
+        let discovery = discovery::document(
+            &settings.issuer,
+            &settings.public_url,
+            &settings.discovery,
+            &settings.subject_types,
+            algorithms,
+        );
         Documents {
             jwks: key_set(&keys, &settings.broadcast_keys, now),
             discovery: answer::to_json(&discovery),

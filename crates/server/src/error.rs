@@ -92,6 +92,7 @@ impl Failure {
             | ErrorCode::InsufficientEntropy
             | ErrorCode::LoginRequired
             | ErrorCode::ConsentRequired
+            | ErrorCode::UnmetAuthenticationRequirements
             | ErrorCode::RequestNotSupported
             | ErrorCode::RequestUriNotSupported
             | ErrorCode::RegistrationNotSupported

@@ -21,8 +21,8 @@ pub(crate) async fn verified(server: &Server, hint: &str) -> Result<Option<Map<S
     let claims = keys.verifier(&kid, server.now()).and_then(|verifier| verifier.verify(hint).ok());
     let Some(Value::Object(claims)) = claims else { return Ok(None) };
     let issuer = server.settings().issuer.as_str();
-    // Access tokens have no authentication time.
-    let is_ours =
-        claims.get("iss").and_then(Value::as_str) == Some(issuer) && claims.contains_key("auth_time");
+    // Access tokens have no authentication time, and answers of the userinfo endpoint no end.
+    let is_id_token = claims.contains_key("auth_time") && claims.contains_key("exp");
+    let is_ours = is_id_token && claims.get("iss").and_then(Value::as_str) == Some(issuer);
     Ok(is_ours.then_some(claims))
 }

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jose::SigningAlgorithm;
 use jose::schedule::token_expiry_cap;
 use oauth::grant::Grant;
 use oauth::id_token::{self, IdToken};
 use oauth::{AccessToken, AccessTokenStrategy, Client, jwt_access_token};
 use serde::Serialize;
+use serde_json::{Map, Value};
 use store::{ACCESS_TOKEN_SET, ID_TOKEN_SET, SigningKey};
 
 use crate::Server;
@@ -139,6 +141,20 @@ impl IdTokenIssue {
         let claims = token.claims(self.signing.key.signer.algorithm(), server.store().entropy());
         self.signing.sign(server, id_token::TYP, &claims).await
     }
+}
+
+/// The claims of the userinfo endpoint, signed by the ID token set (OpenID Connect Core §5.3.2).
+///
+/// # Errors
+/// [`Failure::NoSigningKey`] where no key signs with this algorithm; [`Failure::Busy`], [`Failure::Store`].
+pub(crate) async fn sign_userinfo(
+    server: &Server,
+    algorithm: SigningAlgorithm,
+    claims: &Map<String, Value>,
+) -> Result<String, Failure> {
+    let keys = server.store().keys().await?;
+    let key = keys.signing_key(ID_TOKEN_SET, Some(algorithm), server.now()).ok_or(Failure::NoSigningKey)?;
+    Signing::prepare(server, key)?.sign(server, id_token::TYP, claims).await
 }
 
 /// No token outlives the publication of its key.

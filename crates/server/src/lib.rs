@@ -47,6 +47,7 @@ mod public;
 mod request_id;
 mod router;
 mod sealed_value;
+mod sector_identifier;
 mod settings;
 mod state;
 mod verified_secrets;

@@ -3,7 +3,10 @@
 use oauth::client_credentials::Policy;
 use oauth::discovery::DiscoveryPolicy;
 use oauth::jwt_access_token::ClaimsPolicy;
-use oauth::{AccessTokenStrategy, Client, Issuer, Lifetimes, ScopeSet, ScopeStrategy, authorization_request};
+use oauth::{
+    AccessTokenStrategy, Client, Issuer, Lifetimes, ScopeSet, ScopeStrategy, SubjectTypes,
+    authorization_request,
+};
 
 use crate::authorization_times::AuthorizationTimes;
 use crate::cookies::CookieSettings;
@@ -37,6 +40,8 @@ pub struct Settings {
     pub discovery: DiscoveryPolicy,
     /// `webfinger.jwks.broadcast_keys`: key sets that are published beside the token sets and the declared ones.
     pub broadcast_keys: Vec<String>,
+    /// `oidc.subject_identifiers`.
+    pub subject_types: SubjectTypes,
     /// `oidc.dynamic_client_registration.default_scope`: the scope of a client that is registered without one.
     pub default_client_scope: ScopeSet,
     /// `clients.http`: requests that the server makes itself.
@@ -101,6 +106,7 @@ impl Settings {
             jwt: ClaimsPolicy::default(),
             discovery: DiscoveryPolicy::default(),
             broadcast_keys: Vec::new(),
+            subject_types: SubjectTypes::default(),
             default_client_scope: ScopeSet::default(),
             outbound: OutboundPolicy::default(),
             expose_internal_errors: false,

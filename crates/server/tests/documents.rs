@@ -38,7 +38,7 @@ async fn discovery_names_what_is_served_and_no_more() {
         json!({
             "authorization_endpoint": "https://id.example.com/oauth2/auth",
             "authorization_response_iss_parameter_supported": true,
-            "claims_parameter_supported": false,
+            "claims_parameter_supported": true,
             "claims_supported": ["sub"],
             "code_challenge_methods_supported": ["S256"],
             "end_session_endpoint": "https://id.example.com/oauth2/sessions/logout",
@@ -66,6 +66,7 @@ async fn discovery_names_what_is_served_and_no_more() {
             "token_endpoint": "https://id.example.com/oauth2/token",
             "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
             "userinfo_endpoint": "https://id.example.com/userinfo",
+            "userinfo_signing_alg_values_supported": ["none", "ES256"],
         })
     );
 }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use jose::SystemSecret;
-use oauth::{Issuer, Scope, ScopeSet};
+use oauth::subject_identifier::PairwiseSalt;
+use oauth::{Issuer, Scope, ScopeSet, SubjectType};
 use serde_json::Value;
 use url::Url;
 
@@ -48,8 +49,7 @@ pub(super) fn parse(
     let secrets = secrets(r, dsn.as_ref(), issuer.as_ref(), dev, absent_system_secret);
     let keys = Keys { autocreate: r.setting("keys.autocreate", plain) };
     let (ttl, strategies, oauth2, webfinger) = (ttl(r), strategies(r), oauth2(r), webfinger(r));
-    let oidc =
-        Oidc { default_client_scope: r.setting("oidc.dynamic_client_registration.default_scope", scopes) };
+    let oidc = oidc(r);
 
     let Reader { mut problems, warnings, .. } = reader;
     problems.sort_by(|a, b| a.key.cmp(&b.key));
@@ -242,6 +242,26 @@ fn oauth2(r: &mut Reader<'_>) -> OAuth2 {
         pkce_enforced_for_public_clients: r.setting("oauth2.pkce.enforced_for_public_clients", plain),
         rotation_grace_period: r.setting("oauth2.grant.refresh_token.rotation_grace_period", grace_period),
     }
+}
+
+fn oidc(r: &mut Reader<'_>) -> Oidc {
+    const SALT: &str = "oidc.subject_identifiers.pairwise.salt";
+    let subject_types: Vec<SubjectType> = r.setting("oidc.subject_identifiers.supported_types", plain);
+    let pairwise_salt = r.optional(SALT, pairwise_salt);
+    if subject_types.contains(&SubjectType::Pairwise) && pairwise_salt.is_none() && !r.has_problem(SALT) {
+        let message = "missing; oidc.subject_identifiers.supported_types has pairwise, which needs a salt of at least 8 \
+                       characters";
+        r.problem(SALT, message.to_owned());
+    }
+    Oidc {
+        subject_types,
+        pairwise_salt,
+        default_client_scope: r.setting("oidc.dynamic_client_registration.default_scope", scopes),
+    }
+}
+
+fn pairwise_salt(value: &Value) -> Result<PairwiseSalt, Expected> {
+    PairwiseSalt::new(plain(value)?).ok_or(Expected::AsDescribed)
 }
 
 fn webfinger(r: &mut Reader<'_>) -> Webfinger {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use jose::SystemSecret;
 use oauth::jwt_access_token::ScopeClaim;
-use oauth::{AccessTokenStrategy, Issuer, ScopeSet, ScopeStrategy};
+use oauth::subject_identifier::PairwiseSalt;
+use oauth::{AccessTokenStrategy, Issuer, ScopeSet, ScopeStrategy, SubjectType};
 use serde::Deserialize;
 use url::Url;
 
@@ -246,6 +247,10 @@ pub struct OAuth2 {
 /// `oidc`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Oidc {
+    /// `subject_identifiers.supported_types`.
+    pub subject_types: Vec<SubjectType>,
+    /// `subject_identifiers.pairwise.salt`; there where `subject_types` has `pairwise`.
+    pub pairwise_salt: Option<PairwiseSalt>,
     /// `dynamic_client_registration.default_scope`: the scope of a client that is registered without one.
     pub default_client_scope: ScopeSet,
 }

@@ -45,6 +45,8 @@ fn code(redirect_uri: Option<&str>, challenge: &str) -> AuthorizationCode {
         code_challenge: CodeChallenge::of_request(&form(challenge)).unwrap(),
         prompts: crate::prompt::Prompts::default(),
         max_age: None,
+        acr_values: vec![],
+        claims: crate::claims_request::ClaimsRequest::default(),
     };
     AuthorizationCode::new(example(), &request, at(1000), &Entropy::seeded(5))
 }

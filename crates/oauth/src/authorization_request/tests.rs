@@ -104,6 +104,7 @@ fn afterwards_the_client_is_told_the_parameter_at_fault() {
         ("response_type=code&prompt=magic", "invalid_request"),
         ("response_type=code&max_age=soon", "invalid_request"),
         ("response_type=code&max_age=-1", "invalid_request"),
+        ("response_type=code&claims=email", "invalid_request"),
         ("response_type=code&request=x", "request_not_supported"),
         ("response_type=code&request_uri=https://a/r", "request_uri_not_supported"),
         ("response_type=code&registration=x", "registration_not_supported"),
@@ -125,6 +126,11 @@ fn an_error_goes_back_with_the_state_and_in_the_mode_that_the_request_named() {
     };
     assert_eq!(address.mode, ResponseMode::Fragment);
     assert_eq!(address.state.as_deref(), Some("12345678"));
+    let form = "redirect_uri=https://a/cb&response_mode=form_post";
+    let Refusal::ToClient(address, _) = parse(&client(&json!({})), form).unwrap_err() else {
+        panic!("to the client")
+    };
+    assert_eq!(address.mode, ResponseMode::FormPost);
 }
 
 #[test]
@@ -215,6 +221,17 @@ fn an_id_token_that_the_browser_carries_needs_the_scope_and_a_nonce() {
     }
     for words in ["code", "token", "code+token"] {
         assert!(parse(&front_channel(), &request(&format!("response_type={words}"))).is_ok(), "{words}");
+    }
+}
+
+#[test]
+fn claims_of_userinfo_need_an_access_token() {
+    let claims = "claims=%7B%22userinfo%22:%7B%22email%22:null%7D%7D";
+    for (words, allowed) in [("id_token", false), ("id_token+token", true), ("code+id_token", true)] {
+        let form = format!(
+            "redirect_uri=https://a/cb&scope=openid&nonce=n-0S6_WzA2Mj&response_type={words}&{claims}"
+        );
+        assert_eq!(parse(&front_channel(), &form).is_ok(), allowed, "{words}");
     }
 }
 

@@ -6,13 +6,13 @@ use url::Url;
 
 use super::invalid;
 use super::members::Members;
-use crate::Error;
+use crate::{Error, RedirectUri};
 
 /// Checks a member's value; false where it says what holds anyway, and is not kept.
 type Rule = fn(&Value) -> Result<bool, String>;
 
 /// Each member with its rule.
-const RULES: [(&str, Rule); 20] = [
+const RULES: [(&str, Rule); 17] = [
     ("owner", text),
     ("policy_uri", web_page),
     ("allowed_cors_origins", origins),
@@ -20,14 +20,11 @@ const RULES: [(&str, Rule); 20] = [
     ("client_uri", web_page),
     ("logo_uri", web_page),
     ("contacts", texts),
-    ("subject_type", subject_type),
-    ("sector_identifier_uri", sector_identifier),
     ("jwks_uri", web_page),
     ("jwks", key_set),
     ("token_endpoint_auth_signing_alg", algorithm),
     ("request_uris", web_pages),
-    ("request_object_signing_alg", algorithm_or_none),
-    ("userinfo_signed_response_alg", userinfo_algorithm),
+    ("request_object_signing_alg", text_of_algorithm_or_none),
     ("frontchannel_logout_uri", web_page),
     ("frontchannel_logout_session_required", flag),
     ("backchannel_logout_uri", web_page),
@@ -102,16 +99,33 @@ fn origins(value: &Value) -> Result<bool, String> {
     })
 }
 
-fn subject_type(value: &Value) -> Result<bool, String> {
-    match as_text(value)? {
-        "public" => Ok(false),
-        _ => Err("this server supports the subject type public alone".to_owned()),
+/// The address of a list of redirect URIs: a page that nobody can change on its way here.
+///
+/// # Errors
+/// `invalid_client_metadata` naming the member.
+pub(super) fn sector_identifier_uri(members: &mut Members) -> Result<Option<String>, Error> {
+    const NAME: &str = "sector_identifier_uri";
+    let Some(text) = members.take::<String>(NAME)? else { return Ok(None) };
+    check_web_page(&text).map_err(|why| invalid(NAME, why))?;
+    if RedirectUri::parse(text.as_str()).is_ok_and(|uri| uri.is_private()) {
+        return Ok(Some(text));
     }
+    Err(invalid(NAME, "it is no https URL, or has a user name or a fragment"))
 }
 
-/// Accepted unread, it would be trusted by the flow that reads it one day.
-fn sector_identifier(_: &Value) -> Result<bool, String> {
-    Err("this server supports no pairwise subjects".to_owned())
+/// A signing algorithm; `none` says nothing.
+///
+/// # Errors
+/// `invalid_client_metadata` naming the member.
+pub(super) fn algorithm_or_none(
+    members: &mut Members,
+    name: &str,
+) -> Result<Option<SigningAlgorithm>, Error> {
+    match members.take_value(name) {
+        Some(Value::String(none)) if none == "none" => Ok(None),
+        Some(value) => serde_json::from_value(value).map(Some).map_err(|error| invalid(name, error)),
+        None => Ok(None),
+    }
 }
 
 /// `{"keys": […]}` of public keys. `{}` says nothing.
@@ -140,16 +154,8 @@ fn algorithm(value: &Value) -> Result<bool, String> {
     Ok(true)
 }
 
-fn algorithm_or_none(value: &Value) -> Result<bool, String> {
+fn text_of_algorithm_or_none(value: &Value) -> Result<bool, String> {
     if as_text(value)? == "none" { Ok(true) } else { algorithm(value) }
-}
-
-fn userinfo_algorithm(value: &Value) -> Result<bool, String> {
-    match as_text(value)? {
-        "none" => Ok(false),
-        "RS256" => Ok(true),
-        _ => Err("it is neither none nor RS256".to_owned()),
-    }
 }
 
 /// `false` says nothing.

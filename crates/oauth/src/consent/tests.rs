@@ -24,7 +24,7 @@ fn challenge(skip: bool) -> ConsentChallenge {
     let login = crate::grant::example().login;
     let form = Form::parse(b"client_id=app").unwrap();
     let flow = Flow::begin(&client(&json!({})), form, Timestamp::UNIX_EPOCH, &Entropy::seeded(1));
-    ConsentChallenge { flow, login, context: None, skip }
+    ConsentChallenge { flow, login, context: None, skip, pairwise_subject: None }
 }
 
 #[test]

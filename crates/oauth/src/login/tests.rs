@@ -1,6 +1,7 @@
 use super::*;
 use crate::authorization_request::Policy;
-use crate::{Client, Form};
+use crate::logout::Hint;
+use crate::{Client, Form, SubjectTypes};
 use jose::RootKey;
 use serde_json::json;
 
@@ -40,6 +41,12 @@ fn session() -> KnownLogin {
     KnownLogin { login, has_consented: true }
 }
 
+/// The user of a hint.
+fn wanted(hinted: Option<&str>) -> WantedUser {
+    let hint = |subject: &str| Hint { subject: subject.to_owned(), session_id: None, clients: vec![] };
+    WantedUser { subjects: SubjectTypes::default().of(&client()).unwrap(), hint: hinted.map(hint) }
+}
+
 fn decide(
     more: &str,
     session: Option<KnownLogin>,
@@ -47,7 +54,7 @@ fn decide(
 ) -> Result<LoginChallenge, ErrorCode> {
     let (flow, request) = request(more);
     let now = (at(START), &Entropy::seeded(2));
-    LoginChallenge::decide(flow, &request, session, hinted, now).map_err(|error| error.code)
+    LoginChallenge::decide(flow, &request, session, &wanted(hinted), now).map_err(|error| error.code)
 }
 
 #[test]
@@ -65,6 +72,15 @@ fn a_session_is_gone_on_with_where_the_request_allows_it() {
         ("", Some("alice"), Ok(true)),
         ("", Some("bob"), Ok(false)),
         ("&prompt=none", Some("bob"), Err(ErrorCode::LoginRequired)),
+        (r#"&claims={"id_token":{"sub":{"value":"alice"}}}"#, None, Ok(true)),
+        (r#"&claims={"id_token":{"sub":{"value":"bob"}}}"#, None, Ok(false)),
+        (r#"&claims={"id_token":{"acr":{"value":"2"}}}"#, None, Ok(true)),
+        (r#"&claims={"id_token":{"acr":{"essential":true}}}"#, None, Ok(false)),
+        (
+            r#"&prompt=none&claims={"id_token":{"acr":{"essential":true}}}"#,
+            None,
+            Err(ErrorCode::LoginRequired),
+        ),
     ];
     for (more, hinted, skip) in cases {
         let decided = decide(more, Some(session()), hinted).map(|challenge| challenge.known.is_some());
@@ -86,12 +102,10 @@ fn accept(challenge: &LoginChallenge, answer: Value) -> Result<AcceptedLogin, Er
 }
 
 fn accepted(challenge: &LoginChallenge, answer: Value) -> (Login, Option<bool>, SessionMemory) {
-    match accept(challenge, answer).unwrap() {
-        AcceptedLogin::GoOn(LoginVerifier {
-            outcome: LoginOutcome::Accepted { login, known, memory, .. },
-            ..
-        }) => (login, known, memory),
-        other => panic!("{other:?}"),
+    let AcceptedLogin::GoOn(verifier) = accept(challenge, answer).unwrap() else { panic!("goes on") };
+    match verifier.outcome {
+        LoginOutcome::Accepted { login, known, memory, .. } => (login, known, memory),
+        LoginOutcome::Rejected(denial) => panic!("{denial:?}"),
     }
 }
 
@@ -118,9 +132,12 @@ fn what_the_app_answers_decides_what_the_browser_remembers() {
 #[test]
 fn an_answer_that_makes_no_sense_is_refused() {
     let fresh = decide("", None, None).unwrap();
-    for answer in
-        [json!({}), json!({"subject": ""}), json!({"subject": "a", "force_subject_identifier": "b"})]
-    {
+    for answer in [
+        json!({}),
+        json!({"subject": ""}),
+        json!({"subject": "a", "force_subject_identifier": "x".repeat(256)}),
+        json!({"subject": "a", "force_subject_identifier": "ü"}),
+    ] {
         assert_eq!(accept(&fresh, answer).unwrap_err().code, ErrorCode::InvalidRequest);
     }
 }
@@ -146,10 +163,12 @@ fn a_login_is_held_against_the_request_once_more() {
         ("&max_age=0", &new, false, None, true),
         ("", &new, false, Some("alice"), true),
         ("", &new, false, Some("bob"), false),
+        (r#"&claims={"id_token":{"sub":{"value":"bob"}}}"#, &new, false, None, false),
+        (r#"&claims={"id_token":{"acr":{"essential":true}}}"#, &new, false, None, false),
     ];
     for (more, login, is_known, hinted, fits) in cases {
         let (_, request) = request(more);
-        let got = check(login, is_known, &request, hinted, at(START));
+        let got = check(login, is_known, &request, (&wanted(hinted), &login.subject), at(START));
         assert_eq!(got.is_ok(), fits, "{more} {is_known} {hinted:?}");
     }
 }
@@ -165,7 +184,7 @@ fn each_sealed_value_opens_as_itself_alone() {
     let (sealed_challenge, sealed_verifier) =
         (challenge.seal(&ring, &entropy), verifier.seal(&ring, &entropy));
     assert_eq!(LoginChallenge::open(&ring, &sealed_challenge), Some(challenge));
-    assert_eq!(LoginVerifier::open(&ring, &sealed_verifier), Some(verifier));
+    assert_eq!(LoginVerifier::open(&ring, &sealed_verifier), Some(*verifier));
     assert_eq!(LoginChallenge::open(&ring, &sealed_verifier), None);
     assert_eq!(LoginVerifier::open(&ring, &sealed_challenge), None);
     assert_eq!(crate::consent::ConsentChallenge::open(&ring, &sealed_challenge), None);

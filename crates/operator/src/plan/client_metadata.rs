@@ -138,6 +138,9 @@ mod tests {
             "backchannelLogoutUri": "https://a/logout",
             "backchannelLogoutSessionRequired": true,
             "jwksUri": "https://a/jwks",
+            "userinfoSignedResponseAlg": "none",
+            "subjectType": "pairwise",
+            "sectorIdentifierUri": "https://a/sector",
             "metadata": {"costCentre": 7},
             "lifespans": {"clientCredentials": {"accessToken": "1h30m"}, "deviceCode": {"refreshToken": "720h"},
                 "implicit": {"idToken": "5m"}},
@@ -159,6 +162,8 @@ mod tests {
                 "backchannel_logout_uri": "https://a/logout",
                 "backchannel_logout_session_required": true,
                 "jwks_uri": "https://a/jwks",
+                "subject_type": "pairwise",
+                "sector_identifier_uri": "https://a/sector",
                 "metadata": {"costCentre": 7},
             })
         );

@@ -138,7 +138,8 @@ impl Edited {
 }
 
 async fn registration(server: &Server, request: Request) -> Result<ClientRegistration, Failure> {
-    let document: Map<String, Value> = json_body::read(server, request).await?;
+    let mut document: Map<String, Value> = json_body::read(server, request).await?;
+    server.settings().subject_types.complete(&mut document);
     Ok(ClientRegistration::parse(document, &server.settings().default_client_scope)?)
 }
 

@@ -31,6 +31,9 @@ impl RedirectTo {
 pub(super) struct OidcContext {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     acr_values: Vec<String>,
+    /// The `claims` parameter as it was sent (OpenID Connect Core §5.5), which Hydra does not have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claims: Option<Value>,
     #[serde(skip_serializing_if = "String::is_empty")]
     display: String,
     #[serde(skip_serializing_if = "Map::is_empty")]
@@ -116,6 +119,7 @@ pub(super) async fn oidc_context(server: &Server, flow: &Flow) -> Result<OidcCon
         |name| flow.request.get(name).unwrap_or_default().split_whitespace().map(str::to_owned).collect();
     Ok(OidcContext {
         acr_values: list("acr_values"),
+        claims: flow.request.get("claims").and_then(|claims| serde_json::from_str(claims).ok()),
         display: text("display"),
         id_token_hint_claims: hint.unwrap_or_default(),
         login_hint: text("login_hint"),

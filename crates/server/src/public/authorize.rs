@@ -23,7 +23,9 @@ use http::{HeaderValue, StatusCode};
 use oauth::authorization_request::AuthorizationRequest;
 use oauth::consent::RememberedConsent;
 use oauth::flow::{Flow, FlowReference, Interaction, is_cookie_of, is_too_old};
-use oauth::{Client, ClientId, Error, ErrorCode};
+use oauth::logout::Hint;
+use oauth::wanted_user::WantedUser;
+use oauth::{Client, ClientId, ClientSubjects, Error, ErrorCode};
 use store::StoredConsent;
 
 use crate::browser_request::BrowserRequest;
@@ -36,6 +38,7 @@ struct Asked<'a> {
     browser: &'a BrowserRequest,
     client: Arc<Client>,
     request: AuthorizationRequest,
+    subjects: ClientSubjects,
 }
 
 pub(crate) async fn authorize(State(server): State<Server>, request: Request) -> Response {
@@ -50,7 +53,12 @@ async fn step(server: &Server, browser: &BrowserRequest) -> Result<Response, Sto
     let client = client(server, browser).await?;
     tracing::Span::current().record("client_id", client.id.as_str());
     let request = AuthorizationRequest::parse(&client, &browser.form, server.settings().authorization)?;
-    let asked = Asked { server, browser, client, request };
+    let subjects = server
+        .settings()
+        .subject_types
+        .of(&client)
+        .map_err(|error| Stop::ToClient(Box::new(request.return_address.clone()), error.into()))?;
+    let asked = Asked { server, browser, client, request, subjects };
     if let Some(verifier) = browser.form.get("consent_verifier") {
         after_consent::go_on(&asked, verifier).await
     } else if let Some(verifier) = browser.form.get("login_verifier") {
@@ -105,15 +113,19 @@ impl Asked<'_> {
         Stop::ToClient(Box::new(self.request.return_address.clone()), error.into())
     }
 
-    /// The subject of the request's `id_token_hint`, which any published key may have signed; it may have expired
+    /// The user whom the request is about. Any published key may have signed the `id_token_hint`; it may have expired
     /// (OpenID Connect Core §3.1.2.1).
-    async fn hinted_subject(&self) -> Result<Option<String>, Stop> {
-        let Some(hint) = self.browser.form.get("id_token_hint") else { return Ok(None) };
-        let claims = id_token_hint::verified(self.server, hint).await?;
-        match claims.as_ref().and_then(|claims| claims.get("sub")?.as_str()) {
-            Some(subject) => Ok(Some(subject.to_owned())),
-            None => Err(self.to_client(Error::invalid_request(id_token_hint::NOT_OURS))),
-        }
+    async fn wanted_user(&self) -> Result<WantedUser, Stop> {
+        let hint = match self.browser.form.get("id_token_hint") {
+            Some(text) => {
+                let claims = id_token_hint::verified(self.server, text).await?;
+                let hint = claims.as_ref().and_then(Hint::of_claims);
+                let not_ours = || self.to_client(Error::invalid_request(id_token_hint::NOT_OURS));
+                Some(hint.ok_or_else(not_ours)?)
+            }
+            None => None,
+        };
+        Ok(WantedUser { subjects: self.subjects.clone(), hint })
     }
 }
 

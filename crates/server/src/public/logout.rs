@@ -49,7 +49,7 @@ async fn ask(server: &Server, browser: &BrowserRequest) -> Result<Response, Stop
     let Some(login) = session(server, browser).await? else { return Ok(done(return_to)) };
     if let Some(asked) = &asked {
         let of_this_session = asked.hint.session_id.is_none_or(|sid| sid == login.session_id);
-        if asked.hint.subject != login.subject || !of_this_session {
+        if !is_about(server, asked, &login)? || !of_this_session {
             // The user of the hint has no session here: there is nothing to end for them, and nobody else is logged out.
             return Ok(done(return_to));
         }
@@ -88,6 +88,14 @@ async fn asked(server: &Server, browser: &BrowserRequest) -> Result<Option<Asked
     let client = server.store().client(&id).await?.ok_or_else(not_ours)?;
     let return_to = return_to(&client, form).map_err(Stop::ToUser)?;
     Ok(Some(Asked { hint, client, return_to }))
+}
+
+/// True where the hint is about the user of this login, by the name that the client knows.
+fn is_about(server: &Server, asked: &Asked, login: &Login) -> Result<bool, Stop> {
+    let subjects = server.settings().subject_types.of(&asked.client).map_err(Stop::ToUser)?;
+    let pairwise = subjects.pairwise(&login.subject, None);
+    let known_as = pairwise.as_deref().unwrap_or(&login.subject);
+    Ok(subjects.is_hinted(&asked.hint, known_as, login.session_id))
 }
 
 /// The login of the browser's session.

@@ -7,23 +7,34 @@ use headers::{Authorization, HeaderMapExt};
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderValue, StatusCode};
 use oauth::access_token::Rights;
+use oauth::grant::Grant;
 use oauth::{Error, ErrorCode, id_token};
-use serde_json::{Map, Value};
 
 use crate::browser_request::BrowserRequest;
 use crate::error::{Challenge, Failure};
+use crate::issue::sign_userinfo;
 use crate::presented_token::{self, Presented};
 use crate::{Server, answer};
 
 pub(crate) async fn userinfo(State(server): State<Server>, request: Request) -> Response {
-    match claims(&server, request).await {
-        Ok(claims) => answer::json(StatusCode::OK, answer::to_json(&claims)),
-        Err(failure) => refuse(&server, &failure),
-    }
+    tell(&server, request).await.unwrap_or_else(|failure| refuse(&server, &failure))
 }
 
-/// One statement. Any live access token of a user will do, as with Hydra.
-async fn claims(server: &Server, request: Request) -> Result<Map<String, Value>, Failure> {
+/// The claims in the form that the client is registered for.
+async fn tell(server: &Server, request: Request) -> Result<Response, Failure> {
+    let grant = grant(server, request).await?;
+    let client = server.store().client(&grant.client_id).await?.ok_or_else(dead)?;
+    let mut claims = id_token::userinfo(&server.settings().issuer, &grant, server.now());
+    let Some(algorithm) = client.metadata.userinfo_signed_response_alg else {
+        return Ok(answer::json(StatusCode::OK, answer::to_json(&claims)));
+    };
+    claims.insert("jti".to_owned(), id_token::jti(server.store().entropy()).into());
+    let signed = sign_userinfo(server, algorithm, &claims).await?;
+    Ok(answer::with_type(StatusCode::OK, HeaderValue::from_static("application/jwt"), signed.into()))
+}
+
+/// The grant of the access token that is presented. One statement. Any live one of a user will do, as with Hydra.
+async fn grant(server: &Server, request: Request) -> Result<Grant, Failure> {
     let request = BrowserRequest::read(server, request).await?;
     let bearer: Option<Authorization<Bearer>> = request.headers.typed_get();
     let in_form = request.form.get("access_token");
@@ -35,15 +46,17 @@ async fn claims(server: &Server, request: Request) -> Result<Map<String, Value>,
         (None, Some(text)) => text,
         (None, None) => return Err(refused("The request has no access token.")),
     };
-    let dead = || refused("The access token is invalid, expired or revoked.");
     let Some(Presented::AccessToken(token)) = presented_token::open(server, text).await? else {
         return Err(dead());
     };
     let Rights::OfGrant { id, generation, .. } = token.rights else {
         return Err(refused("The access token is a client's own: it tells of no user."));
     };
-    let grant = presented_token::live_grant(server, &token, (id, generation)).await?.ok_or_else(dead)?;
-    Ok(id_token::userinfo(&server.settings().issuer, &grant, server.now()))
+    presented_token::live_grant(server, &token, (id, generation)).await?.ok_or_else(dead)
+}
+
+fn dead() -> Failure {
+    refused("The access token is invalid, expired or revoked.")
 }
 
 fn refused(why: &'static str) -> Failure {

@@ -17,7 +17,7 @@ use oauth::discovery::DiscoveryPolicy;
 use oauth::jwt_access_token::ClaimsPolicy;
 use oauth::{
     AccessTokenStrategy, ClientId, ClientSecret, ClientSecretHash, Incarnation, Issuer, Lifetimes,
-    ScopeStrategy,
+    ScopeStrategy, SubjectTypes,
 };
 use prometheus_client::registry::Registry;
 use reqwest::Response;
@@ -84,6 +84,7 @@ pub fn settings() -> Settings {
         discovery: DiscoveryPolicy::default(),
         broadcast_keys: vec![ID_TOKEN_SET.to_owned()],
         outbound: OutboundPolicy::default(),
+        subject_types: SubjectTypes::default(),
         default_client_scope: "offline_access offline openid".parse().unwrap(),
         expose_internal_errors: false,
         version: "v1.2.3".to_owned(),

@@ -162,3 +162,14 @@ fn flows_cookies_and_grace_periods_have_limits() {
         assert!(problems.len() == 1 && problems[0].contains(fragment), "{problems:?}");
     }
 }
+
+#[test]
+fn pairwise_subjects_need_a_salt() {
+    let types = ("OIDC_SUBJECT_IDENTIFIERS_SUPPORTED_TYPES", "public,pairwise");
+    let problems = Given::variables(&[types]).problems();
+    assert!(problems.len() == 1 && problems[0].contains("pairwise.salt: missing"), "{problems:?}");
+    for (salt, right) in [("seven c", false), ("eight ch", true)] {
+        let given = Given::variables(&[types, ("OIDC_SUBJECT_IDENTIFIERS_PAIRWISE_SALT", salt)]);
+        assert_eq!(given.load().is_ok(), right, "{salt}");
+    }
+}

@@ -9,8 +9,8 @@ use uuid::Builder;
 
 use super::edit::{Edited, hash_chosen, hash_generated, retried};
 use super::find;
-use crate::Server;
 use crate::error::{Failure, Refusal};
+use crate::{Server, sector_identifier};
 
 /// What needs no escape in a segment of a path (RFC 3986 §2.3).
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -18,8 +18,9 @@ const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove
 /// Creates the client, with a secret of its own where it needs one and nobody chose it.
 ///
 /// # Errors
-/// [`Refusal::Exists`] where the id is taken, by whomever.
+/// [`Refusal::Exists`] where the id is taken, by whomever; `invalid_client_metadata` of [`sector_identifier::check`].
 pub(super) async fn create(server: &Server, registration: &ClientRegistration) -> Result<Edited, Failure> {
+    sector_identifier::check(server, &registration.metadata).await?;
     let entropy = server.store().entropy();
     let id = registration.id.clone().map_or_else(|| random_id(entropy), Ok)?;
     let incarnation = Incarnation(i64::from_be_bytes(entropy.bytes()));

@@ -1,11 +1,11 @@
 //! Changing a client that no resource owns.
 
-use oauth::{ClientId, ClientRegistration, ClientSecret, ClientSecretHash, Incarnation};
+use oauth::{ClientId, ClientMetadata, ClientRegistration, ClientSecret, ClientSecretHash, Incarnation};
 use store::{Error, SecretChange, StoredClient};
 
 use super::{find, owned};
-use crate::Server;
 use crate::error::Failure;
+use crate::{Server, sector_identifier};
 
 /// How often a change is decided anew after another one came first.
 const ATTEMPTS: usize = 5;
@@ -59,6 +59,7 @@ async fn apply(server: &Server, row: &StoredClient, edit: Edit) -> Result<Option
     match edit {
         Edit::Register(registration) => {
             let ClientRegistration { metadata, secret, .. } = *registration;
+            check_sector(server, &row.metadata, &metadata).await?;
             let change = match &secret {
                 Some(chosen) => {
                     let hash = hash_chosen(server, &row.id, row.incarnation, chosen.clone()).await?;
@@ -80,6 +81,14 @@ async fn apply(server: &Server, row: &StoredClient, edit: Edit) -> Result<Option
             Ok(None)
         }
     }
+}
+
+/// What stays as it is was checked when it was registered.
+async fn check_sector(server: &Server, former: &ClientMetadata, new: &ClientMetadata) -> Result<(), Failure> {
+    let deciding = |metadata: &ClientMetadata| {
+        (metadata.subject_type, metadata.sector_identifier_uri.clone(), metadata.redirect_uris.clone())
+    };
+    if deciding(former) == deciding(new) { Ok(()) } else { sector_identifier::check(server, new).await }
 }
 
 /// Does something again while others come first.

@@ -13,6 +13,9 @@ use super::stop::respond;
 use super::{Asked, Stop};
 use crate::sealed_value::restore;
 
+/// The authentication context of a login that is of none of those that were asked for (OpenID Connect Core §2).
+const NO_ACR: &str = "0";
+
 /// One write where the response carries an access token, and one where the consent is remembered. A code carries the
 /// grant: it is written when the code is exchanged.
 pub(super) async fn go_on(asked: &Asked<'_>, verifier: &str) -> Result<Response, Stop> {
@@ -39,16 +42,30 @@ fn granted(
     outcome: Option<ConsentOutcome>,
 ) -> Result<(Grant, Option<Memory>), Stop> {
     match outcome {
-        Some(ConsentOutcome::Granted { login, scope, audience, claims, decided_at, remember_for }) => {
+        Some(ConsentOutcome::Granted {
+            mut login,
+            pairwise_subject,
+            scope,
+            audience,
+            claims,
+            decided_at,
+            remember_for,
+        }) => {
+            // As with Hydra, who asked for a context and did not get one is told so.
+            if login.acr.is_empty() && !asked.request.acr_values.is_empty() {
+                NO_ACR.clone_into(&mut login.acr);
+            }
             let grant = Grant {
                 id: flow.id,
                 client_id: asked.client.id.clone(),
                 incarnation: flow.incarnation,
                 epoch: flow.epoch,
                 login,
+                pairwise_subject,
                 scope,
                 audience,
                 nonce: asked.request.nonce.clone(),
+                placement: asked.request.claims.placement(),
                 claims,
             };
             Ok((grant, remember_for.map(|seconds| Memory { seconds, decided_at })))

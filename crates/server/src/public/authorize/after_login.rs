@@ -33,19 +33,23 @@ async fn ask_for_consent(
 ) -> Result<Response, Stop> {
     let (server, settings, now) = (asked.server, asked.server.settings(), asked.server.now());
     let (ring, entropy) = (server.store().ring(), server.store().entropy());
-    let (login, context, known, memory) = match outcome {
-        Some(LoginOutcome::Accepted { login, context, known, memory }) => (login, context, known, memory),
+    let (login, context, known, memory, forced) = match outcome {
+        Some(LoginOutcome::Accepted { login, context, known, memory, forced_subject }) => {
+            (login, context, known, memory, forced_subject)
+        }
         Some(LoginOutcome::Rejected(denial)) => {
             return Err(Stop::ToClient(Box::new(asked.request.return_address.clone()), denial));
         }
         None => return Err(asked.to_client(Error::new(ErrorCode::AccessDenied, "The login is not valid."))),
     };
-    let hinted = asked.hinted_subject().await?;
-    check(&login, known.is_some(), &asked.request, hinted.as_deref(), flow.id.started_at())
+    let wanted = asked.wanted_user().await?;
+    let pairwise_subject = asked.subjects.pairwise(&login.subject, forced.as_deref());
+    let known_as = pairwise_subject.as_deref().unwrap_or(&login.subject);
+    check(&login, known.is_some(), &asked.request, (&wanted, known_as), flow.id.started_at())
         .map_err(|error| asked.to_client(error))?;
 
     let skip = may_skip(asked, &login, known).await?;
-    let challenge = ConsentChallenge { flow, login, context, skip };
+    let challenge = ConsentChallenge { flow, login, context, skip, pairwise_subject };
     challenge.check_prompts(&asked.request).map_err(|error| asked.to_client(error))?;
 
     let id = challenge.flow.id;

@@ -13,10 +13,10 @@ pub(super) async fn go_on(asked: &Asked<'_>) -> Result<Response, Stop> {
     let (server, settings, now) = (asked.server, asked.server.settings(), asked.server.now());
     let entropy = server.store().entropy();
     let session = session(asked).await?;
-    let hinted = asked.hinted_subject().await?;
+    let wanted = asked.wanted_user().await?;
 
     let flow = Flow::begin(&asked.client, asked.browser.form.clone(), now, entropy);
-    let challenge = LoginChallenge::decide(flow, &asked.request, session, hinted.as_deref(), (now, entropy))
+    let challenge = LoginChallenge::decide(flow, &asked.request, session, &wanted, (now, entropy))
         .map_err(|error| asked.to_client(error))?;
 
     let ring = server.store().ring();
