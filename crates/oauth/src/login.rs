@@ -182,19 +182,26 @@ impl LoginChallenge {
             (Some(_), _) | (None, true) => SessionMemory::Remember(answer.remember_for.max(0)),
             (None, false) => SessionMemory::Forget,
         };
-        let authenticated_at =
-            self.known.as_ref().map_or_else(|| now.as_second(), |known| known.login.authenticated_at);
-        let login = Login {
-            session_id: self.session_id,
-            subject: answer.subject,
-            authenticated_at,
-            acr: answer.acr,
-            amr: answer.amr,
-        };
+        let login = self.login(answer.subject, (answer.acr, answer.amr), now);
         let context = (!answer.context.is_null()).then(|| answer.context.to_string());
         let known = self.known.as_ref().map(|known| known.has_consented);
         let outcome = LoginOutcome::Accepted { login, context, known, memory, forced_subject };
         Ok(AcceptedLogin::GoOn(Box::new(LoginVerifier { flow: self.flow.reference(), outcome })))
+    }
+
+    /// The login that the app tells of. Where it goes on with a session, what it does not say again stays as it was.
+    fn login(&self, subject: String, (acr, amr): (String, Vec<String>), now: Timestamp) -> Login {
+        let session_id = self.session_id;
+        match &self.known {
+            None => Login { session_id, subject, authenticated_at: now.as_second(), acr, amr },
+            Some(KnownLogin { login, .. }) => Login {
+                session_id,
+                subject,
+                authenticated_at: login.authenticated_at,
+                acr: if acr.is_empty() { login.acr.clone() } else { acr },
+                amr: if amr.is_empty() { login.amr.clone() } else { amr },
+            },
+        }
     }
 
     /// What becomes of the app's refusal.

@@ -58,6 +58,9 @@ async fn requests(store: &Store, client: &StoredClient, subject: &str) {
     store.park(grant.code_id, vec![1], expires_at).await.unwrap();
     assert!(store.parked(grant.code_id).await.unwrap().is_some());
 
+    let hybrid = new_grant(store, client, subject);
+    assert!(store.issue_grant(&hybrid).await.unwrap());
+    assert_eq!(store.redeem_code(&hybrid).await.unwrap(), Redemption::Redeemed);
     assert_eq!(store.redeem_code(&grant).await.unwrap(), Redemption::Redeemed);
     for (generation, expected) in [(0, "rotated"), (1, "rotated"), (1, "reused")] {
         let outcome = store.rotate_refresh_token(&rotation(store, &grant, generation)).await.unwrap();

@@ -130,6 +130,20 @@ fn what_the_app_answers_decides_what_the_browser_remembers() {
 }
 
 #[test]
+fn an_app_that_skips_need_not_say_again_how_the_user_logged_in() {
+    let mut session = session();
+    (session.login.acr, session.login.amr) = ("2".to_owned(), vec!["otp".to_owned()]);
+    let skipped = decide("", Some(session), None).unwrap();
+    let how = |answer| {
+        let (login, ..) = accepted(&skipped, answer);
+        (login.acr, login.amr)
+    };
+    assert_eq!(how(json!({"subject": "alice"})), ("2".to_owned(), vec!["otp".to_owned()]));
+    let answer = json!({"subject": "alice", "acr": "1", "amr": ["pwd"]});
+    assert_eq!(how(answer), ("1".to_owned(), vec!["pwd".to_owned()]));
+}
+
+#[test]
 fn an_answer_that_makes_no_sense_is_refused() {
     let fresh = decide("", None, None).unwrap();
     for answer in [
