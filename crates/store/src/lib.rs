@@ -3,7 +3,7 @@
 //! ```text
 //!  Store ─┬─ clients, client_secrets     what is registered, fenced by a version
 //!         ├─ key_sets, keys ── turn      the schedule's plans, written by compare-and-set
-//!         ├─ grants ── refresh           one row for what a person granted a client
+//!         ├─ grants ─ redeem, refresh    one row for what a person granted a client
 //!         ├─ revocations                 what ends all grants of a subject or a session
 //!         ├─ login_sessions, consents    what need not be asked again
 //!         ├─ parked                      what is too long for a URL
@@ -38,6 +38,7 @@ mod login_sessions;
 mod migrate;
 mod parked;
 mod purge;
+mod redeem;
 mod refresh;
 mod resource_ref;
 mod revocations;
@@ -66,13 +67,14 @@ pub use clock::Clock;
 pub use consents::{CONSENTS_PAGE, NewConsent, StoredConsent};
 pub use database::Dialect;
 pub use error::Error;
-pub use grants::{GrantState, NewGrant, NewRefresh, Redemption};
+pub use grants::GrantState;
 pub use key_registry::{ACCESS_TOKEN_SET, ID_TOKEN_SET, KeyRegistry, SigningKey};
 pub use key_set_policy::{KeySetPolicy, StoredRotation};
 pub use key_sets::{StoredKey, StoredKeySet};
 pub use login_sessions::{NewLogin, StoredSession};
 pub use migrate::{MigrationStatus, migrate, status};
 pub use purge::PurgeWalk;
+pub use redeem::{NewGrant, NewRefresh, Redemption};
 pub use refresh::{RefreshOutcome, RefreshRotation, RefreshedGrant};
 pub use resource_ref::ResourceRef;
 pub use revocations::MAX_FLOW_AGE;
@@ -103,6 +105,7 @@ pub struct Options {
 
 /// The calls that share statements, by kind.
 struct Lines {
+    exchanges: Coalescer<redeem::Exchange>,
     refreshes: Coalescer<refresh::Refresh>,
     grant_states: Coalescer<grants::GrantQuestion>,
     token_states: Coalescer<revoked_tokens::TokenQuestion>,
@@ -111,6 +114,7 @@ struct Lines {
 impl Lines {
     fn new(database: &Database) -> Self {
         Self {
+            exchanges: Coalescer::new(database.clone()),
             refreshes: Coalescer::new(database.clone()),
             grant_states: Coalescer::new(database.clone()),
             token_states: Coalescer::new(database.clone()),

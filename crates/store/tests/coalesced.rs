@@ -6,7 +6,7 @@ use common::grants::{TOKEN, new_grant, rotation, word};
 use common::{clock, create_client, databases};
 use futures::future::join_all;
 use oauth::TokenId;
-use store::{Redemption, RefreshOutcome};
+use store::{Error, Redemption, RefreshOutcome};
 
 /// Enough that most wait, whatever may be under way at once.
 const CALLS: usize = 100;
@@ -101,6 +101,33 @@ async fn tokens_that_are_looked_up_together_are_each_answered_for_themselves() {
         let of_client = join_all((0..CALLS).map(|index| store.token_state(&client.id, token(index)))).await;
         for (index, state) in of_client.into_iter().enumerate() {
             assert_eq!(state.unwrap().unwrap().revoked, index == 2);
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_exchange_that_the_database_refuses_spoils_no_other() {
+    for database in databases().await {
+        let store = database.open(clock()).await;
+        let (client, _) = create_client(&store, "orders").await;
+        let mut grants: Vec<_> =
+            (0..CALLS).map(|index| new_grant(&store, &client, &format!("person {index}"))).collect();
+        // The rows of both are refused by a rule of the table, with all of their statement.
+        let refuse = if database.url.starts_with("sqlite:") {
+            "CREATE TRIGGER refuse BEFORE INSERT ON grants WHEN new.subject = 'refused' \
+             BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        } else {
+            "ALTER TABLE grants ADD CHECK (subject <> 'refused')"
+        };
+        common::sql(&database, refuse).await;
+        grants[7].subject = "refused".into();
+        grants[70].subject = "refused".into();
+        let codes = join_all(grants.iter().map(|grant| store.redeem_code(grant))).await;
+        for (index, outcome) in codes.into_iter().enumerate() {
+            match index {
+                7 | 70 => assert!(matches!(outcome, Err(Error::Statement(_))), "{outcome:?}"),
+                _ => assert_eq!(outcome.unwrap(), Redemption::Redeemed, "{index}"),
+            }
         }
     }
 }
