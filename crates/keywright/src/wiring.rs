@@ -181,6 +181,7 @@ pub fn server_settings(config: &Config) -> server::Settings {
         },
         flow: authorization_times(config),
         pages: pages(config),
+        demonstration: None,
         cookies: cookies(config),
         jwt: ClaimsPolicy {
             scope_claim: config.strategies.jwt.scope_claim,

@@ -64,6 +64,7 @@ pub mod revoke;
 pub mod scope;
 mod sealed;
 pub mod session_id;
+pub mod standard_claims;
 pub mod subject_identifier;
 pub mod wanted_user;
 

@@ -63,6 +63,16 @@ impl RedirectUri {
         &self.0
     }
 
+    /// Who gets the response, in a form that people can judge: the origin of a web page, the scheme of an app.
+    pub fn destination(&self) -> String {
+        match Url::parse(&self.0) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") => url.origin().ascii_serialization(),
+            Ok(url) => format!("{}:", url.scheme()),
+            // Cannot be: it was parsed when it was made.
+            Err(_) => self.0.clone(),
+        }
+    }
+
     /// True where this registered URI allows `requested`: the same text; or, for `http` on a loopback address, the
     /// same but for the port, which native apps choose when they run (RFC 8252 §7.3).
     pub fn covers(&self, requested: &Self) -> bool {
@@ -129,6 +139,17 @@ mod tests {
 
     fn uri(text: &str) -> RedirectUri {
         RedirectUri::parse(text).unwrap()
+    }
+
+    #[test]
+    fn people_are_told_who_gets_the_response() {
+        for (uri, destination) in [
+            ("https://app.example.com/cb?x=1", "https://app.example.com"),
+            ("http://127.0.0.1:5555/callback", "http://127.0.0.1:5555"),
+            ("com.example.shop:/callback", "com.example.shop:"),
+        ] {
+            assert_eq!(RedirectUri::parse(uri).unwrap().destination(), destination);
+        }
     }
 
     #[test]

@@ -35,6 +35,7 @@ struct NotConfiguredPage<'a> {
 #[template(path = "logged_out.html")]
 struct LoggedOutPage<'a> {
     nonce: &'a str,
+    is_demonstration: bool,
 }
 
 /// The form that the browser posts to the client (OAuth 2.0 Form Post Response Mode §2).
@@ -59,9 +60,9 @@ pub(crate) fn not_configured(page_name: &str, setting: &str, entropy: &Entropy) 
     })
 }
 
-/// Tells the user that they are logged out.
-pub(crate) fn logged_out(entropy: &Entropy) -> Response {
-    page(StatusCode::OK, entropy, |nonce| LoggedOutPage { nonce }.render())
+/// Tells the user that they are logged out, and whoever runs the server what belongs here.
+pub(crate) fn logged_out(is_demonstration: bool, entropy: &Entropy) -> Response {
+    page(StatusCode::OK, entropy, |nonce| LoggedOutPage { nonce, is_demonstration }.render())
 }
 
 /// Lets the browser post a response to the client.
@@ -73,7 +74,11 @@ pub(crate) fn form_post(
     page(StatusCode::OK, entropy, |nonce| FormPostPage { nonce, action: action.as_str(), fields }.render())
 }
 
-fn page(
+/// Answers with a page, which `render` makes for a nonce.
+///
+/// Nothing is loaded from anywhere, and no script runs but the one that posts a response to the client. There is no
+/// `form-action`: browsers apply it to all that a form's answer redirects to, and that is any client.
+pub(crate) fn page(
     status: StatusCode,
     entropy: &Entropy,
     render: impl FnOnce(&str) -> Result<String, askama::Error>,

@@ -106,10 +106,10 @@ impl Server {
             .route(AUTHORIZE, get(authorize::authorize).post(authorize::authorize))
             .route(USERINFO, get(userinfo::userinfo).post(userinfo::userinfo))
             .route(LOGOUT, get(logout::logout).post(logout::logout))
-            .route(FALLBACK_LOGOUT, get(fallbacks::logout))
+            .route(FALLBACK_LOGOUT, get(fallbacks::logout::show).post(fallbacks::logout::decide))
             .route(FALLBACK_LOGGED_OUT, get(fallbacks::logged_out))
-            .route(FALLBACK_LOGIN, get(fallbacks::login))
-            .route(FALLBACK_CONSENT, get(fallbacks::consent))
+            .route(FALLBACK_LOGIN, get(fallbacks::login::show).post(fallbacks::login::decide))
+            .route(FALLBACK_CONSENT, get(fallbacks::consent::show).post(fallbacks::consent::decide))
             .route(FALLBACK_ERROR, get(fallbacks::error))
             .route(ALIVE, get(health::alive))
             .route(READY, get(health::ready_without_reasons));

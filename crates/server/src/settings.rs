@@ -8,6 +8,7 @@ use oauth::{
     authorization_request,
 };
 
+use crate::DemonstrationUsers;
 use crate::authorization_times::AuthorizationTimes;
 use crate::cookies::CookieSettings;
 use crate::outbound::OutboundPolicy;
@@ -32,6 +33,9 @@ pub struct Settings {
     pub flow: AuthorizationTimes,
     /// Where people are sent.
     pub pages: PageUrls,
+    /// Who can log in on the built-in pages, which take the place of those that `pages` does not name. `None`, as in
+    /// production, means that pages in their place say what to configure.
+    pub demonstration: Option<DemonstrationUsers>,
     /// The cookies.
     pub cookies: CookieSettings,
     /// The claims of JWT access tokens.
@@ -94,6 +98,7 @@ impl Settings {
                 rotation_grace: Duration::ZERO,
             },
             pages: PageUrls::default(),
+            demonstration: None,
             cookies: CookieSettings {
                 session: "session".to_owned(),
                 session_path: "/".to_owned(),

@@ -14,6 +14,7 @@ use super::interaction::{
     unknown,
 };
 use crate::error::Failure;
+use crate::sealed_value::restore;
 use crate::{Server, json_body};
 
 /// Hydra's `OAuth2ConsentRequest`.
@@ -42,7 +43,8 @@ pub(crate) async fn get(State(server): State<Server>, uri: Uri) -> Response {
 }
 
 async fn show(server: &Server, uri: &Uri) -> Result<ConsentRequest, Failure> {
-    let (text, asked) = opened(server, uri).await?;
+    let text = challenge(uri, "consent_challenge")?;
+    let asked = open(server, &text).await?;
     let under_way = under_way(server, &asked.flow).await?;
     Ok(ConsentRequest {
         challenge: text,
@@ -67,13 +69,25 @@ pub(crate) async fn accept(State(server): State<Server>, request: Request) -> Re
     answered(&server, accepted(&server, request).await)
 }
 
-/// The same answer may be given any number of times: of the codes that come of it, one is exchanged.
 async fn accepted(server: &Server, request: Request) -> Result<RedirectTo, Failure> {
-    let (_, asked) = opened(server, &request.uri().clone()).await?;
-    let answer: AcceptConsent = json_body::read(server, request).await?;
+    let asked = open(server, &challenge(request.uri(), "consent_challenge")?).await?;
+    let answer = json_body::read(server, request).await?;
+    accept_with(server, &asked, answer).await
+}
+
+/// Goes on with an answer. The same one may be given any number of times: of the codes that come of it, one is
+/// exchanged.
+///
+/// # Errors
+/// `invalid_request` naming the member; `request_unauthorized` where the flow has taken too long; [`Failure::Store`].
+pub(crate) async fn accept_with(
+    server: &Server,
+    asked: &ConsentChallenge,
+    answer: AcceptConsent,
+) -> Result<RedirectTo, Failure> {
     let under_way = under_way(server, &asked.flow).await?;
     let verifier = asked.accept(&under_way.request, answer, server.now())?;
-    decided(server, &asked, &verifier).await
+    decided(server, asked, &verifier).await
 }
 
 /// `PUT …/reject`: nothing was.
@@ -82,11 +96,23 @@ pub(crate) async fn reject(State(server): State<Server>, request: Request) -> Re
 }
 
 async fn rejected(server: &Server, request: Request) -> Result<RedirectTo, Failure> {
-    let (_, asked) = opened(server, &request.uri().clone()).await?;
-    let rejection: Rejection = json_body::read(server, request).await?;
+    let asked = open(server, &challenge(request.uri(), "consent_challenge")?).await?;
+    let rejection = json_body::read(server, request).await?;
+    reject_with(server, &asked, rejection).await
+}
+
+/// Goes back to the client with a refusal.
+///
+/// # Errors
+/// As [`accept_with`].
+pub(crate) async fn reject_with(
+    server: &Server,
+    asked: &ConsentChallenge,
+    rejection: Rejection,
+) -> Result<RedirectTo, Failure> {
     under_way(server, &asked.flow).await?;
     let verifier = asked.reject(rejection.denial("consent request denied")?);
-    decided(server, &asked, &verifier).await
+    decided(server, asked, &verifier).await
 }
 
 async fn decided(
@@ -98,8 +124,11 @@ async fn decided(
     interaction::decided(server, &asked.flow, ("consent_verifier", sealed)).await
 }
 
-/// The challenge as it came, and what it holds.
-async fn opened(server: &Server, uri: &Uri) -> Result<(String, ConsentChallenge), Failure> {
-    let (text, sealed) = challenge(server, uri, "consent_challenge").await?;
-    Ok((text, ConsentChallenge::open(server.store().ring(), &sealed).ok_or_else(unknown)?))
+/// Opens a challenge.
+///
+/// # Errors
+/// `not_found` where it is none; [`Failure::Store`].
+pub(crate) async fn open(server: &Server, challenge: &str) -> Result<ConsentChallenge, Failure> {
+    let sealed = restore(server, challenge).await?;
+    ConsentChallenge::open(server.store().ring(), &sealed).ok_or_else(unknown)
 }

@@ -11,18 +11,23 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::error::{Challenge, Failure};
-use crate::sealed_value::{restore, shorten};
+use crate::sealed_value::shorten;
 use crate::{Server, answer, id_token_hint};
 
 /// The answer to a decision (Hydra's `OAuth2RedirectTo`).
 #[derive(Debug, Serialize)]
-pub(super) struct RedirectTo {
+pub(crate) struct RedirectTo {
     redirect_to: String,
 }
 
 impl RedirectTo {
     pub(super) fn new(redirect_to: String) -> Self {
         Self { redirect_to }
+    }
+
+    /// Where the browser goes.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.redirect_to
     }
 }
 
@@ -45,20 +50,20 @@ pub(super) struct OidcContext {
 }
 
 /// A flow that is under way, with its client and its request.
-pub(super) struct UnderWay {
-    pub(super) client: Arc<Client>,
-    pub(super) request: AuthorizationRequest,
+pub(crate) struct UnderWay {
+    pub(crate) client: Arc<Client>,
+    pub(crate) request: AuthorizationRequest,
 }
 
-/// The challenge that a request names, as it was sealed. Hydra's `challenge` is taken too.
+/// The challenge that a request names. Hydra's `challenge` is taken too.
 ///
 /// # Errors
-/// `invalid_request` where it names none; [`Failure::Store`].
-pub(super) async fn challenge(server: &Server, uri: &Uri, name: &str) -> Result<(String, String), Failure> {
+/// `invalid_request` where it names none.
+pub(super) fn challenge(uri: &Uri, name: &str) -> Result<String, Failure> {
     let form = Form::parse(uri.query().unwrap_or_default().as_bytes())?;
     let named = form.get(name).or_else(|| form.get("challenge"));
     let text = named.ok_or_else(|| Error::invalid_request(format!("The parameter '{name}' is missing.")))?;
-    Ok((text.to_owned(), restore(server, text).await?.into_owned()))
+    Ok(text.to_owned())
 }
 
 /// The error for a challenge that does not open.
@@ -70,7 +75,7 @@ pub(super) fn unknown() -> Failure {
 ///
 /// # Errors
 /// `request_unauthorized` where it has taken too long, `not_found` where its client is gone or no longer may ask.
-pub(super) async fn under_way(server: &Server, flow: &Flow) -> Result<UnderWay, Failure> {
+pub(crate) async fn under_way(server: &Server, flow: &Flow) -> Result<UnderWay, Failure> {
     if is_too_old(flow.id, server.settings().flow.login_consent_request, server.now()) {
         let why = "The request has expired, please try again.";
         return Err(Error::new(ErrorCode::RequestUnauthorized, why).into());
@@ -128,7 +133,7 @@ pub(super) async fn oidc_context(server: &Server, flow: &Flow) -> Result<OidcCon
 }
 
 /// The client, as apps may show it.
-pub(super) fn client_object(client: &Client) -> Value {
+pub(crate) fn client_object(client: &Client) -> Value {
     serde_json::to_value(ClientObject::of(client)).unwrap_or_default()
 }
 

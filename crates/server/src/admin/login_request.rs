@@ -4,6 +4,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::Uri;
 use oauth::denial::Rejection;
+use oauth::flow::Flow;
 use oauth::login::{AcceptLogin, AcceptedLogin, LoginChallenge, LoginVerifier};
 use oauth::{Audience, Scope};
 use serde::Serialize;
@@ -14,6 +15,7 @@ use super::interaction::{
     under_way, unknown,
 };
 use crate::error::Failure;
+use crate::sealed_value::restore;
 use crate::{Server, json_body};
 
 /// Hydra's `OAuth2LoginRequest`.
@@ -36,7 +38,8 @@ pub(crate) async fn get(State(server): State<Server>, uri: Uri) -> Response {
 }
 
 async fn show(server: &Server, uri: &Uri) -> Result<LoginRequest, Failure> {
-    let (text, asked) = opened(server, uri).await?;
+    let text = challenge(uri, "login_challenge")?;
+    let asked = open(server, &text).await?;
     let under_way = under_way(server, &asked.flow).await?;
     Ok(LoginRequest {
         challenge: text,
@@ -56,22 +59,35 @@ pub(crate) async fn accept(State(server): State<Server>, request: Request) -> Re
     answered(&server, accepted(&server, request).await)
 }
 
-/// The same answer may be given any number of times: nothing is used up before the code is exchanged.
 async fn accepted(server: &Server, request: Request) -> Result<RedirectTo, Failure> {
-    let (_, asked) = opened(server, &request.uri().clone()).await?;
-    let answer: AcceptLogin = json_body::read(server, request).await?;
+    let asked = open(server, &challenge(request.uri(), "login_challenge")?).await?;
+    let answer = json_body::read(server, request).await?;
+    accept_with(server, asked, answer).await
+}
+
+/// Goes on with an answer. The same one may be given any number of times: nothing is used up before the code is
+/// exchanged.
+///
+/// # Errors
+/// `invalid_request` naming the member; `request_unauthorized` where the flow has taken too long; [`Failure::Store`].
+pub(crate) async fn accept_with(
+    server: &Server,
+    asked: LoginChallenge,
+    answer: AcceptLogin,
+) -> Result<RedirectTo, Failure> {
     under_way(server, &asked.flow).await?;
     match asked.accept(answer, server.now())? {
         AcceptedLogin::GoOn(verifier) => decided(server, &asked, &verifier).await,
-        AcceptedLogin::Restart => {
-            let mut restarted = asked.flow;
-            let asks_consent =
-                restarted.request.get("prompt").is_some_and(|prompt| prompt.contains("consent"));
-            restarted.request = restarted.request.without(&["prompt"]);
-            let prompt = if asks_consent { "login consent" } else { "login" };
-            Ok(go_on(server, &restarted, ("prompt", prompt)))
-        }
+        AcceptedLogin::Restart => Ok(restart(server, asked.flow)),
     }
+}
+
+/// Begins the request anew, with a login.
+pub(crate) fn restart(server: &Server, mut flow: Flow) -> RedirectTo {
+    let asks_consent = flow.request.get("prompt").is_some_and(|prompt| prompt.contains("consent"));
+    flow.request = flow.request.without(&["prompt"]);
+    let prompt = if asks_consent { "login consent" } else { "login" };
+    go_on(server, &flow, ("prompt", prompt))
 }
 
 /// `PUT …/reject`: nobody did.
@@ -80,11 +96,23 @@ pub(crate) async fn reject(State(server): State<Server>, request: Request) -> Re
 }
 
 async fn rejected(server: &Server, request: Request) -> Result<RedirectTo, Failure> {
-    let (_, asked) = opened(server, &request.uri().clone()).await?;
-    let rejection: Rejection = json_body::read(server, request).await?;
+    let asked = open(server, &challenge(request.uri(), "login_challenge")?).await?;
+    let rejection = json_body::read(server, request).await?;
+    reject_with(server, &asked, rejection).await
+}
+
+/// Goes back to the client with a refusal.
+///
+/// # Errors
+/// As [`accept_with`].
+pub(crate) async fn reject_with(
+    server: &Server,
+    asked: &LoginChallenge,
+    rejection: Rejection,
+) -> Result<RedirectTo, Failure> {
     under_way(server, &asked.flow).await?;
     let verifier = asked.reject(rejection.denial("login request denied")?);
-    decided(server, &asked, &verifier).await
+    decided(server, asked, &verifier).await
 }
 
 async fn decided(
@@ -96,8 +124,11 @@ async fn decided(
     interaction::decided(server, &asked.flow, ("login_verifier", sealed)).await
 }
 
-/// The challenge as it came, and what it holds.
-async fn opened(server: &Server, uri: &Uri) -> Result<(String, LoginChallenge), Failure> {
-    let (text, sealed) = challenge(server, uri, "login_challenge").await?;
-    Ok((text, LoginChallenge::open(server.store().ring(), &sealed).ok_or_else(unknown)?))
+/// Opens a challenge.
+///
+/// # Errors
+/// `not_found` where it is none; [`Failure::Store`].
+pub(crate) async fn open(server: &Server, challenge: &str) -> Result<LoginChallenge, Failure> {
+    let sealed = restore(server, challenge).await?;
+    LoginChallenge::open(server.store().ring(), &sealed).ok_or_else(unknown)
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::interaction::{RedirectTo, answered, challenge, client_object, unknown};
 use crate::error::{Challenge, Failure};
-use crate::sealed_value::shorten;
+use crate::sealed_value::{restore, shorten};
 use crate::{Server, answer, router};
 
 /// Hydra's `OAuth2LogoutRequest`.
@@ -33,7 +33,8 @@ pub(crate) async fn get(State(server): State<Server>, uri: Uri) -> Response {
 }
 
 async fn show(server: &Server, uri: &Uri) -> Result<LogoutRequest, Failure> {
-    let (text, logout) = opened(server, uri).await?;
+    let text = challenge(uri, "logout_challenge")?;
+    let logout = open(server, &text).await?;
     let client = match &logout.client_id {
         Some(id) => server.store().client(id).await?,
         None => None,
@@ -57,7 +58,14 @@ pub(crate) async fn accept(State(server): State<Server>, uri: Uri) -> Response {
 }
 
 async fn accepted(server: &Server, uri: &Uri) -> Result<RedirectTo, Failure> {
-    let (_, logout) = opened(server, uri).await?;
+    accept_with(server, &open(server, &challenge(uri, "logout_challenge")?).await?).await
+}
+
+/// Goes on with the user's agreement.
+///
+/// # Errors
+/// [`Failure::Store`], [`Failure::Busy`].
+pub(crate) async fn accept_with(server: &Server, logout: &Logout) -> Result<RedirectTo, Failure> {
     let expires_at = logout.expires_at(server.settings().flow.login_consent_request);
     let sealed = logout.seal_verifier(server.store().ring(), server.store().entropy());
     let sealed = shorten(server, sealed, expires_at).await?;
@@ -67,19 +75,23 @@ async fn accepted(server: &Server, uri: &Uri) -> Result<RedirectTo, Failure> {
 
 /// `PUT …/reject`: the user stays logged in. Nothing is to be done.
 pub(crate) async fn reject(State(server): State<Server>, uri: Uri) -> Response {
-    match opened(&server, &uri).await {
+    let rejected = async { open(&server, &challenge(&uri, "logout_challenge")?).await };
+    match rejected.await {
         Ok(_) => answer::empty(StatusCode::NO_CONTENT),
         Err(failure) => failure.answer(server.settings(), Challenge::None),
     }
 }
 
-/// The challenge as it came, and what it holds, while it lasts.
-async fn opened(server: &Server, uri: &Uri) -> Result<(String, Logout), Failure> {
-    let (text, sealed) = challenge(server, uri, "logout_challenge").await?;
+/// Opens a challenge, while it lasts.
+///
+/// # Errors
+/// `not_found` where it is none, `request_unauthorized` where it has expired; [`Failure::Store`].
+pub(crate) async fn open(server: &Server, challenge: &str) -> Result<Logout, Failure> {
+    let sealed = restore(server, challenge).await?;
     let logout = Logout::open_challenge(server.store().ring(), &sealed).ok_or_else(unknown)?;
     if server.now() >= logout.expires_at(server.settings().flow.login_consent_request) {
         let why = "The logout request has expired, please try again.";
         return Err(Error::new(ErrorCode::RequestUnauthorized, why).into());
     }
-    Ok((text, logout))
+    Ok(logout)
 }

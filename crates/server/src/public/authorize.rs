@@ -22,7 +22,7 @@ use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
 use oauth::authorization_request::AuthorizationRequest;
 use oauth::consent::RememberedConsent;
-use oauth::flow::{Flow, FlowReference, Interaction, is_cookie_of, is_too_old};
+use oauth::flow::{Flow, FlowReference, Interaction, is_too_old};
 use oauth::logout::Hint;
 use oauth::wanted_user::WantedUser;
 use oauth::{Client, ClientId, ClientSubjects, Error, ErrorCode};
@@ -30,7 +30,7 @@ use store::StoredConsent;
 
 use crate::browser_request::BrowserRequest;
 pub(crate) use crate::public::authorize::stop::Stop;
-use crate::{Server, id_token_hint};
+use crate::{Server, browser_flow, id_token_hint};
 
 /// A request that its client may make, with everything that a step needs.
 struct Asked<'a> {
@@ -84,19 +84,13 @@ impl Asked<'_> {
             let why = format!("The {name}_verifier is not valid, or not for this request.");
             self.to_client(Error::new(ErrorCode::AccessDenied, why))
         })?;
-        let (server, settings) = (self.server, self.server.settings());
-        if is_too_old(flow.id, settings.flow.login_consent_request, server.now()) {
+        let server = self.server;
+        if is_too_old(flow.id, server.settings().flow.login_consent_request, server.now()) {
             let why = "The request took too long: begin again.";
             return Err(Stop::ToUser(Error::new(ErrorCode::RequestUnauthorized, why)));
         }
-        let cookie = settings.cookies.flow_value(&self.browser.headers, interaction, flow.id);
-        let is_own = |value: &String| is_cookie_of(server.store().ring(), interaction, flow.id, value);
-        if cookie.as_ref().is_some_and(is_own) {
-            return Ok(flow);
-        }
-        let why = "No CSRF value available in the session cookie: the request did not begin in this browser, or the \
-                   browser keeps no cookies. Begin again.";
-        Err(Stop::ToUser(Error::new(ErrorCode::RequestForbidden, why)))
+        browser_flow::check(server, &self.browser.headers, interaction, flow.id).map_err(Stop::ToUser)?;
+        Ok(flow)
     }
 
     /// True where what a user consented to before covers the request.

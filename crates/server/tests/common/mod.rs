@@ -71,6 +71,7 @@ pub fn settings() -> Settings {
             error: Some("https://pages.example.com/error".to_owned()),
             ..PageUrls::default()
         },
+        demonstration: None,
         cookies: CookieSettings {
             session: "ory_hydra_session".to_owned(),
             session_path: "/".to_owned(),
