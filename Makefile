@@ -1,13 +1,13 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test lint audit crds fuzz
+.PHONY: help run test e2e lint audit crds fuzz
 
 TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
 FUZZ_SECONDS ?= 60
 
 help: ## what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## the server and the reconciler on the sample manifests, with an embedded database in .keywright
 	@cargo build --release -p keywright --bin keywright
@@ -17,11 +17,14 @@ test: ## all tests, with a PostgreSQL and Kubernetes API servers started for the
 	@assets=$$(e2e/cluster/build.sh); \
 	KEYWRIGHT_KUBE_ASSETS=$$assets exec e2e/postgres.sh cargo test --workspace --no-fail-fast
 
+e2e: ## the built-in pages and the sample app, clicked through with a real browser
+	@e2e/browser/run.sh
+
 lint: ## formatting, clippy without warnings; shellcheck and cargo-deny where they are installed
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	@if command -v shellcheck >/dev/null; then set -x; \
-	  shellcheck -x -P SCRIPTDIR .ci/run e2e/*.sh e2e/cluster/*.sh; fi
+	  shellcheck -x -P SCRIPTDIR .ci/run e2e/*.sh e2e/browser/*.sh e2e/cluster/*.sh; fi
 	@if command -v cargo-deny >/dev/null; then set -x; \
 	  cargo deny check bans licenses sources; fi
 

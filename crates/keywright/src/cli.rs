@@ -1,6 +1,8 @@
 //! The command line: Hydra's grammar where Hydra has the command.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -98,9 +100,38 @@ pub struct DevArgs {
     /// Folder for the database, the system secret, Secrets and statuses.
     #[arg(long, value_name = "DIR", default_value = ".keywright")]
     pub data: PathBuf,
+    /// File with the users who can log in on the built-in page, instead of alice and bob (config/dev/users.yaml).
+    #[arg(long, value_name = "FILE")]
+    pub users: Option<PathBuf>,
+    /// Where the sample application listens, on loopback; by default 127.0.0.1:5555.
+    #[arg(long, value_name = "ADDRESS|off")]
+    pub sample_app: Option<SampleApp>,
     /// Where the configuration comes from.
     #[command(flatten)]
     pub config: ConfigArgs,
+}
+
+/// `--sample-app`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SampleApp {
+    /// It listens there.
+    At(SocketAddr),
+    /// There is none.
+    Off,
+}
+
+impl FromStr for SampleApp {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse::<SocketAddr>() {
+            // It shows tokens to whoever logs in, and its sessions travel unencrypted.
+            Ok(address) if address.ip().is_loopback() => Ok(Self::At(address)),
+            Ok(_) => Err("the sample app listens on a loopback address only"),
+            Err(_) if text == "off" => Ok(Self::Off),
+            Err(_) => Err("write an address as 127.0.0.1:5555, or off"),
+        }
+    }
 }
 
 /// `keywright migrate …`.
@@ -135,6 +166,18 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_sample_app_listens_on_loopback_or_not_at_all() {
+        for (text, at) in [
+            ("127.0.0.1:5556", Ok(SampleApp::At(([127, 0, 0, 1], 5556).into()))),
+            ("off", Ok(SampleApp::Off)),
+            ("0.0.0.0:5555", Err("the sample app listens on a loopback address only")),
+            ("5555", Err("write an address as 127.0.0.1:5555, or off")),
+        ] {
+            assert_eq!(text.parse::<SampleApp>(), at, "{text}");
+        }
     }
 
     #[test]

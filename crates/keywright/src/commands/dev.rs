@@ -1,7 +1,10 @@
 //! `keywright dev`: server and reconcilers in one process, on a folder.
 
+mod sample_app;
+mod users;
 mod welcome;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,10 +22,15 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::sample_app::SampleApp;
+use self::welcome::Welcome;
 use super::print;
-use crate::cli::DevArgs;
-use crate::config::{Config, Loaded, LogFormat};
+use crate::cli::{self, DevArgs};
+use crate::config::{Loaded, LogFormat};
 use crate::{open_files, shutdown, telemetry, wiring};
+
+/// Where the sample app listens by default: its manifest in the samples has this address.
+const SAMPLE_APP: ([u8; 4], u16) = ([127, 0, 0, 1], 5555);
 
 /// Variables that would lead away from the data folder.
 const IGNORED: [&str; 3] = ["DSN", "DB_LISTEN_DSN", "SECRETS_SYSTEM"];
@@ -34,26 +42,37 @@ pub(super) async fn run(args: DevArgs) -> Result<()> {
     telemetry::start(loaded.config.log, LogFormat::Text);
     let entropy = Entropy::system();
     let mut config = wiring::prepare(loaded, &entropy)?;
+    let users = users::read(args.users.as_deref(), &entropy)?;
     let shutdown = shutdown::on_signal()?;
     let public = wiring::bind(&config.serve.public, "serve.public").await?;
     let admin = wiring::bind(&config.serve.admin, "serve.admin").await?;
+    let sample_app = bind_sample_app(args.sample_app).await?;
     let database = wiring::database(&mut config)?;
     let Some(store) = wiring::open(&database.options, &entropy, &shutdown).await? else { return Ok(()) };
 
     let mut registry = Registry::default();
-    let server =
-        Server::new(store.clone(), wiring::server_settings(&config), server::Metrics::new(&mut registry))?;
+    let settings = server::Settings { demonstration: Some(users), ..wiring::server_settings(&config) };
+    let server = Server::new(store.clone(), settings, server::Metrics::new(&mut registry))?;
     let metrics = ::operator::Metrics::new(&mut registry);
     let registry = Arc::new(registry);
-    let limits = open_files::listener_limits(2);
+    let sample_app_at = sample_app.as_ref().map(std::net::TcpListener::local_addr).transpose()?;
+    let mut apis = Vec::new();
+    if let Some((listener, address)) = sample_app.zip(sample_app_at) {
+        let app = SampleApp::new(address, admin.local_addr()?, &config.urls.issuer, (data.clone(), entropy))?;
+        apis.push((listener, app.router()));
+    }
+    apis.extend([(public, server.public_router()), (admin, server.admin_router(registry))]);
+    let limits = open_files::listener_limits(3);
     let mut tasks = JoinSet::new();
-    for (listener, router) in [(public, server.public_router()), (admin, server.admin_router(registry))] {
+    for (listener, router) in apis {
         let listener = TcpListener::from_std(listener)?;
         tasks.spawn(server::serve(listener, router, limits.clone(), shutdown.clone()));
     }
     let maintained = shutdown.clone();
     tasks.spawn(async move { server.maintain(false, maintained).await });
-    let result = reconcile(&args, &config, data, &store, metrics, &shutdown).await;
+    let has_default_users = args.users.is_none() && config.urls.login.is_none();
+    let welcome = Welcome { config: &config, data: &data, sample_app: sample_app_at, has_default_users };
+    let result = reconcile(&args, &welcome, &store, metrics, &shutdown).await;
     shutdown.cancel();
     while tasks.join_next().await.is_some() {}
     store.close().await;
@@ -88,24 +107,42 @@ fn configuration(args: &DevArgs, data: &Path) -> Result<Loaded> {
     load(&flags)
 }
 
+/// Where it was not said where, and another process listens there already, there is no sample app.
+async fn bind_sample_app(asked: Option<cli::SampleApp>) -> Result<Option<std::net::TcpListener>> {
+    let address = match asked {
+        Some(cli::SampleApp::Off) => return Ok(None),
+        Some(cli::SampleApp::At(address)) => address,
+        None => SocketAddr::from(SAMPLE_APP),
+    };
+    match (TcpListener::bind(address).await.and_then(TcpListener::into_std), asked) {
+        (Ok(listener), _) => Ok(Some(listener)),
+        (Err(error), None) => {
+            tracing::warn!(%error, "no sample app: cannot listen on {address}; --sample-app names another");
+            Ok(None)
+        }
+        (Err(error), Some(_)) => {
+            Err(error).with_context(|| format!("--sample-app: cannot listen on {address}"))
+        }
+    }
+}
+
 async fn reconcile(
     args: &DevArgs,
-    config: &Config,
-    data: DataFolder,
+    welcome: &Welcome<'_>,
     store: &Store,
     metrics: ::operator::Metrics,
     shutdown: &CancellationToken,
 ) -> Result<()> {
     let settings = Settings {
         instance: "default".to_owned(),
-        cluster: data.id()?,
+        cluster: welcome.data.id()?,
         key_set_namespaces: None,
-        issuer: config.urls.issuer.clone(),
+        issuer: welcome.config.urls.issuer.clone(),
     };
-    let context = ReconcileContext::for_folder(store, data.clone(), settings, metrics)?;
+    let context = ReconcileContext::for_folder(store, welcome.data.clone(), settings, metrics)?;
     let (report, reports) = watch::channel(Report::default());
     let serving = folder::run(args.manifests.clone(), context, report, shutdown.clone());
-    let telling = tell(config, &data, reports);
+    let telling = tell(welcome, reports);
     tokio::pin!(telling);
     tokio::select! {
         done = serving => done.with_context(|| format!("the manifests in {}", args.manifests.display())),
@@ -114,7 +151,7 @@ async fn reconcile(
 }
 
 /// Prints how the resources stand when all have been looked at, and then what changes.
-async fn tell(config: &Config, data: &DataFolder, mut reports: watch::Receiver<Report>) -> Result<()> {
+async fn tell(welcome: &Welcome<'_>, mut reports: watch::Receiver<Report>) -> Result<()> {
     let mut told: Option<Report> = None;
     while reports.changed().await.is_ok() {
         let report = reports.borrow_and_update().clone();
@@ -122,7 +159,7 @@ async fn tell(config: &Config, data: &DataFolder, mut reports: watch::Receiver<R
             continue;
         }
         match &told {
-            None => print(&welcome::text(config, data, &report))?,
+            None => print(&welcome.text(&report))?,
             Some(before) => changes(before, &report),
         }
         told = Some(report);

@@ -1,10 +1,9 @@
 //! A declared client logs somebody in: from the manifest to the tokens, by the pages that the configuration names.
 
-use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::support::Dev;
+use crate::support::{Browser, Dev};
 
 const CALLBACK: &str = "http://127.0.0.1:9/cb";
 
@@ -18,29 +17,6 @@ spec:
   redirectUris: [http://127.0.0.1/cb]
   scopes: [openid, offline_access]
 ";
-
-/// A browser that stops at each redirect and tells where it was sent.
-struct Browser {
-    http: reqwest::Client,
-    cookies: Vec<String>,
-}
-
-impl Browser {
-    fn new() -> Self {
-        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { http, cookies: Vec::new() }
-    }
-
-    async fn open(&mut self, url: &str) -> Url {
-        let response = self.http.get(url).header(COOKIE, self.cookies.join("; ")).send().await.unwrap();
-        for cookie in response.headers().get_all(SET_COOKIE) {
-            let cookie = cookie.to_str().unwrap();
-            assert!(!cookie.contains("Secure"), "on plain http the browser would keep none: {cookie}");
-            self.cookies.push(cookie.split(';').next().unwrap().to_owned());
-        }
-        Url::parse(response.headers()[LOCATION].to_str().unwrap()).unwrap()
-    }
-}
 
 fn parameter(url: &Url, name: &str) -> String {
     let found = url.query_pairs().find(|(known, _)| known == name);
@@ -78,16 +54,16 @@ async fn a_declared_client_logs_somebody_in() {
             ("state", "a-long-state"),
         ],
     );
-    let login = browser.open(request.unwrap().as_str()).await;
+    let login = browser.redirected(request.unwrap().as_str()).await;
     assert_eq!((login.port(), login.path()), (Some(9), "/login"));
     let challenge = parameter(&login, "login_challenge");
     let answer = json!({"subject": "alice", "remember": true});
-    let consent = browser.open(&accept(&dev, "login", &challenge, &answer).await).await;
+    let consent = browser.redirected(&accept(&dev, "login", &challenge, &answer).await).await;
     let challenge = parameter(&consent, "consent_challenge");
     let answer = json!({"grant_scope": ["openid", "offline_access"]});
-    let end = browser.open(&accept(&dev, "consent", &challenge, &answer).await).await;
+    let end = browser.redirected(&accept(&dev, "consent", &challenge, &answer).await).await;
     assert_eq!((end.path(), parameter(&end, "state").as_str()), ("/cb", "a-long-state"));
-    assert!(browser.cookies.iter().any(|cookie| cookie.starts_with("ory_hydra_session_dev=")));
+    assert!(browser.has_cookie("ory_hydra_session_dev"));
 
     let code = parameter(&end, "code");
     let form = [("grant_type", "authorization_code"), ("code", &code), ("redirect_uri", CALLBACK)];

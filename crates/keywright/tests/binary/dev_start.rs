@@ -46,6 +46,7 @@ async fn the_samples_work_and_the_printed_command_gets_a_token() {
         ("JsonWebKeySet", "default/hydra.openid.id-token"),
         ("OAuth2Client", "default/orders-service"),
         ("OAuth2Client", "default/reports"),
+        ("OAuth2Client", "default/sample-app"),
         ("OAuth2Client", "default/shop"),
         ("OAuth2Client", "default/shop-mobile"),
     ] {
@@ -125,7 +126,8 @@ async fn what_cannot_be_served_is_told_with_exit_code_1() {
     for (manifests, data, port, message) in cases {
         let variables =
             [("SERVE_PUBLIC_PORT", port.to_string()), ("SERVE_ADMIN_PORT", free_port().to_string())];
-        let ended = run(&["dev", "--manifests", manifests, "--data", data], &variables).await;
+        let ended =
+            run(&["dev", "--manifests", manifests, "--data", data, "--sample-app", "off"], &variables).await;
         assert_eq!(ended.code, Some(1), "{ended:?}");
         assert!(ended.stderr.contains(&message), "{message}: {}", ended.stderr);
         assert_eq!(ended.stdout, "");
@@ -138,7 +140,8 @@ async fn a_folder_of_manifests_may_hold_the_data() {
     let (public, admin) = (free_port(), free_port());
     dev.write("a.yaml", &client("a", &[]));
     let data = dev.manifests().join("data");
-    let arguments = ["dev".into(), "--manifests".into(), dev.manifests(), "--data".into(), data.clone()];
+    let mut arguments = vec!["dev".into(), "--manifests".into(), dev.manifests(), "--data".into()];
+    arguments.extend([data.clone(), "--sample-app".into(), "off".into()]);
     let variables = [("SERVE_PUBLIC_PORT", public.to_string()), ("SERVE_ADMIN_PORT", admin.to_string())];
     for _ in 0..2 {
         let process = Process::start(&arguments, &variables);

@@ -13,6 +13,7 @@ mod dev_edits;
 mod dev_login;
 mod dev_manifests;
 mod dev_restart;
+mod dev_sample_app;
 mod dev_secrets;
 mod dev_start;
 mod serve;

@@ -1,26 +1,53 @@
 //! What `dev` prints once everything stands: the issuer, the resources, and how to get a token.
 
 use std::fmt::Write;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ::operator::source::folder::{DataFolder, Report, Row};
 use crd::{GrantType, OAuth2Client, TokenEndpointAuthMethod};
 
+use super::{sample_app, users};
 use crate::config::Config;
 
-/// The whole text.
-pub(super) fn text(config: &Config, data: &DataFolder, report: &Report) -> String {
-    let mut text = format!("\nIssuer: {}\n\n", config.urls.issuer);
-    text.push_str(&table(&report.rows));
-    for problem in &report.problems {
-        // Writing to a String cannot fail; so below.
-        let _ = writeln!(text, "\nnot applied: {problem}");
+/// What the text is about, beside how the resources stand.
+pub(super) struct Welcome<'a> {
+    /// The configuration.
+    pub(super) config: &'a Config,
+    /// Where Secrets are.
+    pub(super) data: &'a DataFolder,
+    /// Where the sample app listens.
+    pub(super) sample_app: Option<SocketAddr>,
+    /// Whether the default users can log in.
+    pub(super) has_default_users: bool,
+}
+
+impl Welcome<'_> {
+    /// The whole text.
+    pub(super) fn text(&self, report: &Report) -> String {
+        let mut text = format!("\nIssuer: {}\n\n", self.config.urls.issuer);
+        text.push_str(&table(&report.rows));
+        for problem in &report.problems {
+            // Writing to a String cannot fail; so below.
+            let _ = writeln!(text, "\nnot applied: {problem}");
+        }
+        if let Some(address) = self.sample_app.filter(|_| report.rows.iter().any(is_sample_app)) {
+            let hint = if self.has_default_users { format!(" {}", users::HINT) } else { String::new() };
+            let _ = writeln!(text, "\nLog in with a browser{hint}:\n\n  http://{address}/");
+        }
+        if let Some(client) = report.rows.iter().find_map(|row| TokenClient::of(row, self.data)) {
+            text.push_str(&client.command(self.config));
+        }
+        text.push_str("\nEdit the manifests and see them take effect. Ctrl-C stops.\n\n");
+        text
     }
-    if let Some(client) = report.rows.iter().find_map(|row| TokenClient::of(row, data)) {
-        text.push_str(&client.command(config));
-    }
-    text.push_str("\nEdit the manifests and see them take effect. Ctrl-C stops.\n\n");
-    text
+}
+
+/// True for the client that the sample app is, once it stands.
+fn is_sample_app(row: &Row) -> bool {
+    let (namespace, name) = sample_app::RESOURCE;
+    let is_it = row.key.kind == "OAuth2Client" && row.key.namespace == namespace && row.key.name == name;
+    is_it && row.ready == "True"
 }
 
 fn table(rows: &[Row]) -> String {

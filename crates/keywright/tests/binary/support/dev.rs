@@ -34,6 +34,10 @@ pub struct Dev {
     pub public: u16,
     /// Port of the admin API.
     pub admin: u16,
+    /// Port of the sample app.
+    pub sample_app: u16,
+    /// Further arguments of the process.
+    pub arguments: Vec<String>,
     /// Further variables of the process.
     pub variables: Vec<(&'static str, String)>,
     process: Option<Process>,
@@ -66,6 +70,8 @@ impl Dev {
             root: TempDir::new().unwrap(),
             public: free_port(),
             admin: free_port(),
+            sample_app: free_port(),
+            arguments: Vec::new(),
             variables: Vec::new(),
             process: None,
             http: reqwest::Client::new(),
@@ -114,7 +120,10 @@ impl Dev {
 
     /// Starts the process without waiting for anything.
     pub fn launch(&mut self) {
-        let arguments = ["dev".into(), "--manifests".into(), self.manifests(), "--data".into(), self.data()];
+        let mut arguments = vec!["dev".into(), "--manifests".into(), self.manifests()];
+        arguments.extend(["--data".into(), self.data(), "--sample-app".into()]);
+        arguments.push(format!("127.0.0.1:{}", self.sample_app).into());
+        arguments.extend(self.arguments.iter().map(PathBuf::from));
         let mut variables = vec![
             ("SERVE_PUBLIC_PORT", self.public.to_string()),
             ("SERVE_ADMIN_PORT", self.admin.to_string()),

@@ -1,5 +1,6 @@
 //! What the tests share.
 
+pub mod browser;
 pub mod dev;
 pub mod late_proxy;
 pub mod ports;
@@ -7,6 +8,7 @@ pub mod process;
 
 use std::time::{Duration, Instant};
 
+pub use browser::Browser;
 pub use dev::Dev;
 pub use harness::eventually;
 pub use late_proxy::LateProxy;
