@@ -54,4 +54,4 @@ fi
 export KEYWRIGHT_BINARY
 
 cd "$here"
-exec node --test "$@" *.test.js
+exec node --test "$@" ./*.test.js
