@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::support::browser::Page;
 use crate::support::dev::client;
-use crate::support::{Browser, Dev, free_port, run};
+use crate::support::{Browser, Dev, Process, eventually, free_port, run};
 
 /// The sample's manifest, for an app that listens elsewhere: so it does not name where the browser goes after a logout.
 fn manifest() -> String {
@@ -126,6 +126,26 @@ async fn users_of_ones_own_take_the_place_of_the_default_ones() {
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.contains("the users in ") && ended.stderr.contains("quotes"), "{}", ended.stderr);
     assert!(!ended.stderr.contains("12345"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn a_default_address_that_is_taken_stops_nothing_but_the_sample_app() {
+    let dev = Dev::prepared();
+    dev.write("sample-app.yaml", &manifest());
+    // Taken by this, or by whatever has it already.
+    let _taken = TcpListener::bind("127.0.0.1:5555");
+    let (manifests, data) = (dev.manifests().display().to_string(), dev.data().display().to_string());
+    let variables =
+        [("SERVE_PUBLIC_PORT", free_port().to_string()), ("SERVE_ADMIN_PORT", free_port().to_string())];
+    let process = Process::start(&["dev", "--manifests", &manifests, "--data", &data], &variables);
+    eventually("it is up", || async { process.stdout().contains("Ctrl-C stops.") }).await;
+    assert!(
+        process.stderr().contains("no sample app: cannot listen on 127.0.0.1:5555"),
+        "{}",
+        process.stderr()
+    );
+    assert!(!process.stdout().contains("Log in with a browser"), "{}", process.stdout());
+    process.kill().await;
 }
 
 #[tokio::test]
