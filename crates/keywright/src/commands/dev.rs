@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use jose::Entropy;
 use prometheus_client::registry::Registry;
 use serde_json::{Map, Value, json};
-use server::Server;
+use server::{DemonstrationUsers, Server};
 use store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -26,7 +26,7 @@ use self::sample_app::SampleApp;
 use self::welcome::Welcome;
 use super::print;
 use crate::cli::{self, DevArgs};
-use crate::config::{Loaded, LogFormat};
+use crate::config::{Config, Loaded, LogFormat};
 use crate::{open_files, shutdown, telemetry, wiring};
 
 /// Where the sample app listens by default: its manifest in the samples has this address.
@@ -51,8 +51,8 @@ pub(super) async fn run(args: DevArgs) -> Result<()> {
     let Some(store) = wiring::open(&database.options, &entropy, &shutdown).await? else { return Ok(()) };
 
     let mut registry = Registry::default();
-    let settings = server::Settings { demonstration: Some(users), ..wiring::server_settings(&config) };
-    let server = Server::new(store.clone(), settings, server::Metrics::new(&mut registry))?;
+    let metrics = server::Metrics::new(&mut registry);
+    let server = Server::new(store.clone(), server_settings(&config, &users), metrics)?;
     let metrics = ::operator::Metrics::new(&mut registry);
     let registry = Arc::new(registry);
     let sample_app_at = sample_app.as_ref().map(std::net::TcpListener::local_addr).transpose()?;
@@ -105,6 +105,11 @@ fn configuration(args: &DevArgs, data: &Path) -> Result<Loaded> {
     let port = load(&flags)?.config.serve.public.port;
     flags.insert("urls".to_owned(), json!({"self": {"issuer": format!("http://127.0.0.1:{port}")}}));
     load(&flags)
+}
+
+/// The server's settings: as anywhere, with pages for the users where none are configured.
+fn server_settings(config: &Config, users: &DemonstrationUsers) -> server::Settings {
+    server::Settings { demonstration: Some(users.clone()), ..wiring::server_settings(config) }
 }
 
 /// Where it was not said where, and another process listens there already, there is no sample app.
