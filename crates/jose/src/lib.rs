@@ -15,6 +15,7 @@
 //!
 //! * [`Algorithm`], [`RsaBits`]: what keys there are (RFC 7518, RFC 8037).
 //! * [`PrivateKey`], [`Signer`]: making keys and signing with them; a signing key is parsed once.
+//! * [`ImportedKey`]: keys that were made elsewhere.
 //! * [`PublicJwk`], [`KeyId`], [`JwkSet`]: what is published of them (RFC 7517, RFC 7638).
 //! * [`Verifier`], [`JwsHeader`]: checking tokens, ours and other parties' (RFC 7515).
 //! * [`SystemSecret`], [`RootKey`], [`KeyRing`]: sealing and authenticating our own data.
@@ -24,6 +25,7 @@ mod algorithm;
 mod encoding;
 mod entropy;
 mod error;
+mod imported_key;
 mod jwk;
 mod key_pair;
 mod key_ring;
@@ -37,6 +39,7 @@ mod verifier;
 pub use algorithm::{Algorithm, EncryptionAlgorithm, KeyUse, RsaBits, SigningAlgorithm};
 pub use entropy::Entropy;
 pub use error::Error;
+pub use imported_key::ImportedKey;
 pub use jwk::{JwkSet, KeyId, PublicJwk};
 pub use key_ring::{KeyRing, Mac, MacPurpose, SealPurpose};
 pub use private_key::PrivateKey;

@@ -52,6 +52,13 @@ impl PrivateKey {
         Self { algorithm, key_id, public, pair: Arc::new(pair) }
     }
 
+    /// The same key under another name.
+    #[must_use]
+    pub fn named(self, key_id: KeyId) -> Self {
+        let public = PublicJwk::new(self.algorithm, key_id.clone(), self.public.parameters().clone());
+        Self { key_id, public, ..self }
+    }
+
     /// What the key is for.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm

@@ -11,7 +11,8 @@ use crate::flow::{Flow, FlowReference};
 use crate::grant::SessionClaims;
 use crate::login::Login;
 use crate::{
-    Audience, Client, ClientId, Error, ErrorCode, Incarnation, Scope, ScopeSet, ScopeStrategy, sealed,
+    Audience, Client, ClientId, Error, ErrorCode, Incarnation, Scope, ScopeSet, ScopeStrategy, SessionId,
+    sealed,
 };
 
 /// What the consent app is asked: sealed, it is the `consent_challenge`.
@@ -114,6 +115,8 @@ pub struct RememberedConsent {
     pub audience: Vec<Audience>,
     /// The client's incarnation.
     pub incarnation: Incarnation,
+    /// The login session in which it was given.
+    pub session_id: SessionId,
     /// When it ends, in seconds since the epoch; `None` means never.
     pub expires_at: Option<i64>,
 }

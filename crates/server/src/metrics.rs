@@ -190,6 +190,7 @@ pub(crate) fn expose(server: &Server, registry: &Registry) -> Response {
     metrics.statements.inner().store(server.store().statements(), std::sync::atomic::Ordering::Relaxed);
     server.signatures().measure();
     server.hashes().measure();
+    server.key_making().measure();
     let mut body = String::with_capacity(16 * 1024);
     if text::encode(&mut body, registry).is_err() {
         // Only a collector of somebody else's can fail; what it left half-written is not served.

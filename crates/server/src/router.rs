@@ -11,7 +11,10 @@ use http::uri::PathAndQuery;
 use prometheus_client::registry::Registry;
 use tower::ServiceBuilder;
 
-use crate::admin::{clients, consent_request, introspect, login_request, logout_request, sessions, version};
+use crate::admin::{
+    clients, consent_request, consent_sessions, introspect, keys, login_request, logout_request, sessions,
+    version,
+};
 use crate::not_found::not_found;
 use crate::observe::{Observer, TIME_LIMIT, observe};
 use crate::public::{authorize, discovery, fallbacks, jwks, logout, revoke, token, userinfo};
@@ -49,13 +52,15 @@ const CLIENTS: &str = "/admin/clients";
 const CLIENT: &str = "/admin/clients/{id}";
 const CLIENT_LIFESPANS: &str = "/admin/clients/{id}/lifespans";
 const CLIENT_SECRETS: &str = "/admin/clients/{id}/secrets/rotate";
+const KEY_SET: &str = "/admin/keys/{set}";
+const KEY: &str = "/admin/keys/{set}/{kid}";
 const VERSION: &str = "/admin/version";
 const METRICS: &str = "/admin/metrics/prometheus";
 const ADMIN_ALIVE: &str = "/admin/health/alive";
 const ADMIN_READY: &str = "/admin/health/ready";
 
 /// Every path that is served, for labels that live as long as the program.
-const TEMPLATES: [&str; 36] = [
+const TEMPLATES: [&str; 38] = [
     TOKEN,
     AUTHORIZE,
     USERINFO,
@@ -92,6 +97,8 @@ const TEMPLATES: [&str; 36] = [
     CLIENT,
     CLIENT_LIFESPANS,
     CLIENT_SECRETS,
+    KEY_SET,
+    KEY,
 ];
 
 impl Server {
@@ -130,7 +137,7 @@ impl Server {
             .route(LOGOUT_REQUEST, get(logout_request::get))
             .route(LOGOUT_ACCEPT, put(logout_request::accept))
             .route(LOGOUT_REJECT, put(logout_request::reject))
-            .route(CONSENT_SESSIONS, delete(sessions::revoke_consent))
+            .route(CONSENT_SESSIONS, get(consent_sessions::list).delete(consent_sessions::revoke))
             .route(LOGIN_SESSIONS, delete(sessions::revoke_login))
             .route(TOKENS, delete(sessions::revoke_tokens))
             .route(CLIENTS, get(clients::list).post(clients::create))
@@ -140,6 +147,11 @@ impl Server {
             )
             .route(CLIENT_LIFESPANS, put(clients::set_lifespans))
             .route(CLIENT_SECRETS, post(clients::rotate_secret).delete(clients::drop_former_secrets))
+            .route(
+                KEY_SET,
+                get(keys::get_set).post(keys::create).put(keys::replace_set).delete(keys::delete_set),
+            )
+            .route(KEY, get(keys::get_key).put(keys::put_key).delete(keys::delete_key))
             .route(VERSION, get(version::version))
             .route(METRICS, get(exposed))
             .route(ADMIN_ALIVE, get(health::alive))

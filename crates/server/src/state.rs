@@ -22,6 +22,9 @@ const SIGNATURES_WAITING: usize = 64;
 /// How many slow hashes may wait for each worker: some 300 ms of work.
 const HASHES_WAITING: usize = 16;
 
+/// How many keys may wait to be made: each takes seconds.
+const KEYS_WAITING: usize = 4;
+
 /// How many slow hashes of one client may wait or be under way: one, and one for an instance of it that starts beside.
 const HASHES_OF_ONE_CLIENT: usize = 2;
 
@@ -41,6 +44,7 @@ struct Inner {
     signatures: WorkPool,
     hashes: WorkPool,
     hash_shares: FairShares,
+    key_making: WorkPool,
     bodies: Semaphore,
     unproven_reads: Semaphore,
     verified_secrets: VerifiedSecrets,
@@ -58,6 +62,7 @@ impl Server {
         let cores = available_parallelism().unwrap_or(NonZero::<usize>::MIN);
         let signatures = WorkPool::new(cores, SIGNATURES_WAITING, metrics.pool("signatures"));
         let hashes = WorkPool::new(hash_workers(cores), HASHES_WAITING, metrics.pool("hashes"));
+        let key_making = WorkPool::new(NonZero::<usize>::MIN, KEYS_WAITING, metrics.pool("keys"));
         let verified_secrets = VerifiedSecrets::new(store.entropy());
         Ok(Self(Arc::new(Inner {
             store,
@@ -67,6 +72,7 @@ impl Server {
             signatures,
             hashes,
             hash_shares: FairShares::new(HASHES_OF_ONE_CLIENT),
+            key_making,
             bodies: Semaphore::new(BODIES_UNDER_WAY),
             unproven_reads: Semaphore::new(UNPROVEN_READS),
             verified_secrets,
@@ -105,6 +111,11 @@ impl Server {
     /// What each client may take of the pool for slow hashes.
     pub(crate) fn hash_shares(&self) -> &FairShares {
         &self.0.hash_shares
+    }
+
+    /// The pool in which the admin API has keys made, one at a time.
+    pub(crate) fn key_making(&self) -> &WorkPool {
+        &self.0.key_making
     }
 
     /// Places for bodies that are being read.

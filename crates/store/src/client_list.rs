@@ -69,7 +69,7 @@ impl Store {
             .bind(i64::from(size) + 1);
         let rows = self.db().fetch_all(query).await?;
         let page = &rows[..rows.len().min(usize::from(size))];
-        let mut clients = page.iter().map(listed).collect::<Result<Vec<_>, _>>()?;
+        let mut clients = page.iter().map(|row| listed(row, 0)).collect::<Result<Vec<_>, _>>()?;
         let next =
             if page.len() < rows.len() { clients.last().map(|last| last.id.to_string()) } else { None };
         clients.retain(|client| filter.matches(&client.metadata));
@@ -100,11 +100,14 @@ fn pattern(member: &str, value: Option<&str>) -> String {
     pattern
 }
 
-fn listed(row: &AnyRow) -> Result<ListedClient, Error> {
+/// The client whose id, metadata, creation and last change stand in the columns from `first` on.
+pub(crate) fn listed(row: &AnyRow, first: usize) -> Result<ListedClient, Error> {
+    let id = row.try_get::<String, _>(first)?;
+    let metadata = row.try_get(first + 1)?;
     Ok(ListedClient {
-        id: ClientId::parse(row.try_get::<String, _>(0)?).map_err(Error::unreadable("clients.id"))?,
-        metadata: serde_json::from_str(row.try_get(1)?).map_err(Error::unreadable("clients.metadata"))?,
-        created_at: instant(row.try_get(2)?)?,
-        updated_at: instant(row.try_get(3)?)?,
+        id: ClientId::parse(id).map_err(Error::unreadable("clients.id"))?,
+        metadata: serde_json::from_str(metadata).map_err(Error::unreadable("clients.metadata"))?,
+        created_at: instant(row.try_get(first + 2)?)?,
+        updated_at: instant(row.try_get(first + 3)?)?,
     })
 }

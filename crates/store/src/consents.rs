@@ -10,9 +10,6 @@ use crate::grants::{bytes, client_id, instant};
 use crate::revocations::{subject_client_key, subject_key};
 use crate::{Error, Store};
 
-/// How many consents one page of a list has at most.
-pub const CONSENTS_PAGE: i64 = 500;
-
 /// A consent that is to be remembered.
 #[derive(Debug, Clone)]
 pub struct NewConsent {
@@ -43,8 +40,8 @@ pub struct StoredConsent {
 
 impl Store {
     /// Remembers a consent. Of two that the same subject gives the same client, the one that was given later stays. One
-    /// of a flow that began before a revocation of the subject, at all clients or at this one, is not remembered. One
-    /// statement.
+    /// of a flow that began before a revocation of the subject, at all clients or at this one, is not remembered, nor is
+    /// one whose grant is revoked. One statement.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -56,6 +53,7 @@ impl Store {
                 "INSERT INTO consents (subject, client_id, incarnation, consent_request_id, content, granted_at, \
                  expires_at) SELECT $1, $2, $3, $4, $5, $6, $7 \
                  WHERE NOT EXISTS (SELECT 1 FROM revocations r WHERE r.key IN ($8, $9) AND r.before >= $10) \
+                 AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.id = $4 AND g.revoked_at IS NOT NULL) \
                  ON CONFLICT (subject, client_id) DO UPDATE SET incarnation = excluded.incarnation, \
                  consent_request_id = excluded.consent_request_id, content = excluded.content, \
                  granted_at = excluded.granted_at, expires_at = excluded.expires_at \
@@ -116,32 +114,6 @@ impl Store {
         self.db().execute(query).await?;
         Ok(())
     }
-
-    /// The consents of a subject to clients that exist, by client id: at most `limit` of those `after` a client, and at
-    /// most [`CONSENTS_PAGE`]. One statement.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Corrupt`].
-    pub async fn consents_of(
-        &self,
-        subject: &str,
-        after: Option<&ClientId>,
-        limit: u32,
-    ) -> Result<Vec<StoredConsent>, Error> {
-        let query = self
-            .db()
-            .query(
-                "SELECT k.client_id, k.incarnation, k.consent_request_id, k.content, k.granted_at, k.expires_at \
-                 FROM consents k JOIN clients c ON c.id = k.client_id AND c.incarnation = k.incarnation \
-                 WHERE k.subject = $1 AND k.client_id > $2 AND (k.expires_at IS NULL OR k.expires_at > $3) \
-                 ORDER BY k.client_id LIMIT $4",
-            )
-            .bind(subject.to_owned())
-            .bind(after.map(ClientId::to_string).unwrap_or_default())
-            .bind(self.clock().now().as_second())
-            .bind(i64::from(limit).min(CONSENTS_PAGE));
-        self.db().fetch_all(query).await?.iter().map(|row| consent(row, 0)).collect()
-    }
 }
 
 /// The consent whose columns begin at `first`, where an outer join found one.
@@ -150,7 +122,8 @@ pub(crate) fn joined_consent(row: &AnyRow, first: usize) -> Result<Option<Stored
     found.then(|| consent(row, first)).transpose()
 }
 
-fn consent(row: &AnyRow, first: usize) -> Result<StoredConsent, Error> {
+/// The consent whose columns begin at `first`.
+pub(crate) fn consent(row: &AnyRow, first: usize) -> Result<StoredConsent, Error> {
     Ok(StoredConsent {
         client_id: client_id(row, first)?,
         incarnation: Incarnation(row.try_get(first + 1)?),

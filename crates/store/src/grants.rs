@@ -85,6 +85,17 @@ impl Store {
         client_id: &ClientId,
         expires_at: Timestamp,
     ) -> Result<(), Error> {
+        self.write_tombstone(grant, client_id.as_str(), expires_at).await
+    }
+
+    /// Marks a grant as revoked, whether it has a row or not. A tombstone that is all there is of the grant names
+    /// `client_id`, which may be empty: nobody asks for it.
+    pub(crate) async fn write_tombstone(
+        &self,
+        grant: GrantId,
+        client_id: &str,
+        expires_at: Timestamp,
+    ) -> Result<(), Error> {
         let query = self
             .db()
             .query(
@@ -96,7 +107,7 @@ impl Store {
                  WHERE grants.revoked_at IS NULL OR excluded.expires_at > grants.expires_at",
             )
             .bind(grant.as_bytes().to_vec())
-            .bind(client_id.to_string())
+            .bind(client_id.to_owned())
             .bind(self.clock().now().as_second())
             .bind(expires_at.as_second());
         self.db().execute(query).await?;

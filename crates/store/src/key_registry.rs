@@ -152,7 +152,7 @@ impl KeyRegistry {
     /// The verifier of a key of the token sets that is published at `now`.
     pub fn verifier(&self, kid: &KeyId, now: Timestamp) -> Option<&Verifier> {
         let published = |key: &&StoredKey| key.schedule.kid == *kid && is_published(key, now);
-        self.sets.iter().flat_map(|set| &set.keys).find(published)?;
+        self.sets.iter().filter(|set| is_token_set(&set.name)).flat_map(|set| &set.keys).find(published)?;
         Some(&*self.parsed.get(kid)?.verifier)
     }
 
@@ -188,7 +188,8 @@ fn parse(store: &Store, set: &str, key: &StoredKey) -> Option<ParsedKey> {
     Some(ParsedKey { public: key.public.clone(), sealed: key.sealed.clone(), verifier, signer })
 }
 
-fn is_token_set(name: &str) -> bool {
+/// True for the two sets that sign tokens.
+pub fn is_token_set(name: &str) -> bool {
     name == ID_TOKEN_SET || name == ACCESS_TOKEN_SET
 }
 

@@ -55,6 +55,24 @@ impl KeySetPolicy {
         }
     }
 
+    /// The policy of a set that is kept by hand: no schedule turns it, and no verifier should cache it, as a key that is
+    /// added signs at once.
+    pub fn by_hand() -> Self {
+        Self {
+            algorithms: Vec::new(),
+            rsa_bits: RsaBits::default(),
+            rotation: StoredRotation::Manual,
+            publish_before: 0,
+            retain_after: 0,
+            suspended: true,
+        }
+    }
+
+    /// True for the policy of a set that is kept by hand: it declares no line of keys.
+    pub fn is_by_hand(&self) -> bool {
+        self.algorithms.is_empty()
+    }
+
     /// The schedule's policy: `longest_lifetime` is that of the tokens that the set signs.
     ///
     /// # Errors

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jose::schedule::{Instants, Plan, ScheduledKey};
-use jose::{KeyId, KeyRing, KeyUse, PrivateKey, PublicJwk};
+use jose::{Algorithm, ImportedKey, KeyId, KeyRing, KeyUse, PrivateKey, PublicJwk};
 use sqlx::any::AnyRow;
 use sqlx::{Any, Row, Transaction};
+use zeroize::Zeroizing;
 
 use crate::clients::timestamp;
 use crate::database::bounded;
@@ -87,6 +88,11 @@ impl StoredKeySet {
         }
     }
 
+    /// The names of all keys, whether they can be read or not.
+    pub fn key_ids(&self) -> impl Iterator<Item = &KeyId> {
+        self.keys.iter().map(|key| &key.schedule.kid).chain(&self.unreadable)
+    }
+
     /// The keys as the schedule sees them.
     pub fn scheduled(&self) -> Vec<ScheduledKey> {
         self.keys.iter().map(|key| key.schedule.clone()).collect()
@@ -138,8 +144,7 @@ impl Store {
             self.update_key(&mut tx, &set.name, kid, instants).await?;
         }
         for kid in &plan.remove {
-            let query = self.db().query("DELETE FROM keys WHERE set_name = $1 AND kid = $2");
-            bounded(query.bind(set.name.clone()).bind(kid.to_string()).execute(&mut *tx)).await?;
+            self.delete_key(&mut tx, &set.name, kid).await?;
         }
         for kid in &plan.destroy_private {
             let query =
@@ -147,12 +152,17 @@ impl Store {
             bounded(query.bind(set.name.clone()).bind(kid.to_string()).execute(&mut *tx)).await?;
         }
         for (new, key) in plan.create.iter().zip(made) {
-            self.insert_key(&mut tx, &set.name, key, &new.instants).await?;
+            self.insert_key(&mut tx, &set.name, Halves::from(key), &new.instants).await?;
         }
         self.commit(tx, Change::KeySets).await
     }
 
-    async fn write_set_row(&self, tx: &mut Transaction<'_, Any>, set: &StoredKeySet) -> Result<(), Error> {
+    /// Writes the row, where it still has the version of `set`.
+    pub(crate) async fn write_set_row(
+        &self,
+        tx: &mut Transaction<'_, Any>,
+        set: &StoredKeySet,
+    ) -> Result<(), Error> {
         let sql = if set.version == 0 {
             "INSERT INTO key_sets (name, version, key_use, policy, manager_cluster, manager_namespace, manager_name, \
              manager_uid, handled_rotate, handled_rotate_now, lead_floor, created_at, updated_at, \
@@ -213,16 +223,28 @@ impl Store {
         Ok(())
     }
 
-    async fn insert_key(
+    pub(crate) async fn delete_key(
         &self,
         tx: &mut Transaction<'_, Any>,
         set: &str,
-        key: &PrivateKey,
+        kid: &KeyId,
+    ) -> Result<(), Error> {
+        let query = self.db().query("DELETE FROM keys WHERE set_name = $1 AND kid = $2");
+        bounded(query.bind(set.to_owned()).bind(kid.to_string()).execute(&mut **tx)).await?;
+        Ok(())
+    }
+
+    /// Adds a key, sealed.
+    pub(crate) async fn insert_key(
+        &self,
+        tx: &mut Transaction<'_, Any>,
+        set: &str,
+        key: Halves<'_>,
         instants: &Instants,
     ) -> Result<(), Error> {
-        let seal =
-            |owner: &str, jwk: &str| self.ring().seal_jwk(owner, key.key_id(), jwk, self.entropy().bytes());
-        let public = serde_json::to_string(key.public_jwk()).map_err(Error::corrupt)?;
+        let seal = |owner: &str, jwk: &str| self.ring().seal_jwk(owner, key.kid, jwk, self.entropy().bytes());
+        let public = serde_json::to_string(key.public).map_err(Error::corrupt)?;
+        let private = key.private.map(PrivateKey::to_jwk).transpose()?;
         let query = self
             .db()
             .query(
@@ -230,16 +252,25 @@ impl Store {
                  retired_at, removed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             )
             .bind(set.to_owned())
-            .bind(key.key_id().to_string())
-            .bind(key.algorithm().to_string())
+            .bind(key.kid.to_string())
+            .bind(key.algorithm.to_string())
             .bind(seal(&public_owner(set), &public))
-            .bind(seal(set, &key.to_jwk()?))
+            .bind(private.map(|private| seal(set, &private)))
             .bind(instants.published_at.as_second())
             .bind(instants.active_at.as_second())
             .bind(instants.retired_at.map(Timestamp::as_second))
             .bind(instants.removed_at.map(Timestamp::as_second));
         bounded(query.execute(&mut **tx)).await?;
         Ok(())
+    }
+
+    /// A key's private half as a JWK; `None` where there is none any more, or never was.
+    ///
+    /// # Errors
+    /// [`Error::Key`] where it does not open.
+    pub fn private_jwk(&self, set: &str, key: &StoredKey) -> Result<Option<Zeroizing<String>>, Error> {
+        let open = |sealed| self.ring().open_jwk(set, &key.schedule.kid, sealed);
+        Ok(key.sealed.as_deref().map(open).transpose()?)
     }
 
     /// Deletes a set and its keys, where `manager` owns it. False where there was none.
@@ -262,6 +293,32 @@ impl Store {
         let deleted = bounded(query.execute(&mut *tx)).await?.rows_affected();
         self.commit(tx, Change::KeySets).await?;
         Ok(deleted > 0)
+    }
+}
+
+/// A key that is to be written.
+#[derive(Clone, Copy)]
+pub(crate) struct Halves<'a> {
+    kid: &'a KeyId,
+    algorithm: Algorithm,
+    public: &'a PublicJwk,
+    private: Option<&'a PrivateKey>,
+}
+
+impl<'a> From<&'a PrivateKey> for Halves<'a> {
+    fn from(key: &'a PrivateKey) -> Self {
+        Self { kid: key.key_id(), algorithm: key.algorithm(), public: key.public_jwk(), private: Some(key) }
+    }
+}
+
+impl<'a> From<&'a ImportedKey> for Halves<'a> {
+    fn from(key: &'a ImportedKey) -> Self {
+        Self {
+            kid: key.key_id(),
+            algorithm: key.algorithm(),
+            public: key.public_jwk(),
+            private: key.private(),
+        }
     }
 }
 

@@ -14,7 +14,7 @@ pub const MAX_FLOW_AGE: SignedDuration = SignedDuration::from_hours(24);
 
 /// How long a revocation is kept at least: until no code from before it can be exchanged, on a server whose clock is an
 /// hour behind.
-const KEPT_FOR: SignedDuration = SignedDuration::from_hours(25);
+pub(crate) const KEPT_FOR: SignedDuration = SignedDuration::from_hours(25);
 
 /// SQL: true where a revocation hits the row of `grants`. The keys are those of the functions below.
 pub(crate) const HITS_GRANT: &str = "EXISTS (SELECT 1 FROM revocations r \

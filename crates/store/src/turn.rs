@@ -103,10 +103,10 @@ impl Store {
             return Ok(());
         }
         let absent = StoredKeySet::absent(name, KeyUse::Sig, KeySetPolicy::undeclared());
-        match self.turn_by_stored_policy(absent).await {
+        match self.turn_by_stored_policy(absent, &Requests::default()).await {
             // Another process made it meanwhile.
             Err(Error::Raced) => Ok(()),
-            done => done,
+            done => done.map(drop),
         }
     }
 
@@ -126,12 +126,34 @@ impl Store {
         failed.map_or(Ok(()), Err)
     }
 
+    /// Turns a set that no resource owns on request: its next key is published, or compromised ones leave at once and are
+    /// replaced. `None` where there is no such set.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] where a resource owns the set; [`Error::UnreadableKey`]; [`Error::Raced`] after repeated losses.
+    pub async fn turn_on_request(&self, name: &str, requests: &Requests<'_>) -> Result<Option<Turn>, Error> {
+        for _ in 0..ATTEMPTS {
+            let Some(before) = self.read_key_set(name).await? else { return Ok(None) };
+            if let Some(holder) = before.manager {
+                return Err(Error::Conflict(Box::new(holder)));
+            }
+            match self.turn_by_stored_policy(before, requests).await {
+                Err(Error::Raced) => {}
+                done => return done.map(Some),
+            }
+        }
+        Err(Error::Raced)
+    }
+
     async fn turn_unattended(&self, set: StoredKeySet) -> Result<(), Error> {
+        if set.policy.is_by_hand() {
+            return Ok(());
+        }
         let late = Timestamp::from_second(self.clock().now().as_second() - OPERATOR_GRACE);
         if set.manager.is_some() && !self.is_due(&set, late.map_err(Error::corrupt)?).await? {
             return Ok(());
         }
-        self.turn_by_stored_policy(set).await
+        self.turn_by_stored_policy(set, &Requests::default()).await.map(drop)
     }
 
     /// True where the set's turn was due at `then` already.
@@ -142,17 +164,22 @@ impl Store {
         Ok(!schedule::plan(&policy, &set.scheduled(), &Requests::default(), then).is_empty())
     }
 
-    async fn turn_by_stored_policy(&self, before: StoredKeySet) -> Result<(), Error> {
-        before.check_readable(&[])?;
+    async fn turn_by_stored_policy(
+        &self,
+        before: StoredKeySet,
+        requests: &Requests<'_>,
+    ) -> Result<Turn, Error> {
+        before.check_readable(requests.revoked)?;
         let now = self.clock().now();
         let mut set = before.clone();
         set.lifetimes = before.lifetimes.observe(self.longest_lifetime(&set.name).await?, now);
         let policy =
             set.policy.schedule(set.lifetimes.effective(now), set.lead_floor).map_err(Error::corrupt)?;
-        let plan = schedule::plan(&policy, &set.scheduled(), &Requests::default(), now);
+        let mut plan = schedule::plan(&policy, &set.scheduled(), requests, now);
+        // All of them are revoked; the schedule knows nothing of them.
+        plan.remove.extend(before.unreadable.iter().cloned());
         let changed = set.version == 0 || set.lifetimes != before.lifetimes || !plan.is_empty();
-        self.execute_turn(before, Decision { set, plan, changed }).await?;
-        Ok(())
+        self.execute_turn(before, Decision { set, plan, changed }).await
     }
 
     async fn execute_turn(&self, before: StoredKeySet, decision: Decision) -> Result<Turn, Error> {

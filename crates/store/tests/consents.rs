@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{client_id, clock, costing, create_client, databases, hours, minutes};
+use common::{clock, costing, create_client, databases, hours, minutes};
 use oauth::{ClientId, GrantId, Incarnation};
 use store::{NewConsent, Store, StoredClient, StoredConsent};
 
@@ -133,46 +133,5 @@ async fn consents_are_forgotten_at_one_client_or_at_all() {
         assert_eq!(left("alice").await, [false, false, false]);
         assert_eq!(left("bob").await, [true, true, true]);
         forget(&store, "nobody", None).await;
-    }
-}
-
-#[tokio::test]
-async fn the_consents_of_a_subject_are_listed_page_by_page() {
-    for database in databases().await {
-        let store = database.open(clock()).await;
-        let now = store.clock().now();
-        let mut expected = Vec::new();
-        for id in ["a", "b", "c", "d", "e", "f", "g"] {
-            let (client, _) = create_client(&store, id).await;
-            let consent = match id {
-                "b" => StoredConsent { expires_at: Some(now), ..consent(&store, &client) },
-                "c" => StoredConsent { incarnation: Incarnation(0), ..consent(&store, &client) },
-                _ => consent(&store, &client),
-            };
-            remember(&store, "alice", &consent).await;
-            if id != "b" && id != "c" {
-                expected.push(consent);
-            }
-        }
-        remember(&store, "bob", &expected[0]).await;
-        let gone = store.read_client(&client_id("g")).await.unwrap().unwrap();
-        store.delete_client(&gone.id, gone.manager.as_ref().unwrap()).await.unwrap();
-        expected.pop();
-
-        let mut listed: Vec<StoredConsent> = Vec::new();
-        loop {
-            let after = listed.last().map(|consent| consent.client_id.clone());
-            let (page, statements) = costing(&store, store.consents_of("alice", after.as_ref(), 2)).await;
-            assert_eq!(statements, 1);
-            let page = page.unwrap();
-            assert!(page.len() <= 2);
-            if page.is_empty() {
-                break;
-            }
-            listed.extend(page);
-        }
-        assert_eq!(listed, expected);
-        assert_eq!(store.consents_of("alice", None, u32::MAX).await.unwrap(), expected);
-        assert_eq!(store.consents_of("nobody", None, 10).await.unwrap(), []);
     }
 }

@@ -54,7 +54,7 @@ async fn requests(store: &Store, client: &StoredClient, subject: &str) {
     let (_, consent) = store.session_and_consent(id, &client.id, client.incarnation).await.unwrap().unwrap();
     assert!(consent.is_some());
     assert!(store.remembered_consent(subject, &client.id, client.incarnation).await.unwrap().is_some());
-    assert_eq!(store.consents_of(subject, None, 10).await.unwrap().len(), 1);
+    assert_eq!(store.consent_sessions(subject, None, 10).await.unwrap().sessions.len(), 1);
     store.park(grant.code_id, vec![1], expires_at).await.unwrap();
     assert!(store.parked(grant.code_id).await.unwrap().is_some());
 
@@ -73,6 +73,7 @@ async fn requests(store: &Store, client: &StoredClient, subject: &str) {
     store.revoke_session(id).await.unwrap();
     store.forget_consents(subject, Some(&client.id)).await.unwrap();
     store.forget_consents(subject, None).await.unwrap();
+    store.revoke_consent(grant.id).await.unwrap();
     store.forget_login(id).await.unwrap();
     store.forget_logins_of(subject).await.unwrap();
 }

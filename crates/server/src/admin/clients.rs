@@ -20,6 +20,7 @@ use oauth::{ClientId, ClientObject, ClientRegistration, ClientSecret, Error};
 use serde_json::{Map, Value};
 use store::StoredClient;
 
+pub(super) use self::create::UNRESERVED;
 use self::edit::{Edit, Edited, edit};
 use crate::error::{Failure, Refusal};
 use crate::{Server, answer, json_body};

@@ -20,21 +20,21 @@ use crate::{Server, json_body};
 /// Hydra's `OAuth2ConsentRequest`.
 #[expect(clippy::struct_field_names, reason = "the members of Hydra's API")]
 #[derive(Serialize)]
-struct ConsentRequest {
-    challenge: String,
-    consent_request_id: String,
-    requested_scope: Vec<Scope>,
-    requested_access_token_audience: Vec<Audience>,
-    skip: bool,
-    subject: String,
-    oidc_context: OidcContext,
-    client: Value,
-    request_url: String,
-    login_challenge: String,
-    login_session_id: String,
-    acr: String,
-    amr: Vec<String>,
-    context: Value,
+pub(super) struct ConsentRequest {
+    pub(super) challenge: String,
+    pub(super) consent_request_id: String,
+    pub(super) requested_scope: Vec<Scope>,
+    pub(super) requested_access_token_audience: Vec<Audience>,
+    pub(super) skip: bool,
+    pub(super) subject: String,
+    pub(super) oidc_context: OidcContext,
+    pub(super) client: Value,
+    pub(super) request_url: String,
+    pub(super) login_challenge: String,
+    pub(super) login_session_id: String,
+    pub(super) acr: String,
+    pub(super) amr: Vec<String>,
+    pub(super) context: Value,
 }
 
 /// `GET`: what is asked.

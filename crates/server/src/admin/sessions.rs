@@ -1,5 +1,5 @@
-//! `DELETE /admin/oauth2/auth/sessions/consent` and `…/login`, `DELETE /admin/oauth2/tokens`: what a user granted, where
-//! they are logged in, and all that a client was given, ends.
+//! `DELETE /admin/oauth2/auth/sessions/login`, `DELETE /admin/oauth2/tokens`: where a user is logged in, and all that a
+//! client was given, ends.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -8,29 +8,6 @@ use oauth::{ClientId, Error, Form, SessionId};
 
 use crate::error::{Challenge, Failure};
 use crate::{Server, answer};
-
-/// Ends what a subject granted: to one client, or to all. Codes in flight end too.
-pub(crate) async fn revoke_consent(State(server): State<Server>, uri: Uri) -> Response {
-    done(&server, consent(&server, &uri).await)
-}
-
-async fn consent(server: &Server, uri: &Uri) -> Result<(), Failure> {
-    let form = parameters(uri)?;
-    let subject = form.require("subject")?;
-    let client = match (form.get("client"), form.get("all")) {
-        (Some(client), None) => {
-            Some(ClientId::parse(client).map_err(|e| Error::invalid_request(e.to_string()))?)
-        }
-        (None, Some("true")) => None,
-        _ => {
-            let why = "Either the parameter 'client' names a client, or 'all' is 'true'.";
-            return Err(Error::invalid_request(why).into());
-        }
-    };
-    // First what keeps a flow under way from being remembered, then what is remembered.
-    server.store().revoke_subject(subject, client.as_ref()).await?;
-    Ok(server.store().forget_consents(subject, client.as_ref()).await?)
-}
 
 /// Ends the logins of a subject, or one of them. What was granted in them lives on, as with Hydra.
 pub(crate) async fn revoke_login(State(server): State<Server>, uri: Uri) -> Response {
@@ -65,11 +42,11 @@ async fn tokens(server: &Server, uri: &Uri) -> Result<(), Failure> {
     Ok(())
 }
 
-fn parameters(uri: &Uri) -> Result<Form, Error> {
+pub(super) fn parameters(uri: &Uri) -> Result<Form, Error> {
     Form::parse(uri.query().unwrap_or_default().as_bytes())
 }
 
-fn done(server: &Server, outcome: Result<(), Failure>) -> Response {
+pub(super) fn done(server: &Server, outcome: Result<(), Failure>) -> Response {
     match outcome {
         Ok(()) => answer::empty(StatusCode::NO_CONTENT),
         Err(failure) => failure.answer(server.settings(), Challenge::None),

@@ -19,6 +19,8 @@ pub(crate) enum Refusal {
         /// The resource.
         resource: Box<ResourceRef>,
     },
+    /// A schedule turns the keys of the set, so they are not put there or taken away by hand.
+    Turned,
     /// The query or the body cannot be what it says.
     Malformed(Cow<'static, str>),
 }
@@ -27,7 +29,7 @@ impl Refusal {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Exists | Self::Owned { .. } => StatusCode::CONFLICT,
+            Self::Exists | Self::Owned { .. } | Self::Turned => StatusCode::CONFLICT,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
         }
     }
@@ -40,6 +42,7 @@ impl Refusal {
                 "Unable to insert or update resource because a resource with that value exists already"
             }
             Self::Owned { .. } => "The resource is declared elsewhere and cannot be changed here",
+            Self::Turned => "The keys of this set are turned by a schedule",
             Self::Malformed(_) => "The request was malformed or contained invalid parameters",
         }
     }
@@ -50,6 +53,9 @@ impl Refusal {
             Self::NotFound | Self::Exists => "".into(),
             Self::Owned { kind, resource } => {
                 format!("The {kind} {resource} declares it; change or delete that resource instead.").into()
+            }
+            Self::Turned => {
+                "POST publishes the next key; DELETE of one key has it leave at once and be replaced.".into()
             }
             Self::Malformed(why) => why.clone(),
         }

@@ -13,7 +13,8 @@ use crate::error::{Failure, Refusal};
 use crate::{Server, sector_identifier};
 
 /// What needs no escape in a segment of a path (RFC 3986 §2.3).
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(in crate::admin) const UNRESERVED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Creates the client, with a secret of its own where it needs one and nobody chose it.
 ///

@@ -93,6 +93,7 @@ async fn remember(asked: &Asked<'_>, grant: &Grant, memory: Memory) -> Result<()
         scope: grant.scope.clone(),
         audience: grant.audience.clone(),
         incarnation: grant.incarnation,
+        session_id: grant.login.session_id,
         expires_at: expires_at.map(Timestamp::as_second),
     };
     let stored = StoredConsent {
