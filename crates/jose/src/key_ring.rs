@@ -45,11 +45,13 @@ pub enum SealPurpose {
     LogoutVerifier,
     /// Sealed values that are too long for a URL, in their row.
     Parked,
+    /// What lets a client manage its own registration.
+    RegistrationToken,
 }
 
 impl SealPurpose {
     /// All purposes, in the order of their declaration.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::AccessToken,
         Self::RefreshToken,
         Self::AuthorizationCode,
@@ -65,6 +67,7 @@ impl SealPurpose {
         Self::LogoutChallenge,
         Self::LogoutVerifier,
         Self::Parked,
+        Self::RegistrationToken,
     ];
 
     const fn label(self) -> &'static str {
@@ -84,6 +87,7 @@ impl SealPurpose {
             Self::LogoutChallenge => "keywright/logout-challenge",
             Self::LogoutVerifier => "keywright/logout-verifier",
             Self::Parked => "keywright/parked",
+            Self::RegistrationToken => "keywright/registration-token",
         }
     }
 }

@@ -192,11 +192,13 @@ pub fn server_settings(config: &Config) -> server::Settings {
             token_url: discovery.token_url.clone(),
             auth_url: discovery.auth_url.clone(),
             userinfo_url: discovery.userinfo_url.clone(),
+            registration_url: registration_url(config),
             supported_claims: discovery.supported_claims.clone(),
             supported_scope: discovery.supported_scope.clone(),
         },
         broadcast_keys: config.webfinger.broadcast_keys.clone(),
         subject_types: subject_types(config),
+        dynamic_client_registration: config.oidc.dynamic_client_registration,
         default_client_scope: config.oidc.default_client_scope.clone(),
         outbound: server::OutboundPolicy {
             public_addresses_only: config.clients.public_addresses_only,
@@ -207,6 +209,13 @@ pub fn server_settings(config: &Config) -> server::Settings {
         quiet_public_health: config.serve.public.quiet_health,
         quiet_admin_health: config.serve.admin.quiet_health,
     }
+}
+
+/// What discovery says of registration, where clients may register themselves.
+fn registration_url(config: &Config) -> Option<String> {
+    let configured = config.webfinger.discovery.client_registration_url.clone();
+    let url = configured.unwrap_or_else(|| config.urls.public.join("oauth2/register"));
+    config.oidc.dynamic_client_registration.then_some(url)
 }
 
 fn authorization_times(config: &Config) -> AuthorizationTimes {

@@ -61,7 +61,12 @@ pub struct ClientObject<'a> {
     backchannel_logout_uri: Option<&'a Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     backchannel_logout_session_required: Option<&'a Value>,
-    metadata: OrEmpty<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<OrEmpty<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registration_access_token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registration_client_uri: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     access_token_strategy: Option<AccessTokenStrategy>,
     skip_consent: bool,
@@ -127,7 +132,9 @@ impl<'a> ClientObject<'a> {
                 .filter(|uris| !uris.is_empty()),
             backchannel_logout_uri: kept.said("backchannel_logout_uri"),
             backchannel_logout_session_required: kept.said("backchannel_logout_session_required"),
-            metadata: OrEmpty(kept.said("metadata")),
+            metadata: Some(OrEmpty(kept.said("metadata"))),
+            registration_access_token: None,
+            registration_client_uri: None,
             access_token_strategy: metadata.access_token_strategy,
             skip_consent: metadata.skip_consent,
             skip_logout_consent: metadata.skip_logout_consent,
@@ -171,6 +178,21 @@ impl<'a> ClientObject<'a> {
     #[must_use]
     pub fn with_secret(mut self, secret: Option<&'a ClientSecret>) -> Self {
         self.client_secret = secret.map(ClientSecret::expose);
+        self
+    }
+
+    /// With what lets the client manage its own registration: a token, and the URL to use it at (RFC 7592 §3).
+    #[must_use]
+    pub fn with_registration(mut self, registration: Option<(&'a str, &'a str)>) -> Self {
+        self.registration_access_token = registration.map(|(token, _)| token);
+        self.registration_client_uri = registration.map(|(_, uri)| uri);
+        self
+    }
+
+    /// Without what the administrator noted of the client, as the client itself sees it.
+    #[must_use]
+    pub fn without_metadata(mut self) -> Self {
+        self.metadata = None;
         self
     }
 }

@@ -8,6 +8,7 @@
 //! a client that is read and sent back stays as it is. Members that are unknown, or the server's own, are ignored
 //! (RFC 7591 §2).
 
+mod dynamic;
 mod members;
 mod rules;
 

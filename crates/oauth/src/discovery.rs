@@ -17,6 +17,8 @@ pub struct DiscoveryPolicy {
     pub auth_url: Option<String>,
     /// Replaces the URL of the userinfo endpoint.
     pub userinfo_url: Option<String>,
+    /// The URL at which clients register themselves; `None` where they may not.
+    pub registration_url: Option<String>,
     /// Claims named beside `sub`.
     pub supported_claims: Vec<String>,
     /// Scopes named beside the standard ones.
@@ -39,6 +41,8 @@ pub struct Discovery {
     pub issuer: Issuer,
     pub jwks_uri: String,
     pub prompt_values_supported: [&'static str; 4],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub registration_endpoint: Option<String>,
     pub request_parameter_supported: bool,
     pub request_uri_parameter_supported: bool,
     pub response_modes_supported: [ResponseMode; 3],
@@ -85,6 +89,7 @@ pub fn document(
         issuer: issuer.clone(),
         jwks_uri: url(&policy.jwks_url, ".well-known/jwks.json"),
         prompt_values_supported: ["none", "login", "consent", "select_account"],
+        registration_endpoint: policy.registration_url.clone(),
         request_parameter_supported: false,
         request_uri_parameter_supported: false,
         response_modes_supported: ResponseMode::ALL,

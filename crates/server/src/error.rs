@@ -46,6 +46,8 @@ pub(crate) enum Failure {
 pub(crate) enum Challenge {
     /// It did.
     Basic,
+    /// It was to hold a token (RFC 6750 §3).
+    Bearer,
     /// It did not.
     None,
 }
@@ -125,9 +127,13 @@ impl Failure {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        if status == StatusCode::UNAUTHORIZED && challenge == Challenge::Basic {
-            let scheme = HeaderValue::from_static("Basic realm=\"keywright\", charset=\"UTF-8\"");
-            headers.insert(WWW_AUTHENTICATE, scheme);
+        let scheme = match challenge {
+            Challenge::Basic => Some("Basic realm=\"keywright\", charset=\"UTF-8\""),
+            Challenge::Bearer => Some("Bearer error=\"invalid_token\""),
+            Challenge::None => None,
+        };
+        if let Some(scheme) = scheme.filter(|_| status == StatusCode::UNAUTHORIZED) {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
         }
         response
     }

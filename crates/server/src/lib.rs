@@ -40,6 +40,8 @@ mod maintenance;
 mod metrics;
 mod not_found;
 mod observe;
+#[cfg(test)]
+mod openapi;
 #[allow(dead_code, reason = "its callers come with the flows that need it")]
 mod outbound;
 mod page_urls;

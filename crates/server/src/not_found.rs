@@ -24,10 +24,16 @@ const FORMS: [(Mime, &str, Bytes); 3] = [
     (mime::APPLICATION_JSON, "application/json; charset=utf-8", JSON),
 ];
 
+/// Marks an answer as that for an unknown path or method.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NoRoute;
+
 /// Answers for an unknown path, and for a method that a known one does not have.
 pub(crate) async fn not_found(headers: HeaderMap) -> Response {
     let (content_type, body) = form(&headers);
-    answer::with_type(StatusCode::NOT_FOUND, HeaderValue::from_static(content_type), body)
+    let mut response = answer::with_type(StatusCode::NOT_FOUND, HeaderValue::from_static(content_type), body);
+    response.extensions_mut().insert(NoRoute);
+    response
 }
 
 /// The form that the caller likes best (RFC 9110 §12.5.1): the highest quality, then the most specific range.

@@ -17,7 +17,7 @@ use crate::admin::{
 };
 use crate::not_found::not_found;
 use crate::observe::{Observer, TIME_LIMIT, observe};
-use crate::public::{authorize, discovery, fallbacks, jwks, logout, revoke, token, userinfo};
+use crate::public::{authorize, discovery, fallbacks, jwks, logout, register, revoke, token, userinfo};
 use crate::{Server, health, metrics};
 
 const OPENID_CONFIGURATION: &str = "/.well-known/openid-configuration";
@@ -25,6 +25,8 @@ const AUTHORIZATION_SERVER: &str = "/.well-known/oauth-authorization-server";
 const JWKS: &str = "/.well-known/jwks.json";
 const TOKEN: &str = "/oauth2/token";
 pub(crate) const AUTHORIZE: &str = "/oauth2/auth";
+pub(crate) const REGISTER: &str = "/oauth2/register";
+const REGISTERED: &str = "/oauth2/register/{id}";
 const REVOKE: &str = "/oauth2/revoke";
 const USERINFO: &str = "/userinfo";
 pub(crate) const FALLBACK_LOGIN: &str = "/oauth2/fallbacks/login";
@@ -60,7 +62,7 @@ const ADMIN_ALIVE: &str = "/admin/health/alive";
 const ADMIN_READY: &str = "/admin/health/ready";
 
 /// Every path that is served, for labels that live as long as the program.
-const TEMPLATES: [&str; 38] = [
+pub(crate) const TEMPLATES: [&str; 40] = [
     TOKEN,
     AUTHORIZE,
     USERINFO,
@@ -99,6 +101,8 @@ const TEMPLATES: [&str; 38] = [
     CLIENT_SECRETS,
     KEY_SET,
     KEY,
+    REGISTER,
+    REGISTERED,
 ];
 
 impl Server {
@@ -110,6 +114,8 @@ impl Server {
             .route(JWKS, get(jwks::jwks))
             .route(TOKEN, post(token::token).options(token::options))
             .route(REVOKE, post(revoke::revoke))
+            .route(REGISTER, post(register::create))
+            .route(REGISTERED, get(register::get).put(register::replace).delete(register::delete))
             .route(AUTHORIZE, get(authorize::authorize).post(authorize::authorize))
             .route(USERINFO, get(userinfo::userinfo).post(userinfo::userinfo))
             .route(LOGOUT, get(logout::logout).post(logout::logout))

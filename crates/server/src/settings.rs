@@ -46,6 +46,8 @@ pub struct Settings {
     pub broadcast_keys: Vec<String>,
     /// `oidc.subject_identifiers`.
     pub subject_types: SubjectTypes,
+    /// `oidc.dynamic_client_registration.enabled`: clients may register themselves.
+    pub dynamic_client_registration: bool,
     /// `oidc.dynamic_client_registration.default_scope`: the scope of a client that is registered without one.
     pub default_client_scope: ScopeSet,
     /// `clients.http`: requests that the server makes itself.
@@ -112,6 +114,7 @@ impl Settings {
             discovery: DiscoveryPolicy::default(),
             broadcast_keys: Vec::new(),
             subject_types: SubjectTypes::default(),
+            dynamic_client_registration: false,
             default_client_scope: ScopeSet::default(),
             outbound: OutboundPolicy::default(),
             expose_internal_errors: false,

@@ -34,6 +34,8 @@ pub struct StoredClient {
     pub secret_rotated_at: Option<Timestamp>,
     /// The rotation request that was handled last.
     pub handled_rotate_secret: Option<String>,
+    /// How many registration access tokens it was given: the last one alone is valid.
+    pub registration_generation: i64,
     /// The row's version, which fences writes.
     pub version: i64,
     /// When the client was created.
@@ -110,7 +112,7 @@ pub enum SecretChange {
 
 const SELECT: &str = "SELECT c.id, c.incarnation, c.epoch, c.metadata, c.manager_cluster, c.manager_namespace, \
     c.manager_name, c.manager_uid, c.spec_hash, c.secret_rotated_at, c.handled_rotate_secret, c.version, \
-    s.hash, s.state, s.expires_at, c.created_at, c.updated_at \
+    s.hash, s.state, s.expires_at, c.created_at, c.updated_at, c.registration_generation \
     FROM clients c LEFT JOIN client_secrets s ON s.client_id = c.id";
 
 const SELECT_BY_ID: &str = const_format::concatcp!(SELECT, " WHERE c.id = $1 ORDER BY s.created_at");
@@ -229,7 +231,8 @@ impl Store {
         self.commit(tx, Change::Client(fence.id.clone())).await
     }
 
-    /// Writes what is registered of a client that no resource owns, and what becomes of its secrets.
+    /// Writes what is registered of a client that no resource owns, what becomes of its secrets, and how many registration
+    /// access tokens it was given.
     ///
     /// # Errors
     /// [`Error::Raced`] where the row is no longer what was read.
@@ -238,6 +241,7 @@ impl Store {
         fence: &ClientFence,
         metadata: &ClientMetadata,
         secrets: &SecretChange,
+        registration_generation: i64,
     ) -> Result<(), Error> {
         let now = self.clock().now().as_second();
         let mut loan = self.db().loan().await?;
@@ -246,7 +250,8 @@ impl Store {
             .db()
             .query(
                 "UPDATE clients SET metadata = $3, longest_access_token = $4, longest_id_token = $5, \
-                 secret_rotated_at = COALESCE($6, secret_rotated_at), version = version + 1, updated_at = $7 \
+                 secret_rotated_at = COALESCE($6, secret_rotated_at), registration_generation = $8, \
+                 version = version + 1, updated_at = $7 \
                  WHERE id = $1 AND version = $2 AND manager_cluster IS NULL",
             )
             .bind(fence.id.to_string())
@@ -255,7 +260,8 @@ impl Store {
             .bind(seconds(metadata.lifespans.longest_access_token()))
             .bind(seconds(metadata.lifespans.longest_id_token()))
             .bind(matches!(secrets, SecretChange::Replace(_)).then_some(now))
-            .bind(now);
+            .bind(now)
+            .bind(registration_generation);
         changed(bounded(query.execute(&mut *tx)).await?.rows_affected())?;
         if !matches!(secrets, SecretChange::Keep) {
             self.delete_secrets(&mut tx, &fence.id).await?;
@@ -369,6 +375,7 @@ fn collect_refs(rows: &[&AnyRow]) -> Result<Option<StoredClient>, Error> {
         secrets,
         secret_rotated_at: timestamp(row.try_get(9)?)?,
         handled_rotate_secret: row.try_get(10)?,
+        registration_generation: row.try_get(17)?,
         version: row.try_get(11)?,
         created_at: instant(row.try_get(15)?)?,
         updated_at: instant(row.try_get(16)?)?,

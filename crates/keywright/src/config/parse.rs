@@ -256,6 +256,7 @@ fn oidc(r: &mut Reader<'_>) -> Oidc {
     Oidc {
         subject_types,
         pairwise_salt,
+        dynamic_client_registration: r.setting("oidc.dynamic_client_registration.enabled", plain),
         default_client_scope: r.setting("oidc.dynamic_client_registration.default_scope", scopes),
     }
 }
@@ -268,6 +269,7 @@ fn webfinger(r: &mut Reader<'_>) -> Webfinger {
     let mut url = |name: &str| r.optional(&format!("webfinger.oidc_discovery.{name}"), plain);
     let (jwks_url, token_url) = (url("jwks_url"), url("token_url"));
     let (auth_url, userinfo_url) = (url("auth_url"), url("userinfo_url"));
+    let client_registration_url = url("client_registration_url");
     Webfinger {
         broadcast_keys: r.setting("webfinger.jwks.broadcast_keys", plain),
         discovery: Discovery {
@@ -275,6 +277,7 @@ fn webfinger(r: &mut Reader<'_>) -> Webfinger {
             token_url,
             auth_url,
             userinfo_url,
+            client_registration_url,
             supported_claims: r.setting("webfinger.oidc_discovery.supported_claims", plain),
             supported_scope: r.setting("webfinger.oidc_discovery.supported_scope", plain),
         },

@@ -251,6 +251,8 @@ pub struct Oidc {
     pub subject_types: Vec<SubjectType>,
     /// `subject_identifiers.pairwise.salt`; there where `subject_types` has `pairwise`.
     pub pairwise_salt: Option<PairwiseSalt>,
+    /// `dynamic_client_registration.enabled`: clients may register themselves.
+    pub dynamic_client_registration: bool,
     /// `dynamic_client_registration.default_scope`: the scope of a client that is registered without one.
     pub default_client_scope: ScopeSet,
 }
@@ -276,6 +278,8 @@ pub struct Discovery {
     pub auth_url: Option<String>,
     /// `userinfo_endpoint`.
     pub userinfo_url: Option<String>,
+    /// `registration_endpoint`.
+    pub client_registration_url: Option<String>,
     /// Further `claims_supported`.
     pub supported_claims: Vec<String>,
     /// Further `scopes_supported`.

@@ -60,7 +60,8 @@ fn take_reserved(
     held: Option<(&ClientId, &ClientMetadata)>,
 ) -> Result<(), Error> {
     let never = Timestamp::UNIX_EPOCH;
-    let shown = held.and_then(|(id, held)| serde_json::to_value(ClientObject::new(id, held, never, never)).ok());
+    let shown =
+        held.and_then(|(id, held)| serde_json::to_value(ClientObject::new(id, held, never, never)).ok());
     let mut lifespans = Lifespans::default();
     let lifespans = lifespans.members_mut().map(|(name, _)| name);
     for name in RESERVED.into_iter().chain(lifespans) {
@@ -168,6 +169,9 @@ mod tests {
         ] {
             assert!(replace(&more).is_err(), "{more}");
         }
-        assert_eq!(replace(&json!({"client_secret": "repeated"})).unwrap().secret.unwrap().expose(), "repeated");
+        assert_eq!(
+            replace(&json!({"client_secret": "repeated"})).unwrap().secret.unwrap().expose(),
+            "repeated"
+        );
     }
 }

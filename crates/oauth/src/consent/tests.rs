@@ -107,7 +107,7 @@ fn a_remembered_consent_covers_the_same_user_client_scopes_and_audience_while_it
         scope: scope.parse().unwrap(),
         audience: vec![Audience::parse(audience).unwrap()],
         incarnation: app.incarnation,
-        session_id: crate::SessionId::new(&Entropy::seeded(1)),
+        session_id: SessionId::new(&Entropy::seeded(1)),
         expires_at: Some(100),
     };
     let covers = |consent: &RememberedConsent, client: &Client, now| {

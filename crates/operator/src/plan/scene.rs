@@ -88,6 +88,7 @@ impl Scene {
             secrets: Vec::new(),
             secret_rotated_at: Some(now() - SignedDuration::from_mins(30)),
             handled_rotate_secret: None,
+            registration_generation: 1,
             version: 1,
             created_at: now() - SignedDuration::from_mins(30),
             updated_at: now() - SignedDuration::from_mins(30),

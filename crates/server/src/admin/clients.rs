@@ -6,8 +6,8 @@
 //!                                          └─────────────────────────────────┘
 //! ```
 
-mod create;
-mod edit;
+pub(crate) mod create;
+pub(crate) mod edit;
 mod list;
 mod patch;
 
@@ -20,9 +20,10 @@ use oauth::{ClientId, ClientObject, ClientRegistration, ClientSecret, Error};
 use serde_json::{Map, Value};
 use store::StoredClient;
 
-pub(super) use self::create::UNRESERVED;
+pub(crate) use self::create::UNRESERVED;
 use self::edit::{Edit, Edited, edit};
 use crate::error::{Failure, Refusal};
+use crate::public::register::Registration;
 use crate::{Server, answer, json_body};
 
 /// `GET /admin/clients`.
@@ -35,7 +36,11 @@ pub(crate) async fn create(State(server): State<Server>, request: Request) -> Re
     let created = async {
         let registration = registration(&server, request).await?;
         let created = create::create(&server, &registration).await?;
-        let mut response = shown(StatusCode::CREATED, object(&created.row, created.secret.as_ref()).echoed());
+        let registration = Registration::of(&server, &created.row);
+        let registration = server.settings().dynamic_client_registration.then_some(&registration);
+        let object = object(&created.row, created.secret.as_ref()).echoed();
+        let object = object.with_registration(registration.map(Registration::members));
+        let mut response = shown(StatusCode::CREATED, object);
         response.headers_mut().insert(LOCATION, create::location(&created.row.id)?);
         Ok(response)
     };

@@ -17,17 +17,21 @@ use crate::error::Failure;
 use crate::sealed_value::restore;
 use crate::{Server, json_body};
 
-/// Hydra's `OAuth2ConsentRequest`.
+/// What the consent app is asked (Hydra's `OAuth2ConsentRequest`).
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "oAuth2ConsentRequest"))]
 #[expect(clippy::struct_field_names, reason = "the members of Hydra's API")]
 #[derive(Serialize)]
-pub(super) struct ConsentRequest {
+pub(crate) struct ConsentRequest {
     pub(super) challenge: String,
     pub(super) consent_request_id: String,
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
     pub(super) requested_scope: Vec<Scope>,
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
     pub(super) requested_access_token_audience: Vec<Audience>,
     pub(super) skip: bool,
     pub(super) subject: String,
     pub(super) oidc_context: OidcContext,
+    #[cfg_attr(test, schemars(with = "crate::openapi::schemas::Client"))]
     pub(super) client: Value,
     pub(super) request_url: String,
     pub(super) login_challenge: String,

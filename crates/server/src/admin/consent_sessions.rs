@@ -18,15 +18,20 @@ use super::sessions::{done, parameters};
 use crate::error::Failure;
 use crate::{Server, answer};
 
-/// Hydra's `OAuth2ConsentSession`.
+/// What a user granted in one flow (Hydra's `OAuth2ConsentSession`).
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "oAuth2ConsentSession"))]
 #[derive(Serialize)]
-struct ConsentSession {
+pub(crate) struct ConsentSession {
     consent_request_id: String,
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
     grant_scope: Vec<Scope>,
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
     grant_access_token_audience: Vec<Audience>,
+    #[cfg_attr(test, schemars(with = "crate::openapi::schemas::ConsentClaims"))]
     session: Session,
     remember: bool,
     remember_for: i64,
+    #[cfg_attr(test, schemars(with = "String"))]
     handled_at: Timestamp,
     context: Value,
     consent_request: ConsentRequest,

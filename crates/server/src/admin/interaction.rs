@@ -15,6 +15,7 @@ use crate::sealed_value::shorten;
 use crate::{Server, answer, id_token_hint};
 
 /// The answer to a decision (Hydra's `OAuth2RedirectTo`).
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "oAuth2RedirectTo"))]
 #[derive(Debug, Serialize)]
 pub(crate) struct RedirectTo {
     redirect_to: String,
@@ -32,6 +33,7 @@ impl RedirectTo {
 }
 
 /// What the client told of the user and the page (Hydra's `OAuth2ConsentRequestOpenIDConnectContext`).
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "oAuth2ConsentRequestOpenIDConnectContext"))]
 #[derive(Debug, Default, Serialize)]
 pub(super) struct OidcContext {
     #[serde(skip_serializing_if = "Vec::is_empty")]

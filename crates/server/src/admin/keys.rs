@@ -20,7 +20,7 @@ use serde::Serialize;
 use serde_json::Value;
 use store::{KeySetEdit, StoredKey, StoredKeySet, is_token_set};
 
-use self::change::NewKey;
+pub(crate) use self::change::NewKey;
 use super::clients::UNRESERVED;
 use crate::error::{Failure, Refusal};
 use crate::{Server, answer, json_body};

@@ -18,15 +18,19 @@ use crate::error::Failure;
 use crate::sealed_value::restore;
 use crate::{Server, json_body};
 
-/// Hydra's `OAuth2LoginRequest`.
+/// What the login app is asked (Hydra's `OAuth2LoginRequest`).
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "oAuth2LoginRequest"))]
 #[derive(Serialize)]
-struct LoginRequest {
+pub(crate) struct LoginRequest {
     challenge: String,
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
     requested_scope: Vec<Scope>,
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
     requested_access_token_audience: Vec<Audience>,
     skip: bool,
     subject: String,
     oidc_context: OidcContext,
+    #[cfg_attr(test, schemars(with = "crate::openapi::schemas::Client"))]
     client: Value,
     request_url: String,
     session_id: String,

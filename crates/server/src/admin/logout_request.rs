@@ -14,16 +14,20 @@ use crate::error::{Challenge, Failure};
 use crate::sealed_value::{restore, shorten};
 use crate::{Server, answer, router};
 
-/// Hydra's `OAuth2LogoutRequest`.
+/// What the logout app is asked (Hydra's `OAuth2LogoutRequest`).
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "oAuth2LogoutRequest"))]
 #[derive(Serialize)]
-struct LogoutRequest {
+pub(crate) struct LogoutRequest {
     challenge: String,
     subject: String,
     sid: String,
     request_url: String,
     rp_initiated: bool,
+    #[cfg_attr(test, schemars(with = "String"))]
     expires_at: Timestamp,
+    #[cfg_attr(test, schemars(with = "String"))]
     requested_at: Timestamp,
+    #[cfg_attr(test, schemars(with = "Option<crate::openapi::schemas::Client>"))]
     client: Value,
 }
 

@@ -86,6 +86,7 @@ pub fn settings() -> Settings {
         broadcast_keys: vec![ID_TOKEN_SET.to_owned()],
         outbound: OutboundPolicy::default(),
         subject_types: SubjectTypes::default(),
+        dynamic_client_registration: false,
         default_client_scope: "offline_access offline openid".parse().unwrap(),
         expose_internal_errors: false,
         version: "v1.2.3".to_owned(),

@@ -47,6 +47,7 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("OIDC_DYNAMIC_CLIENT_REGISTRATION_DEFAULT_SCOPE", "read"),
     ("OIDC_SUBJECT_IDENTIFIERS_PAIRWISE_SALT", "12345678"),
     ("OIDC_SUBJECT_IDENTIFIERS_SUPPORTED_TYPES", "public,public"),
+    ("OIDC_DYNAMIC_CLIENT_REGISTRATION_ENABLED", "true"),
     ("SECRETS_SYSTEM", "0123456789abcdef,fedcba9876543210"),
     ("OAUTH2_GRANT_REFRESH_TOKEN_ROTATION_GRACE_PERIOD", "10s"),
     ("OAUTH2_PKCE_ENFORCED", "true"),
@@ -68,6 +69,7 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("URLS_POST_LOGOUT_REDIRECT", "https://pages.example.com/bye"),
     ("URLS_REGISTRATION", "https://pages.example.com/registration"),
     ("WEBFINGER_OIDC_DISCOVERY_AUTH_URL", "https://other.example.com/auth"),
+    ("WEBFINGER_OIDC_DISCOVERY_CLIENT_REGISTRATION_URL", "https://other.example.com/register"),
     ("WEBFINGER_OIDC_DISCOVERY_USERINFO_URL", "https://other.example.com/userinfo"),
 ];
 

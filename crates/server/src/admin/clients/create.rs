@@ -13,7 +13,7 @@ use crate::error::{Failure, Refusal};
 use crate::{Server, sector_identifier};
 
 /// What needs no escape in a segment of a path (RFC 3986 §2.3).
-pub(in crate::admin) const UNRESERVED: &AsciiSet =
+pub(crate) const UNRESERVED: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Creates the client, with a secret of its own where it needs one and nobody chose it.
@@ -22,6 +22,14 @@ pub(in crate::admin) const UNRESERVED: &AsciiSet =
 /// [`Refusal::Exists`] where the id is taken, by whomever; `invalid_client_metadata` of [`sector_identifier::check`].
 pub(super) async fn create(server: &Server, registration: &ClientRegistration) -> Result<Edited, Failure> {
     sector_identifier::check(server, &registration.metadata).await?;
+    create_checked(server, registration).await
+}
+
+/// The same for a client whose sector has been looked at.
+pub(crate) async fn create_checked(
+    server: &Server,
+    registration: &ClientRegistration,
+) -> Result<Edited, Failure> {
     let entropy = server.store().entropy();
     let id = registration.id.clone().map_or_else(|| random_id(entropy), Ok)?;
     let incarnation = Incarnation(i64::from_be_bytes(entropy.bytes()));

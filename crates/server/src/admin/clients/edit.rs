@@ -11,9 +11,12 @@ use crate::{Server, sector_identifier};
 const ATTEMPTS: usize = 5;
 
 /// What becomes of a client.
-pub(super) enum Edit {
+pub(crate) enum Edit {
     /// This is registered, and its secret, if there is one, takes the place of all others.
     Register(Box<ClientRegistration>),
+    /// The same by the client itself, which gets a new registration access token; and a secret, if it needs one and has
+    /// none.
+    RegisterItself(Box<ClientRegistration>),
     /// A new secret is made.
     RotateSecret,
     /// All secrets but the current one end.
@@ -21,11 +24,11 @@ pub(super) enum Edit {
 }
 
 /// A client after its change.
-pub(super) struct Edited {
+pub(crate) struct Edited {
     /// Its row.
-    pub(super) row: StoredClient,
+    pub(crate) row: StoredClient,
     /// A secret that is to be told.
-    pub(super) secret: Option<ClientSecret>,
+    pub(crate) secret: Option<ClientSecret>,
 }
 
 /// Reads a client, decides, and writes; as a whole, whoever else writes at the same time.
@@ -33,7 +36,7 @@ pub(super) struct Edited {
 /// # Errors
 /// [`Refusal`](crate::error::Refusal) where it is not there, or a resource owns it; what `decide` refuses;
 /// [`Failure::Store`].
-pub(super) async fn edit(
+pub(crate) async fn edit(
     server: &Server,
     id: &str,
     decide: impl Fn(&StoredClient) -> Result<Edit, Failure>,
@@ -68,7 +71,22 @@ async fn apply(server: &Server, row: &StoredClient, edit: Edit) -> Result<Option
                 None if metadata.token_endpoint_auth_method.has_secret() => SecretChange::Keep,
                 None => SecretChange::Remove,
             };
-            store.replace_client(&fence, &metadata, &change).await?;
+            store.replace_client(&fence, &metadata, &change, row.registration_generation).await?;
+            Ok(secret)
+        }
+        Edit::RegisterItself(registration) => {
+            check_sector(server, &row.metadata, &registration.metadata).await?;
+            let needs_secret = registration.metadata.token_endpoint_auth_method.has_secret();
+            let (secret, change) = match needs_secret {
+                true if row.secrets.is_empty() => {
+                    let (secret, hash) = hash_generated(server, &row.id, row.incarnation);
+                    (Some(secret), SecretChange::Replace(hash))
+                }
+                true => (None, SecretChange::Keep),
+                false => (None, SecretChange::Remove),
+            };
+            let generation = row.registration_generation.saturating_add(1);
+            store.replace_client(&fence, &registration.metadata, &change, generation).await?;
             Ok(secret)
         }
         Edit::RotateSecret => {
@@ -92,7 +110,7 @@ async fn check_sector(server: &Server, former: &ClientMetadata, new: &ClientMeta
 }
 
 /// Does something again while others come first.
-pub(super) async fn retried<T, F>(attempt: impl Fn() -> F) -> Result<T, Error>
+pub(crate) async fn retried<T, F>(attempt: impl Fn() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
 {

@@ -11,9 +11,10 @@ use crate::Server;
 use crate::error::{Failure, Refusal};
 
 /// What a new key is to be (Hydra's `createJsonWebKeySet`).
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "createJsonWebKeySet"))]
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct NewKey {
+pub(crate) struct NewKey {
     alg: String,
     #[serde(rename = "use")]
     key_use: String,
