@@ -30,6 +30,9 @@ use crate::{Metrics, Server, Settings};
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
 const METHODS: [Method; 5] = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
 
+/// The one parameter of a query that is a number.
+const PAGE_SIZE: &str = "page_size";
+
 /// The whole description.
 fn document() -> Value {
     let mut generator = SchemaSettings::openapi3().into_generator();
@@ -67,8 +70,12 @@ fn document() -> Value {
 
 fn described(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
     let in_path = operation.path.split('{').skip(1).filter_map(|rest| rest.split('}').next());
-    let parameter = |name: &str, place: &str, required: bool| json!({"name": name, "in": place, "required": required, "schema": {"type": "string"}});
+    let parameter = |name: &str, place: &str, required: bool| {
+        let kind = if name == PAGE_SIZE { "integer" } else { "string" };
+        json!({"name": name, "in": place, "required": required, "schema": {"type": kind}})
+    };
     let mut parameters: Vec<_> = in_path.map(|name| parameter(name, "path", true)).collect();
+    parameters.extend(operation.needs.iter().map(|name| parameter(name, "query", true)));
     parameters.extend(operation.query.iter().map(|name| parameter(name, "query", false)));
     let mut answer = json!({"description": operation.outcome});
     if let Some((media, schema)) = content(operation.answer, generator) {

@@ -16,6 +16,7 @@ use crate::page_urls::PageUrls;
 
 /// What the configuration says of the server. Hydra's key is named where there is one.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one setting")]
 pub struct Settings {
     /// `urls.self.issuer`.
     pub issuer: Issuer,

@@ -120,7 +120,11 @@ async fn a_set_is_kept_by_hand_as_with_hydra() {
         assert_eq!(kids(&get(&server, "own").await.1), ["public"]);
         assert_eq!(delete(&server, "own").await, 204);
         assert_eq!((get(&server, "own").await.0, delete(&server, "own").await), (404, 204));
-        assert_eq!(get(&server, "%00").await.0, 400);
+        for path in ["%00".to_owned(), "x".repeat(256)] {
+            let (status, _) = ask(&server, Method::POST, &path, json!({"alg": "ES256"})).await;
+            assert_eq!((get(&server, &path).await.0, delete(&server, &path).await, status), (400, 400, 400));
+            assert_eq!(delete(&server, &format!("{path}/one")).await, 400);
+        }
     }
 }
 

@@ -128,7 +128,7 @@ async fn the_list_is_walked_page_by_page() {
         200,
         "that is its start"
     );
-    for query in ["", "subject=", "subject=alice&page_size=x", "subject=alice&page_token=x"] {
+    for query in ["", "subject=", "subject=%00", "subject=alice&page_size=x", "subject=alice&page_token=x"] {
         let response = get(&server, query).await;
         assert_eq!(response.status(), 400, "{query}");
     }
@@ -172,6 +172,7 @@ async fn a_consent_request_stands_alone_in_a_revocation() {
         format!("consent_request_id={id}&subject=alice"),
         format!("consent_request_id={id}&all=true"),
         format!("consent_request_id={id}&client=app"),
+        "subject=%00&all=true".to_owned(),
         "client=app".to_owned(),
         "all=true".to_owned(),
     ] {

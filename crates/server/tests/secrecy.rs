@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use common::{TestClient, TestServer, exchange, make_token_sets, registered, registered_for_jwt, settings};
 use jose::SigningAlgorithm;
 use serde_json::json;
+use server::Settings;
 use store::Clock;
 use tracing::level_filters::LevelFilter;
 
@@ -76,10 +77,36 @@ async fn use_everything(server: &TestServer) -> Vec<String> {
         server.get(&unknown).await;
         exchange(server.public, format!("POST /{secret} HTTP/1.1\r\n{secret}\r\n\r\n").as_bytes()).await;
     }
+    canaries.extend(register_and_keep_keys(server).await);
     server.store.close().await;
     assert_eq!(server.request_token(&opaque.with_secret("canary-wrong-secret"), &[]).await.status(), 503);
     canaries.push(harness::database::SYSTEM_SECRET.to_owned());
     canaries
+}
+
+/// Registers a client that manages itself, and keeps keys by hand. Gives what must not be in the log.
+async fn register_and_keep_keys(server: &TestServer) -> Vec<String> {
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let register = server.public_url("/oauth2/register");
+    let client = server.http.post(&register).json(&json!({})).send().await.unwrap();
+    let client: serde_json::Value = client.json().await.unwrap();
+    let token = text(&client["registration_access_token"]);
+    let url = format!("{register}/{}", text(&client["client_id"]));
+    for presented in [token.clone(), format!("{token}A")] {
+        let document = json!({"client_secret": "canary-wrong-secret"});
+        server.http.put(&url).bearer_auth(presented).json(&document).send().await.unwrap();
+    }
+    let keys = server.admin_url("/admin/keys/own");
+    let made = server.http.post(&keys).json(&json!({"alg": "ES256", "kid": "one"})).send().await.unwrap();
+    let mut made: serde_json::Value = made.json().await.unwrap();
+    let private = text(&made["keys"][0]["d"]);
+    server.http.put(&keys).json(&made).send().await.unwrap();
+    made["keys"][0]["x"] = made["keys"][0]["d"].clone();
+    let refused = server.http.put(&keys).json(&made).send().await.unwrap();
+    assert_eq!(refused.status(), 400);
+    assert!(!refused.text().await.unwrap().contains(&private));
+    let bare = token.trim_start_matches("ory_rat_").to_owned();
+    vec![bare, text(&client["client_secret"]), private]
 }
 
 #[tokio::test]
@@ -91,7 +118,8 @@ async fn the_log_holds_no_secret_and_no_token_and_one_line_for_each_request() {
         .with_writer(move || writer.clone())
         .json()
         .init();
-    let server = TestServer::alone(Clock::system(), settings()).await;
+    let settings = Settings { dynamic_client_registration: true, ..settings() };
+    let server = TestServer::alone(Clock::system(), settings).await;
     let canaries = use_everything(&server).await;
     let request =
         server.http.get(server.public_url("/health/alive?canary-query")).header("x-request-id", "my-id-1");

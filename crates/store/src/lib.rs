@@ -3,9 +3,11 @@
 //! ```text
 //!  Store ─┬─ clients, client_secrets     what is registered, fenced by a version
 //!         ├─ key_sets, keys ── turn      the schedule's plans, written by compare-and-set
+//!         ├─ key_set_edit                sets that are kept by hand
 //!         ├─ grants ─ redeem, refresh    one row for what a person granted a client
 //!         ├─ revocations                 what ends all grants of a subject or a session
 //!         ├─ login_sessions, consents    what need not be asked again
+//!         ├─ consent_sessions            what a subject granted, to look at and to end
 //!         ├─ parked                      what is too long for a URL
 //!         ├─ revoked_tokens              single tokens that died early
 //!         ├─ purge                       forgetting all that, when it has expired

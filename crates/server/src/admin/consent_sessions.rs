@@ -31,7 +31,7 @@ pub(crate) struct ConsentSession {
     session: Session,
     remember: bool,
     remember_for: i64,
-    #[cfg_attr(test, schemars(with = "String"))]
+    #[cfg_attr(test, schemars(with = "String", extend("format" = "date-time")))]
     handled_at: Timestamp,
     context: Value,
     consent_request: ConsentRequest,

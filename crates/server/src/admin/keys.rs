@@ -55,7 +55,6 @@ pub(crate) async fn create(
     request: Request,
 ) -> Response {
     let created = async {
-        check_name("set", &set)?;
         let wanted: NewKey = json_body::read(&server, request).await?;
         let kid = change::create(&server, &set, &wanted).await?;
         let keys = shown(&server, &set, Some(&kid)).await?;
@@ -75,7 +74,6 @@ pub(crate) async fn replace_set(
     request: Request,
 ) -> Response {
     let replaced = async {
-        check_name("set", &set)?;
         let keys = change::read_set(json_body::read(&server, request).await?)?;
         change::edit(&server, &set, KeySetEdit::Replace(&keys)).await?;
         let keys = if keys.is_empty() { Vec::new() } else { shown(&server, &set, None).await? };
@@ -91,7 +89,6 @@ pub(crate) async fn put_key(
     request: Request,
 ) -> Response {
     let put = async {
-        check_name("set", &set)?;
         let key = change::read_key(json_body::read(&server, request).await?, &kid)?;
         change::edit(&server, &set, KeySetEdit::Put(&key)).await?;
         let key = shown(&server, &set, Some(key.key_id())).await?.pop();
@@ -138,10 +135,7 @@ async fn shown(server: &Server, set: &str, kid: Option<&KeyId>) -> Result<Vec<Va
 /// A key as JSON. What the server itself signs with leaves it for nobody.
 fn jwk(server: &Server, set: &StoredKeySet, key: &StoredKey) -> Result<Value, Failure> {
     let defect = |error: serde_json::Error| Failure::Defect(error.to_string());
-    let private = match is_token_set(&set.name) {
-        true => None,
-        false => server.store().private_jwk(&set.name, key)?,
-    };
+    let private = if is_token_set(&set.name) { None } else { server.store().private_jwk(&set.name, key)? };
     match private {
         // An error could quote it.
         Some(jwk) => {

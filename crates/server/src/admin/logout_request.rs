@@ -23,9 +23,9 @@ pub(crate) struct LogoutRequest {
     sid: String,
     request_url: String,
     rp_initiated: bool,
-    #[cfg_attr(test, schemars(with = "String"))]
+    #[cfg_attr(test, schemars(with = "String", extend("format" = "date-time")))]
     expires_at: Timestamp,
-    #[cfg_attr(test, schemars(with = "String"))]
+    #[cfg_attr(test, schemars(with = "String", extend("format" = "date-time")))]
     requested_at: Timestamp,
     #[cfg_attr(test, schemars(with = "Option<crate::openapi::schemas::Client>"))]
     client: Value,

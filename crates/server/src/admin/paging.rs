@@ -5,6 +5,7 @@ use http::header::LINK;
 use http::{HeaderValue, Uri};
 use oauth::{Form, PageToken};
 
+use super::sessions::parameters;
 use crate::Server;
 use crate::error::{Failure, Refusal};
 
@@ -31,7 +32,7 @@ impl Paging {
     /// # Errors
     /// [`Refusal::Malformed`] naming the parameter at fault, `invalid_request` for what is no query.
     pub(super) fn read(server: &Server, uri: &Uri) -> Result<Self, Failure> {
-        let query = Form::parse(uri.query().unwrap_or_default().as_bytes())?;
+        let query = parameters(uri)?;
         let (size, after) = (page_size(&query)?, page_start(server, &query)?);
         Ok(Self { query, size, after })
     }

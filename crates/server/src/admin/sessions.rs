@@ -42,8 +42,13 @@ async fn tokens(server: &Server, uri: &Uri) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The parameters of a query. None holds a NUL, which PostgreSQL does not take.
 pub(super) fn parameters(uri: &Uri) -> Result<Form, Error> {
-    Form::parse(uri.query().unwrap_or_default().as_bytes())
+    let form = Form::parse(uri.query().unwrap_or_default().as_bytes())?;
+    if let Some((name, _)) = form.pairs().find(|(_, value)| value.contains('\0')) {
+        return Err(Error::invalid_request(format!("The parameter '{name}' holds a NUL.")));
+    }
+    Ok(form)
 }
 
 pub(super) fn done(server: &Server, outcome: Result<(), Failure>) -> Response {

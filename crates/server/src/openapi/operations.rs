@@ -33,6 +33,8 @@ pub(super) struct Operation {
     pub(super) id: &'static str,
     pub(super) tag: &'static str,
     pub(super) summary: &'static str,
+    /// The parameters of the query: those that are needed, and the others.
+    pub(super) needs: &'static [&'static str],
     pub(super) query: &'static [&'static str],
     pub(super) body: Content,
     pub(super) status: u16,
@@ -56,6 +58,7 @@ fn operation(method: Method, path: &'static str, id: &'static str, summary: &'st
         id,
         tag: "",
         summary,
+        needs: &[],
         query: &[],
         body: Content::None,
         status: 204,
@@ -86,6 +89,10 @@ fn delete(path: &'static str, id: &'static str, summary: &'static str) -> Operat
 }
 
 impl Operation {
+    fn needs(self, needs: &'static [&'static str]) -> Self {
+        Self { needs, ..self }
+    }
+
     fn query(self, query: &'static [&'static str]) -> Self {
         Self { query, ..self }
     }
@@ -152,7 +159,7 @@ fn oauth2() -> Vec<Operation> {
             .takes(form::<TokenForm>())
             .gives(json::<Introspection>()),
         delete("/admin/oauth2/tokens", "deleteOAuth2Token", "Ends all that a client was given.")
-            .query(&["client_id"]),
+            .needs(&["client_id"]),
     ]
 }
 
@@ -162,18 +169,18 @@ fn requests() -> Vec<Operation> {
     const LOGOUT: &[&str] = &["logout_challenge"];
     vec![
         get("/admin/oauth2/auth/requests/login", "getOAuth2LoginRequest", "What the login app is asked.")
-            .query(LOGIN)
+            .needs(LOGIN)
             .gives(json::<LoginRequest>()),
         put(
             "/admin/oauth2/auth/requests/login/accept",
             "acceptOAuth2LoginRequest",
             "The user has logged in.",
         )
-        .query(LOGIN)
+        .needs(LOGIN)
         .takes(json::<AcceptLogin>())
         .gives(json::<RedirectTo>()),
         put("/admin/oauth2/auth/requests/login/reject", "rejectOAuth2LoginRequest", "The user has not.")
-            .query(LOGIN)
+            .needs(LOGIN)
             .takes(json::<Reject>())
             .gives(json::<RedirectTo>()),
         get(
@@ -181,28 +188,28 @@ fn requests() -> Vec<Operation> {
             "getOAuth2ConsentRequest",
             "What the consent app is asked.",
         )
-        .query(CONSENT)
+        .needs(CONSENT)
         .gives(json::<ConsentRequest>()),
         put(
             "/admin/oauth2/auth/requests/consent/accept",
             "acceptOAuth2ConsentRequest",
             "The user has consented.",
         )
-        .query(CONSENT)
+        .needs(CONSENT)
         .takes(json::<AcceptConsent>())
         .gives(json::<RedirectTo>()),
         put("/admin/oauth2/auth/requests/consent/reject", "rejectOAuth2ConsentRequest", "The user has not.")
-            .query(CONSENT)
+            .needs(CONSENT)
             .takes(json::<Reject>())
             .gives(json::<RedirectTo>()),
         get("/admin/oauth2/auth/requests/logout", "getOAuth2LogoutRequest", "What the logout app is asked.")
-            .query(LOGOUT)
+            .needs(LOGOUT)
             .gives(json::<LogoutRequest>()),
         put("/admin/oauth2/auth/requests/logout/accept", "acceptOAuth2LogoutRequest", "The user logs out.")
-            .query(LOGOUT)
+            .needs(LOGOUT)
             .gives(json::<RedirectTo>()),
         put("/admin/oauth2/auth/requests/logout/reject", "rejectOAuth2LogoutRequest", "The user stays.")
-            .query(LOGOUT),
+            .needs(LOGOUT),
     ]
 }
 
@@ -210,7 +217,8 @@ fn sessions() -> Vec<Operation> {
     const CONSENT: &str = "/admin/oauth2/auth/sessions/consent";
     vec![
         get(CONSENT, "listOAuth2ConsentSessions", "What a user has granted.")
-            .query(&["subject", "login_session_id", PAGE[0], PAGE[1]])
+            .needs(&["subject"])
+            .query(&["login_session_id", PAGE[0], PAGE[1]])
             .gives(json::<Vec<ConsentSession>>()),
         delete(
             CONSENT,

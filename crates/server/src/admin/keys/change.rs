@@ -26,6 +26,7 @@ pub(crate) struct NewKey {
 /// # Errors
 /// [`Refusal`] naming what is wrong, or who owns the set; [`Failure::Busy`] while many keys are being made.
 pub(super) async fn create(server: &Server, set: &str, wanted: &NewKey) -> Result<KeyId, Failure> {
+    check_name("set", set)?;
     let algorithm = algorithm(wanted)?;
     let row = server.store().read_key_set(set).await?;
     if let Some(holder) = row.as_ref().and_then(|row| row.manager.clone()) {
@@ -99,6 +100,7 @@ fn next_key(turn: &Turn, algorithm: Algorithm, now: jiff::Timestamp) -> Option<K
 /// # Errors
 /// [`Refusal`] saying who owns or turns the set, or that the key is there already.
 pub(super) async fn edit(server: &Server, set: &str, edit: KeySetEdit<'_>) -> Result<(), Failure> {
+    check_name("set", set)?;
     match server.store().edit_key_set(set, edit).await.map_err(refused)? {
         KeySetEdited::Done => Ok(()),
         KeySetEdited::Exists => Err(Failure::Plain(Refusal::Exists)),
