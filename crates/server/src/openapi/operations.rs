@@ -44,11 +44,11 @@ pub(super) struct Operation {
 }
 
 fn json<T: JsonSchema>() -> Content {
-    Content::Json(|generator| generator.subschema_for::<T>())
+    Content::Json(SchemaGenerator::subschema_for::<T>)
 }
 
 fn form<T: JsonSchema>() -> Content {
-    Content::Form(|generator| generator.subschema_for::<T>())
+    Content::Form(SchemaGenerator::subschema_for::<T>)
 }
 
 fn operation(method: Method, path: &'static str, id: &'static str, summary: &'static str) -> Operation {

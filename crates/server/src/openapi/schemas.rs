@@ -1,5 +1,6 @@
 //! The types of requests and answers that have no type of their own in this crate, as they are described.
 #![expect(dead_code, reason = "they are described, and never made")]
+#![expect(clippy::struct_field_names, reason = "the members of Hydra's API")]
 
 use std::collections::BTreeMap;
 
