@@ -236,7 +236,8 @@ fn decide(
     };
     let requests = Requests {
         rotate: asked(&declared.rotate, &before.handled_rotate),
-        rotate_now: asked(&declared.rotate_now, &before.handled_rotate_now),
+        rotate_now: asked(&declared.rotate_now, &before.handled_rotate_now)
+            || cannot_sign(before, declared, now),
         revoked: &declared.revoked,
     };
     if first_seen || requests.rotate {
@@ -252,6 +253,14 @@ fn decide(
     let row_changed = set.row() != before.row();
     let changed = before.version == 0 || row_changed || !plan.is_empty();
     Ok(Decision { set, plan, changed })
+}
+
+/// True where a key that was put in by hand has the place of the one that signs, and has no private half.
+fn cannot_sign(before: &StoredKeySet, declared: &Declaration, now: Timestamp) -> bool {
+    let keys = before.scheduled();
+    let signing = |line: &Algorithm| schedule::active_key(&keys, *line, now);
+    let mut active = declared.policy.algorithms.iter().filter_map(signing);
+    before.policy.is_by_hand() && active.any(|key| !key.has_private_half)
 }
 
 /// A shortened lead waits out the longer max-age that verifiers were told before.

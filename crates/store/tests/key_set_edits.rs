@@ -130,6 +130,30 @@ async fn nobody_turns_what_is_kept_by_hand_and_no_hand_what_is_turned() {
 }
 
 #[tokio::test]
+async fn a_resource_that_takes_over_a_public_key_gets_one_that_signs() {
+    for database in databases().await {
+        let store = database.open(clock()).await;
+        let public = public_half(&key(ES256, "public"));
+        edit(&store, KeySetEdit::Add(&public)).await;
+        store.clock().advance(minutes(1));
+        let declared = declaration(SET, every(168, 24));
+        let turn = declare(&store, &declared).await;
+        let now = store.clock().now();
+        let states = |set: &StoredKeySet| {
+            let mut states: Vec<_> = set
+                .keys
+                .iter()
+                .map(|key| (key.schedule.has_private_half, key.schedule.instants.state(now)))
+                .collect();
+            states.sort();
+            states
+        };
+        assert_eq!(states(&turn.after), [(false, State::Retired), (true, State::Active)]);
+        assert!(declare(&store, &declared).await.plan.is_empty());
+    }
+}
+
+#[tokio::test]
 async fn a_set_without_a_resource_is_turned_on_request() {
     for database in databases().await {
         let store = database.open(clock()).await;
