@@ -332,11 +332,16 @@ fn metadata() -> Vec<Operation> {
 }
 
 fn pages() -> Vec<Operation> {
+    const LOGIN: &str = "/oauth2/fallbacks/login";
+    const CONSENT: &str = "/oauth2/fallbacks/consent";
+    const LOGOUT: &str = "/oauth2/fallbacks/logout";
     vec![
-        get("/oauth2/fallbacks/login", "fallbackLogin", "Says that no login page is configured.").page(),
-        get("/oauth2/fallbacks/consent", "fallbackConsent", "Says that no consent page is configured.")
-            .page(),
-        get("/oauth2/fallbacks/logout", "fallbackLogout", "Says that no logout page is configured.").page(),
+        get(LOGIN, "fallbackLogin", "The built-in login page, or that none is configured.").page(),
+        post(LOGIN, "answerFallbackLogin", "The built-in login page's form.").page(),
+        get(CONSENT, "fallbackConsent", "The built-in consent page, or that none is configured.").page(),
+        post(CONSENT, "answerFallbackConsent", "The built-in consent page's form.").page(),
+        get(LOGOUT, "fallbackLogout", "The built-in logout page, or that none is configured.").page(),
+        post(LOGOUT, "answerFallbackLogout", "The built-in logout page's form.").page(),
         get("/oauth2/fallbacks/logout/callback", "fallbackLoggedOut", "Says that the user is logged out.")
             .page(),
         get("/oauth2/fallbacks/error", "fallbackError", "Shows an error that no client can be told.").page(),
