@@ -15,6 +15,7 @@
 //! they name, and reports every problem it finds, not only the first.
 
 mod check;
+mod cors;
 mod dsn;
 mod environment;
 mod issuer;
@@ -24,24 +25,29 @@ mod parse;
 mod reader;
 #[cfg(test)]
 mod reference;
+mod restart;
 mod schema;
 mod settings;
 mod suggestion;
 mod system_secret;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::path::PathBuf;
 
 use serde_json::Value;
 
+pub use cors::Cors;
 pub use dsn::{Dsn, DsnError, PoolOptions, PostgresDsn};
 pub use notice::{ConfigError, Notice, Origin};
+pub use restart::RestartKeys;
 pub use settings::{
     Clients, Config, Cookies, Discovery, JwtStrategy, Keys, Listener, Log, LogFormat, OAuth2,
     RefreshTokenLifetime, SameSite, Secrets, Serve, Strategies, Ttl, Urls, Webfinger,
 };
 pub use system_secret::SystemSecretError;
+pub use tls::{Pem, Tls};
 
 use layer::{Layer, Layers};
 use reader::Reader;
@@ -65,6 +71,8 @@ pub struct Loaded {
     pub config: Config,
     /// What is accepted although it is not as it should be, for the log.
     pub warnings: Vec<Notice>,
+    /// What the keys say that take effect at the start alone.
+    pub restart: RestartKeys,
 }
 
 /// Reads the configuration from its sources.
@@ -93,7 +101,8 @@ where
     problems.extend(checked.problems);
     let mut warnings = environment.warnings;
     warnings.extend(checked.warnings);
+    let restart = RestartKeys::of(&schema, &checked.values);
     let reader = Reader { schema: &schema, layers: &layers, values: checked.values, problems, warnings };
     let (config, warnings) = parse::parse(reader, environment.absent_system_secret)?;
-    Ok(Loaded { config, warnings })
+    Ok(Loaded { config, warnings, restart })
 }

@@ -5,11 +5,14 @@
 //!  cli ─▶ commands ─▶ config ─▶ wiring ─▶ store, server, operator
 //! ```
 
+mod certificate;
 pub mod cli;
 pub mod commands;
 pub mod config;
+mod file_watch;
 mod open_files;
 mod probes;
+mod reload;
 mod shutdown;
 mod telemetry;
 mod wiring;

@@ -11,13 +11,14 @@ use oauth::discovery::DiscoveryPolicy;
 use oauth::jwt_access_token::ClaimsPolicy;
 use oauth::{Lifetimes, SubjectType, SubjectTypes, authorization_request};
 use serde_json::{Map, Value};
-use server::{AuthorizationTimes, CookieSettings, PageUrls};
+use server::{ApiSettings, AuthorizationTimes, CookieSettings, Cors, Endpoint, PageUrls, Tls};
 use store::{Clock, Options, Store};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::certificate::Certificate;
 use crate::cli::ConfigArgs;
 use crate::config::{self, Config, Dsn, Listener, Loaded, Notice, RefreshTokenLifetime, Sources};
 
@@ -54,14 +55,14 @@ pub fn configuration(
 ///
 /// # Errors
 /// Where there is no secret and none may be made.
-pub fn prepare(loaded: Loaded, entropy: &Entropy) -> Result<Config> {
-    let Loaded { mut config, warnings } = loaded;
-    warnings.iter().for_each(warn);
-    config.ensure_system_secret(entropy)?.iter().for_each(warn);
-    Ok(config)
+pub fn prepare(loaded: &mut Loaded, entropy: &Entropy) -> Result<()> {
+    loaded.warnings.iter().for_each(warn);
+    loaded.config.ensure_system_secret(entropy)?.iter().for_each(warn);
+    Ok(())
 }
 
-fn warn(notice: &Notice) {
+/// Writes a notice to the log.
+pub fn warn(notice: &Notice) {
     tracing::warn!("{notice}");
 }
 
@@ -101,7 +102,8 @@ fn sqlite(path: &std::path::Path) -> String {
     format!("sqlite://{}?mode=rwc", path.display())
 }
 
-fn lifetimes(config: &Config) -> Lifetimes {
+/// The server's token lifetimes.
+pub fn lifetimes(config: &Config) -> Lifetimes {
     Lifetimes { access_token: config.ttl.access_token, id_token: config.ttl.id_token }
 }
 
@@ -130,21 +132,44 @@ pub async fn open(
     shutdown.run_until_cancelled(attempts).await.transpose()
 }
 
-/// Does something while `router` answers on `listener`: probes get an answer from the first moment on.
+/// A listener that is bound, and its TLS. It is bound as long as this value or an endpoint of it is there.
+pub struct Bound {
+    listener: std::net::TcpListener,
+    tls: Option<Tls>,
+}
+
+impl Bound {
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// Where the system does not say.
+    pub fn local_addr(&self) -> std::io::Result<std::net::SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// The same listener, to be served.
+    ///
+    /// # Errors
+    /// Where it cannot be shared.
+    pub fn endpoint(&self) -> Result<Endpoint> {
+        Ok(Endpoint::new(TcpListener::from_std(self.listener.try_clone()?)?, self.tls.clone()))
+    }
+}
+
+/// Does something while `router` answers on the listeners: probes get an answer from the first moment on.
 ///
 /// # Errors
-/// Where the listener cannot be shared, or what is done fails.
+/// Where a listener cannot be shared, or what is done fails.
 pub async fn meanwhile<T>(
-    listeners: Vec<&std::net::TcpListener>,
+    listeners: Vec<&Bound>,
     router: axum::Router,
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
     let done = CancellationToken::new();
     let mut serving = tokio::task::JoinSet::new();
     for listener in listeners {
-        let listener = TcpListener::from_std(listener.try_clone()?)?;
         let limits = server::ListenerLimits { grace: Duration::from_secs(1), ..Default::default() };
-        serving.spawn(server::serve(listener, router.clone(), limits, done.clone()));
+        serving.spawn(server::serve(listener.endpoint()?, router.clone(), limits, done.clone()));
     }
     let result = work.await;
     done.cancel();
@@ -152,13 +177,48 @@ pub async fn meanwhile<T>(
     result
 }
 
-/// Binds a listener of the configuration.
+/// Binds a listener of the configuration. `setting` names it.
 ///
 /// # Errors
 /// Naming the setting and the address.
-pub async fn bind(listener: &Listener, setting: &str) -> Result<std::net::TcpListener> {
+pub async fn bind(listener: &Listener, setting: &str, certificate: Option<&Certificate>) -> Result<Bound> {
     let bound = TcpListener::bind(listener.to_string()).await.and_then(TcpListener::into_std);
-    bound.with_context(|| format!("{setting}: cannot listen on {listener}"))
+    let listener = bound.with_context(|| format!("{setting}: cannot listen on {listener}"))?;
+    Ok(Bound { listener, tls: certificate.map(|certificate| certificate.tls().clone()) })
+}
+
+/// The certificates of the public and the admin API: each API's own settings where they are enabled, else those for
+/// both.
+///
+/// # Errors
+/// Naming the key at fault.
+pub fn certificates(serve: &config::Serve) -> Result<[Option<Certificate>; 2]> {
+    let load = |own: &Listener, key| {
+        if own.tls.enabled {
+            Certificate::load(&own.tls, key)
+        } else {
+            Certificate::load(&serve.tls, "serve.tls")
+        }
+    };
+    Ok([load(&serve.public, "serve.public.tls")?, load(&serve.admin, "serve.admin.tls")?])
+}
+
+fn api(serve: &config::Serve, own: &Listener, unbounded: bool) -> ApiSettings {
+    let tls = if own.tls.enabled { &own.tls } else { &serve.tls };
+    ApiSettings {
+        quiet_health: own.quiet_health,
+        proxies: if tls.enabled { tls.allow_termination_from.clone() } else { Vec::new() },
+        cors: own.cors.as_ref().filter(|cors| cors.enabled).map(|cors| Cors {
+            origins: cors.allowed_origins.clone(),
+            methods: cors.allowed_methods.clone(),
+            headers: cors.allowed_headers.clone(),
+            exposed: cors.exposed_headers.clone(),
+            credentials: cors.allow_credentials,
+            max_age: cors.max_age,
+            passthrough: cors.options_passthrough,
+            unbounded,
+        }),
+    }
 }
 
 /// The server's settings.
@@ -206,8 +266,8 @@ pub fn server_settings(config: &Config) -> server::Settings {
         },
         expose_internal_errors: config.oauth2.expose_internal_errors,
         version: format!("v{}", env!("CARGO_PKG_VERSION")),
-        quiet_public_health: config.serve.public.quiet_health,
-        quiet_admin_health: config.serve.admin.quiet_health,
+        public: api(&config.serve, &config.serve.public, config.insecure_origins),
+        admin: api(&config.serve, &config.serve.admin, config.insecure_origins),
     }
 }
 

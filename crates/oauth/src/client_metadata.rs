@@ -96,6 +96,10 @@ pub struct ClientMetadata {
     /// What it shares its pairwise names with: the address of a list of redirect URIs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sector_identifier_uri: Option<String>,
+    /// The origins whose pages may use the endpoints that it asks as this client; a `*` may stand for one label of a
+    /// host, as in `https://*.example.com`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allowed_cors_origins: Vec<String>,
     /// Its users are not asked for their consent.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub skip_consent: bool,

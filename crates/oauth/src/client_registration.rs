@@ -59,6 +59,7 @@ impl ClientRegistration {
             )?,
             subject_type: members.take("subject_type")?.unwrap_or_default(),
             sector_identifier_uri: rules::sector_identifier_uri(&mut members)?,
+            allowed_cors_origins: rules::origins(&mut members)?,
             skip_consent: members.take("skip_consent")?.unwrap_or_default(),
             access_token_strategy: members.take("access_token_strategy")?,
             lifespans,

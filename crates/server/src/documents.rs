@@ -13,12 +13,13 @@ use sha2::{Digest, Sha256};
 use store::{ID_TOKEN_SET, KeyRegistry};
 
 use crate::error::Failure;
-use crate::{Server, answer};
+use crate::{Server, Settings, answer};
 
-/// The documents, as they are at one second with one state of the keys. They are rendered at most once a second, and
+/// The documents, as they are at one second with one state of the keys and the settings. They are rendered at most once a second, and
 /// only when asked for.
 pub(crate) struct Documents {
     keys: Arc<KeyRegistry>,
+    settings: Arc<Settings>,
     at: Timestamp,
     /// The published keys.
     pub(crate) jwks: KeySetDocument,
@@ -51,6 +52,7 @@ impl Server {
         };
         if let Some(documents) = rendered
             && Arc::ptr_eq(&documents.keys, &keys)
+            && Arc::ptr_eq(&documents.settings, self.shared_settings())
             && documents.at == now
         {
             return Ok(documents);
@@ -73,6 +75,7 @@ impl Server {
         Documents {
             jwks: key_set(&keys, &settings.broadcast_keys, now),
             discovery: answer::to_json(&discovery),
+            settings: Arc::clone(self.shared_settings()),
             keys,
             at: now,
         }

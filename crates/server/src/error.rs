@@ -27,6 +27,9 @@ pub(crate) enum Failure {
     /// It was not there, or not answered, in time.
     #[error("the request took too long")]
     TooSlow,
+    /// TLS is required, and the request did not come by it.
+    #[error("the request did not come by TLS: {0}")]
+    NotByTls(&'static str),
     /// More slow work waits already than can be done soon.
     #[error("too much work is waiting")]
     Busy,
@@ -64,7 +67,7 @@ impl Failure {
     pub(crate) fn code(&self) -> ErrorCode {
         match self {
             Self::Refused(error) => error.code,
-            Self::Plain(_) | Self::TooLarge | Self::TooSlow => ErrorCode::InvalidRequest,
+            Self::Plain(_) | Self::TooLarge | Self::TooSlow | Self::NotByTls(_) => ErrorCode::InvalidRequest,
             Self::Busy | Self::NoSigningKey => ErrorCode::TemporarilyUnavailable,
             Self::Store(error) if error.is_transient() => ErrorCode::TemporarilyUnavailable,
             Self::Store(_) | Self::Defect(_) => ErrorCode::ServerError,
@@ -76,6 +79,8 @@ impl Failure {
             Self::Plain(refusal) => return refusal.status(),
             Self::TooLarge => return StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => return StatusCode::REQUEST_TIMEOUT,
+            // As Hydra has it.
+            Self::NotByTls(_) => return StatusCode::BAD_GATEWAY,
             _ => {}
         }
         match self.code() {
@@ -154,7 +159,7 @@ impl Failure {
     fn told(&self, code: ErrorCode, expose: bool) -> oauth::Error {
         let general = match (self, code) {
             (Self::Refused(error), _) => return error.clone(),
-            (Self::TooLarge | Self::TooSlow | Self::Plain(_), _) => {
+            (Self::TooLarge | Self::TooSlow | Self::NotByTls(_) | Self::Plain(_), _) => {
                 return oauth::Error::new(code, sentence(&self.to_string()));
             }
             (_, ErrorCode::TemporarilyUnavailable) => "The server cannot serve this now; try again later.",

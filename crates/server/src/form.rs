@@ -8,9 +8,10 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
 use mime::Mime;
-use oauth::{Error, Form};
+use oauth::{ClientId, Error, Form, PresentedCredentials};
 
 use crate::Server;
+use crate::cors::Caller;
 use crate::error::{Challenge, Failure};
 
 /// The largest body that is read, in bytes.
@@ -44,7 +45,20 @@ impl FormRequest {
         let body = read_body(body).await?;
         drop(place);
         check_type(&parts.headers, body.is_empty())?;
-        Ok(Self { headers: parts.headers, form: Form::parse(&body)? })
+        let read = Self { headers: parts.headers, form: Form::parse(&body)? };
+        if let Some(caller) = parts.extensions.get::<Caller>()
+            && let Some(client) = read.claimed_client()
+        {
+            caller.is(&client);
+        }
+        Ok(read)
+    }
+
+    /// The client that the request says it is of.
+    fn claimed_client(&self) -> Option<ClientId> {
+        let presented = PresentedCredentials::from_request(self.authorization().ok()?, &self.form);
+        let named = || self.form.get("client_id").and_then(|id| ClientId::parse(id).ok());
+        presented.map(|presented| presented.client_id).ok().or_else(named)
     }
 
     /// The headers and the form.

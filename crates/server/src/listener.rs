@@ -1,7 +1,8 @@
-//! Connections: HTTP/1.1, and HTTP/2 with prior knowledge.
+//! Connections: HTTP/1.1, and HTTP/2 by ALPN over TLS or with prior knowledge without.
 
 use std::convert::Infallible;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,13 +13,15 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
+use crate::Tls;
 use crate::head_deadline::{HeadDeadline, Phase};
 
 /// How much of a request's head is read, in bytes; more is answered with 431.
@@ -58,25 +61,59 @@ impl Default for ListenerLimits {
     }
 }
 
-/// Serves `router` on `listener` until `shutdown` is cancelled. Then nothing more is accepted, what is under way is
-/// finished within the grace period, and what remains is cut off.
-pub async fn serve(
+/// Where a router is served.
+pub struct Endpoint {
     listener: TcpListener,
+    tls: Option<Tls>,
+}
+
+impl Endpoint {
+    /// A listener, with TLS or without.
+    pub fn new(listener: TcpListener, tls: Option<Tls>) -> Self {
+        Self { listener, tls }
+    }
+}
+
+impl From<TcpListener> for Endpoint {
+    fn from(listener: TcpListener) -> Self {
+        Self::new(listener, None)
+    }
+}
+
+/// Who is at the other end of a request's connection: the client, or a proxy in front.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// What all connections of a listener share.
+#[derive(Clone)]
+struct Connections {
+    http: Builder<TokioExecutor>,
+    tls: Option<Tls>,
+    router: Router,
+    /// How long a handshake may take, and after it a request's head.
+    head: Duration,
+    shutdown: CancellationToken,
+}
+
+/// Serves `router` until `shutdown` is cancelled. Then nothing more is accepted, what is under way is finished within
+/// the grace period, and what remains is cut off.
+pub async fn serve(
+    endpoint: impl Into<Endpoint>,
     router: Router,
     limits: ListenerLimits,
     shutdown: CancellationToken,
 ) {
-    let http = http(&limits);
+    let Endpoint { listener, tls } = endpoint.into();
+    let connections =
+        Connections { http: http(&limits), tls, router, head: limits.head, shutdown: shutdown.clone() };
     let graceful = GracefulShutdown::new();
     let cut = CancellationToken::new();
     let places = Arc::new(Semaphore::new(limits.connections));
-    while let Some((stream, place)) = shutdown.run_until_cancelled(accept(&listener, &places)).await {
-        let connection = connection(&http, stream, router.clone(), limits.head);
-        let watched = graceful.watch(connection);
+    while let Some((stream, peer, place)) = shutdown.run_until_cancelled(accept(&listener, &places)).await {
+        let connection = connections.clone().run(stream, peer, graceful.watcher());
         let cut = cut.clone();
         tokio::spawn(async move {
-            // Whatever ends a connection, be it the client's nonsense, is of no consequence to the others.
-            let _ = cut.run_until_cancelled(watched).await;
+            cut.run_until_cancelled(connection).await;
             drop(place);
         });
     }
@@ -91,11 +128,11 @@ pub async fn serve(
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> (TcpStream, Option<OwnedSemaphorePermit>) {
+) -> (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) {
     let place = Arc::clone(places).acquire_owned().await.ok();
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, place),
+            Ok((stream, peer)) => return (stream, peer, place),
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
                 tracing::error!(%error, "no connection can be accepted; trying again");
@@ -126,25 +163,41 @@ fn http(limits: &ListenerLimits) -> Builder<TokioExecutor> {
     http
 }
 
-fn connection(
-    http: &Builder<TokioExecutor>,
-    stream: TcpStream,
-    router: Router,
-    head: Duration,
-) -> impl GracefulConnection + Send + use<> {
-    // Answers are written whole; waiting for more to send would only delay them.
-    let _ = stream.set_nodelay(true);
-    let phase = Arc::new(Phase::default());
-    let socket = TokioIo::new(HeadDeadline::new(stream, Arc::clone(&phase), head));
-    let service = service_fn(move |request: Request<Incoming>| {
-        let (phase, version) = (Arc::clone(&phase), request.version());
-        phase.head_is_read(version);
-        let answer = router.clone().call(request);
-        async move {
-            let answer: Result<Response, Infallible> = answer.await;
-            phase.answered(version);
-            answer
+impl Connections {
+    /// One connection to its end. Whatever ends it, be it the client's nonsense, is of no consequence to the others.
+    async fn run(self, stream: TcpStream, peer: SocketAddr, watcher: Watcher) {
+        // Answers are written whole; waiting for more to send would only delay them.
+        let _ = stream.set_nodelay(true);
+        let Some(tls) = &self.tls else { return self.requests(stream, peer, watcher).await };
+        let handshake = timeout(self.head, tls.acceptor().accept(stream));
+        // A client in its handshake has asked for nothing yet.
+        match self.shutdown.run_until_cancelled(handshake).await {
+            Some(Ok(Ok(stream))) => self.requests(stream, peer, watcher).await,
+            Some(Ok(Err(error))) => tracing::debug!(%error, "a TLS handshake failed"),
+            Some(Err(_)) | None => {}
         }
-    });
-    http.serve_connection(socket, service).into_owned()
+    }
+
+    async fn requests<S>(&self, stream: S, peer: SocketAddr, watcher: Watcher)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let peer = Peer(peer.ip().to_canonical());
+        let phase = Arc::new(Phase::default());
+        let socket = TokioIo::new(HeadDeadline::new(stream, Arc::clone(&phase), self.head));
+        let router = self.router.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            let (phase, version) = (Arc::clone(&phase), request.version());
+            phase.head_is_read(version);
+            request.extensions_mut().insert(peer);
+            let answer = router.clone().call(request);
+            async move {
+                let answer: Result<Response, Infallible> = answer.await;
+                phase.answered(version);
+                answer
+            }
+        });
+        let connection = self.http.serve_connection(socket, service).into_owned();
+        let _ = watcher.watch(connection).await;
+    }
 }

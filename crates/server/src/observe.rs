@@ -13,9 +13,10 @@ use tokio::time::timeout;
 use tracing::Instrument;
 use tracing::field::Empty;
 
+use crate::cors::{CrossOrigin, Reach};
 use crate::error::{Challenge, Failure};
 use crate::request_id::{RequestId, X_REQUEST_ID};
-use crate::{Server, router};
+use crate::{ApiSettings, Server, Settings, router, tls_termination};
 
 /// The usual time limit of a request.
 pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(30);
@@ -28,8 +29,10 @@ const CLIENT_GONE: u16 = 499;
 pub(crate) struct Observer {
     /// The server.
     pub(crate) server: Server,
-    /// Health checks are not logged.
-    pub(crate) quiet_health: bool,
+    /// Its settings of this API.
+    pub(crate) api: fn(&Settings) -> &ApiSettings,
+    /// Whose pages may use an endpoint of this API.
+    pub(crate) reach: fn(&'static str) -> Reach,
     /// The longest that a request may take, its body included.
     pub(crate) time_limit: Duration,
 }
@@ -38,14 +41,15 @@ pub(crate) struct Observer {
 ///
 /// What the log gets of it is its method, the template of its path, and the ids: never a query, a header, a body.
 pub(crate) async fn observe(State(observer): State<Observer>, request: Request, next: Next) -> Response {
-    let server = &observer.server;
+    let server = observer.server.current();
+    let api = (observer.api)(server.settings());
     let id = RequestId::of(request.headers(), server.store().entropy());
     // Lines that matter are in this span whatever the log's level, hence its own.
     let span = tracing::error_span!("request", request_id = id.as_str(), client_id = Empty);
-    let entry = Entry::begin(&observer, &request);
+    let entry = Entry::begin(&server, api, &request);
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let watched = async {
-        let mut response = answered(&observer, request, next).await;
+        let mut response = answered(&observer, (&server, api, entry.endpoint), request, next).await;
         let headers = response.headers_mut();
         if reads && !headers.contains_key(CACHE_CONTROL) {
             let private = HeaderValue::from_static("private, no-cache, no-store, must-revalidate");
@@ -58,10 +62,39 @@ pub(crate) async fn observe(State(observer): State<Observer>, request: Request, 
     watched.instrument(span).await
 }
 
-async fn answered(observer: &Observer, request: Request, next: Next) -> Response {
+/// The answer, with what a browser has to know about it.
+async fn answered(
+    observer: &Observer,
+    (server, api, endpoint): (&Server, &ApiSettings, &'static str),
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let Some(cors) = &api.cors else {
+        return handled(observer, (server, api, endpoint), request, next).await;
+    };
+    let cross_origin = CrossOrigin::of(cors, &mut request, (observer.reach)(endpoint));
+    let mut response = match cross_origin.answer_instead(cors) {
+        Some(response) => response,
+        None => handled(observer, (server, api, endpoint), request, next).await,
+    };
+    cross_origin.finish(cors, server, &mut response).await;
+    response
+}
+
+async fn handled(
+    observer: &Observer,
+    (server, api, endpoint): (&Server, &ApiSettings, &'static str),
+    request: Request,
+    next: Next,
+) -> Response {
     if !names_one_host(&request) {
         let refused = oauth::Error::invalid_request("The request needs one Host header.");
-        return Failure::from(refused).answer(observer.server.settings(), Challenge::None);
+        return Failure::from(refused).answer(server.settings(), Challenge::None);
+    }
+    if !router::is_probed(endpoint)
+        && let Err(insecure) = tls_termination::check(&api.proxies, &request)
+    {
+        return insecure.answer(server.settings(), Challenge::None);
     }
     // Whatever a panic left behind is not used again: the request owned it.
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
@@ -70,7 +103,7 @@ async fn answered(observer: &Observer, request: Request, next: Next) -> Response
         Ok(Err(_panic)) => Failure::Defect("its handler panicked".to_owned()),
         Err(_) => Failure::TooSlow,
     };
-    failure.answer(observer.server.settings(), Challenge::None)
+    failure.answer(server.settings(), Challenge::None)
 }
 
 /// One `Host` in HTTP/1.1, and never two (RFC 9112 §3.2): of two, a proxy in front may have gone by the other one.
@@ -93,13 +126,13 @@ struct Entry {
 }
 
 impl Entry {
-    fn begin(observer: &Observer, request: &Request) -> Self {
+    fn begin(server: &Server, api: &ApiSettings, request: &Request) -> Self {
         let endpoint = request.extensions().get::<MatchedPath>().map_or("unknown", router::template);
         Self {
-            server: observer.server.clone(),
+            server: server.clone(),
             method: request.method().clone(),
             endpoint,
-            logged: !(observer.quiet_health && router::is_health(endpoint)),
+            logged: !(api.quiet_health && router::is_health(endpoint)),
             started: Instant::now(),
             status: CLIENT_GONE,
         }

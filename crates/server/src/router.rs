@@ -15,10 +15,12 @@ use crate::admin::{
     clients, consent_request, consent_sessions, introspect, keys, login_request, logout_request, sessions,
     version,
 };
+use crate::cors::Reach;
 use crate::not_found::not_found;
 use crate::observe::{Observer, TIME_LIMIT, observe};
 use crate::public::{authorize, discovery, fallbacks, jwks, logout, register, revoke, token, userinfo};
-use crate::{Server, health, metrics};
+use crate::state::Live;
+use crate::{ApiSettings, Server, Settings, health, metrics};
 
 const OPENID_CONFIGURATION: &str = "/.well-known/openid-configuration";
 const AUTHORIZATION_SERVER: &str = "/.well-known/oauth-authorization-server";
@@ -126,7 +128,7 @@ impl Server {
             .route(FALLBACK_ERROR, get(fallbacks::error))
             .route(ALIVE, get(health::alive))
             .route(READY, get(health::ready_without_reasons));
-        self.finish(routes, self.settings().quiet_public_health, without_trailing_slash)
+        self.finish(routes, |settings| &settings.public, public_reach, without_trailing_slash)
     }
 
     /// The admin API, which authenticates nobody: its port is for the inside. `registry` is what its metrics show.
@@ -162,22 +164,23 @@ impl Server {
             .route(METRICS, get(exposed))
             .route(ADMIN_ALIVE, get(health::alive))
             .route(ADMIN_READY, get(health::ready));
-        self.finish(routes, self.settings().quiet_admin_health, below_admin)
+        self.finish(routes, |settings| &settings.admin, |_| Reach::Listed, below_admin)
     }
 
     /// `rewrite` comes before the routes are tried, all else after: what is observed is the path that was found.
     fn finish(
         &self,
-        routes: Router<Self>,
-        quiet_health: bool,
+        routes: Router<Live>,
+        api: fn(&Settings) -> &ApiSettings,
+        reach: fn(&'static str) -> Reach,
         rewrite: fn(&str) -> Option<String>,
     ) -> Router {
-        let observer = Observer { server: self.clone(), quiet_health, time_limit: TIME_LIMIT };
+        let observer = Observer { server: self.clone(), api, reach, time_limit: TIME_LIMIT };
         let routes = routes
             .fallback(not_found)
             .method_not_allowed_fallback(not_found)
             .layer(from_fn_with_state(observer, observe))
-            .with_state(self.clone());
+            .with_state(Live(self.clone()));
         let rewritten = ServiceBuilder::new()
             .map_request(move |mut request: Request| {
                 if let Some(path) = rewrite(request.uri().path()) {
@@ -198,6 +201,22 @@ pub(crate) fn template(path: &MatchedPath) -> &'static str {
 /// True for the endpoints that probes ask all the time.
 pub(crate) fn is_health(template: &str) -> bool {
     [ALIVE, READY, ADMIN_ALIVE, ADMIN_READY].contains(&template)
+}
+
+/// True for the endpoints that are asked from inside, past any proxy.
+pub(crate) fn is_probed(template: &str) -> bool {
+    is_health(template) || template == METRICS
+}
+
+/// Whose pages may use an endpoint of the public API.
+fn public_reach(template: &'static str) -> Reach {
+    match template {
+        AUTHORIZE | LOGOUT | FALLBACK_LOGIN | FALLBACK_CONSENT | FALLBACK_LOGOUT | FALLBACK_LOGGED_OUT
+        | FALLBACK_ERROR => Reach::Nobody,
+        TOKEN | REVOKE | USERINFO => Reach::Clients,
+        OPENID_CONFIGURATION | AUTHORIZATION_SERVER | JWKS => Reach::Everybody,
+        _ => Reach::Listed,
+    }
 }
 
 /// The path without slashes at its end; `None` where it has none.

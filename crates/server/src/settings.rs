@@ -1,5 +1,6 @@
 //! What the configuration says of the server.
 
+use ipnet::IpNet;
 use oauth::client_credentials::Policy;
 use oauth::discovery::DiscoveryPolicy;
 use oauth::jwt_access_token::ClaimsPolicy;
@@ -11,6 +12,7 @@ use oauth::{
 use crate::DemonstrationUsers;
 use crate::authorization_times::AuthorizationTimes;
 use crate::cookies::CookieSettings;
+use crate::cors::Cors;
 use crate::outbound::OutboundPolicy;
 use crate::page_urls::PageUrls;
 
@@ -57,10 +59,22 @@ pub struct Settings {
     pub expose_internal_errors: bool,
     /// What `/admin/version` answers.
     pub version: String,
-    /// `serve.public.request_log.disable_for_health`.
-    pub quiet_public_health: bool,
-    /// `serve.admin.request_log.disable_for_health`.
-    pub quiet_admin_health: bool,
+    /// `serve.public`.
+    pub public: ApiSettings,
+    /// `serve.admin`.
+    pub admin: ApiSettings,
+}
+
+/// How one of the two APIs is served.
+#[derive(Debug, Clone, Default)]
+pub struct ApiSettings {
+    /// `request_log.disable_for_health`: health checks are not logged.
+    pub quiet_health: bool,
+    /// `tls.allow_termination_from`: the networks of the proxies that end TLS. Requests must come from there and have
+    /// come to the proxy by https. Empty where no such proxy is in front.
+    pub proxies: Vec<IpNet>,
+    /// `cors`: which other sites' pages may use this API; `None` for none.
+    pub cors: Option<Cors>,
 }
 
 impl Settings {
@@ -120,8 +134,8 @@ impl Settings {
             outbound: OutboundPolicy::default(),
             expose_internal_errors: false,
             version: String::new(),
-            quiet_public_health: false,
-            quiet_admin_health: false,
+            public: ApiSettings::default(),
+            admin: ApiSettings::default(),
         }
     }
 }

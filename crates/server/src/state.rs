@@ -4,6 +4,8 @@ use std::num::NonZero;
 use std::sync::{Arc, RwLock};
 use std::thread::available_parallelism;
 
+use arc_swap::ArcSwap;
+use axum::extract::FromRef;
 use jiff::Timestamp;
 use store::Store;
 use tokio::sync::Semaphore;
@@ -33,12 +35,18 @@ const HASHES_OF_ONE_CLIENT: usize = 2;
 const UNPROVEN_READS: usize = 8;
 
 /// The server: the database, the settings, and the pools for slow work. Clones are one server.
+///
+/// A value holds the settings as they were when it was made. Each request gets one of its own, so that it sees the same
+/// settings from its beginning to its end, whatever [`Self::reconfigure`] does meanwhile.
 #[derive(Clone)]
-pub struct Server(Arc<Inner>);
+pub struct Server {
+    shared: Arc<Shared>,
+    settings: Arc<Settings>,
+}
 
-struct Inner {
+struct Shared {
     store: Store,
-    settings: Settings,
+    settings: ArcSwap<Settings>,
     metrics: Metrics,
     outbound: Outbound,
     signatures: WorkPool,
@@ -64,9 +72,10 @@ impl Server {
         let hashes = WorkPool::new(hash_workers(cores), HASHES_WAITING, metrics.pool("hashes"));
         let key_making = WorkPool::new(NonZero::<usize>::MIN, KEYS_WAITING, metrics.pool("keys"));
         let verified_secrets = VerifiedSecrets::new(store.entropy());
-        Ok(Self(Arc::new(Inner {
+        let settings = Arc::new(settings);
+        let shared = Shared {
             store,
-            settings,
+            settings: ArcSwap::new(Arc::clone(&settings)),
             metrics,
             outbound,
             signatures,
@@ -77,40 +86,57 @@ impl Server {
             unproven_reads: Semaphore::new(UNPROVEN_READS),
             verified_secrets,
             documents: RwLock::default(),
-        })))
+        };
+        Ok(Self { shared: Arc::new(shared), settings })
+    }
+
+    /// Puts other settings in force, for all requests that begin from now on.
+    pub fn reconfigure(&self, settings: Settings) {
+        self.store().set_lifetimes(settings.lifetimes);
+        self.shared.settings.store(Arc::new(settings));
+    }
+
+    /// The same server with the settings that are in force now.
+    pub(crate) fn current(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), settings: self.shared.settings.load_full() }
     }
 
     pub(crate) fn store(&self) -> &Store {
-        &self.0.store
+        &self.shared.store
     }
 
+    /// The settings of this value; see [`Self`].
     pub(crate) fn settings(&self) -> &Settings {
-        &self.0.settings
+        &self.settings
+    }
+
+    pub(crate) fn shared_settings(&self) -> &Arc<Settings> {
+        &self.settings
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
-        &self.0.metrics
+        &self.shared.metrics
     }
 
     /// The client for requests that the server makes itself.
     #[allow(dead_code, reason = "its callers come with the flows that need it")]
     pub(crate) fn outbound(&self) -> &Outbound {
-        &self.0.outbound
+        &self.shared.outbound
     }
 
     /// The pool for signatures that take longer than the reactor can wait.
     pub(crate) fn signatures(&self) -> &WorkPool {
-        &self.0.signatures
+        &self.shared.signatures
     }
 
     /// The pool for slow hashes. Apart from the signatures: guessing secrets does not hold up tokens.
     pub(crate) fn hashes(&self) -> &WorkPool {
-        &self.0.hashes
+        &self.shared.hashes
     }
 
     /// What each client may take of the pool for slow hashes.
     pub(crate) fn hash_shares(&self) -> &FairShares {
-        &self.0.hash_shares
+        &self.shared.hash_shares
     }
 
     /// The pool in which the admin API has keys made, one at a time.
@@ -120,25 +146,35 @@ impl Server {
 
     /// Places for bodies that are being read.
     pub(crate) fn bodies(&self) -> &Semaphore {
-        &self.0.bodies
+        &self.shared.bodies
     }
 
     /// Places for statements on behalf of callers that have proven nothing yet.
     pub(crate) fn unproven_reads(&self) -> &Semaphore {
-        &self.0.unproven_reads
+        &self.shared.unproven_reads
     }
 
     pub(crate) fn verified_secrets(&self) -> &VerifiedSecrets {
-        &self.0.verified_secrets
+        &self.shared.verified_secrets
     }
 
     /// Where the documents that were rendered last are kept.
     pub(crate) fn rendered(&self) -> &RwLock<Option<Arc<Documents>>> {
-        &self.0.documents
+        &self.shared.documents
     }
 
     pub(crate) fn now(&self) -> Timestamp {
-        self.0.store.clock().now()
+        self.shared.store.clock().now()
+    }
+}
+
+/// The state of the routers. From it each request takes a [`Server`] with the settings of its moment.
+#[derive(Clone)]
+pub(crate) struct Live(pub(crate) Server);
+
+impl FromRef<Live> for Server {
+    fn from_ref(live: &Live) -> Self {
+        live.0.current()
     }
 }
 

@@ -60,13 +60,16 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn client(&self, id: &ClientId) -> Result<Option<Arc<Client>>, Error> {
-        let caches = self.caches();
-        if caches.trust.is_current()
-            && let Some(client) = caches.clients.get(id)
-        {
-            return Ok(Some(client));
+        match self.cached_client(id) {
+            Some(client) => Ok(Some(client)),
+            None => self.fresh_client(id).await,
         }
-        self.fresh_client(id).await
+    }
+
+    /// A client that is in memory and may be believed. No statement.
+    pub fn cached_client(&self, id: &ClientId) -> Option<Arc<Client>> {
+        let caches = self.caches();
+        caches.trust.is_current().then(|| caches.clients.get(id)).flatten()
     }
 
     /// A client as the database has it now. One statement.

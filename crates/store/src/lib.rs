@@ -51,7 +51,7 @@ mod root_keys;
 mod signed_lifetimes;
 mod turn;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use jose::{Entropy, KeyRing, SystemSecret};
@@ -84,6 +84,7 @@ pub use redeem::{NewGrant, NewRefresh, Redemption};
 pub use refresh::{RefreshOutcome, RefreshRotation, RefreshedGrant};
 pub use resource_ref::ResourceRef;
 pub use revocations::MAX_FLOW_AGE;
+pub use root_keys::{Resealed, reseal};
 pub use signed_lifetimes::SignedLifetimes;
 pub use turn::{Declaration, Turn};
 
@@ -139,7 +140,7 @@ struct Inner {
     caches: Arc<Caches>,
     clock: Clock,
     entropy: Entropy,
-    lifetimes: Lifetimes,
+    lifetimes: RwLock<Lifetimes>,
     _tasks: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -161,7 +162,7 @@ impl Store {
         if let Some(url) = options.listen_url {
             tasks.push(AbortOnDropHandle::new(tokio::spawn(invalidation::run(url, caches.clone()))));
         }
-        let (lifetimes, lines) = (options.lifetimes, Lines::new(&database));
+        let (lifetimes, lines) = (RwLock::new(options.lifetimes), Lines::new(&database));
         Ok(Self(Arc::new(Inner { database, lines, ring, caches, clock, entropy, lifetimes, _tasks: tasks })))
     }
 
@@ -218,7 +219,12 @@ impl Store {
     }
 
     pub(crate) fn lifetimes(&self) -> Lifetimes {
-        self.0.lifetimes
+        *self.0.lifetimes.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Other token lifetimes are in force from now on; see [`Options::lifetimes`].
+    pub fn set_lifetimes(&self, lifetimes: Lifetimes) {
+        *self.0.lifetimes.write().unwrap_or_else(PoisonError::into_inner) = lifetimes;
     }
 
     /// Commits, and tells every process what changed: others by a notification inside the transaction, this one at

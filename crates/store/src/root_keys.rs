@@ -5,9 +5,9 @@ use std::sync::Arc;
 use jose::{Entropy, KeyRing, RootKey, SystemSecret};
 use sqlx::Row;
 
-use crate::Error;
 use crate::clock::Clock;
 use crate::database::Database;
+use crate::{Error, Options};
 
 /// Reads the root keys, and makes the first one where there is none.
 ///
@@ -34,6 +34,56 @@ pub(crate) async fn load(
         roots.map_err(|_| Error::WrongSystemSecret).and_then(|roots| Ok(KeyRing::new(roots)?))
     });
     ring.await.map_err(|e| Error::Unavailable(e.to_string()))?
+}
+
+/// What [`reseal`] has done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Resealed {
+    /// How many root keys were wrapped anew.
+    pub wrapped: usize,
+    /// How many the current secret had wrapped already.
+    pub current: usize,
+}
+
+/// Wraps every root key by the current system secret, the first of [`Options::secrets`]. Nothing else changes: whatever
+/// was sealed, signed or hashed stays valid. A process that knows only former secrets goes on, but cannot start any more.
+///
+/// It may be repeated, and several processes may do it at once: each row is a compare-and-set.
+///
+/// # Errors
+/// [`Error::WrongSystemSecret`] where none of the secrets opens a root key; [`Error::Unavailable`].
+pub async fn reseal(options: &Options, entropy: &Entropy) -> Result<Resealed, Error> {
+    let database = Database::new(options)?;
+    let mut done = Resealed::default();
+    for (generation, wrapped) in read(&database).await? {
+        let (secrets, entropy, before) = (options.secrets.clone(), entropy.clone(), wrapped.clone());
+        let anew = tokio::task::spawn_blocking(move || wrap_anew(generation, &before, &secrets, &entropy));
+        let Some(anew) = anew.await.map_err(|e| Error::Unavailable(e.to_string()))?? else {
+            done.current += 1;
+            continue;
+        };
+        let query =
+            database.query("UPDATE root_keys SET wrapped = $1 WHERE generation = $2 AND wrapped = $3");
+        database.execute(query.bind(anew).bind(i64::from(generation)).bind(wrapped)).await?;
+        done.wrapped += 1;
+    }
+    database.pool().close().await;
+    Ok(done)
+}
+
+/// `None` where the current secret has wrapped it.
+fn wrap_anew(
+    generation: u8,
+    wrapped: &[u8],
+    secrets: &[SystemSecret],
+    entropy: &Entropy,
+) -> Result<Option<Vec<u8>>, Error> {
+    let (root, index) =
+        RootKey::unwrap(generation, wrapped, secrets).map_err(|_| Error::WrongSystemSecret)?;
+    match secrets.first() {
+        Some(current) if index > 0 => Ok(Some(root.wrap(current, entropy)?)),
+        _ => Ok(None),
+    }
 }
 
 async fn read(database: &Database) -> Result<Vec<(u8, Vec<u8>)>, Error> {

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use jose::Entropy;
 use prometheus_client::registry::Registry;
 use serde_json::{Map, Value, json};
-use server::{DemonstrationUsers, Server};
+use server::{DemonstrationUsers, Endpoint, Server};
 use store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -27,6 +27,7 @@ use self::welcome::Welcome;
 use super::print;
 use crate::cli::{self, DevArgs};
 use crate::config::{Config, Loaded, LogFormat};
+use crate::reload::{Reload, ReloadMetrics, SourceFiles};
 use crate::{open_files, shutdown, telemetry, wiring};
 
 /// Where the sample app listens by default: its manifest in the samples has this address.
@@ -38,36 +39,56 @@ const IGNORED: [&str; 3] = ["DSN", "DB_LISTEN_DSN", "SECRETS_SYSTEM"];
 pub(super) async fn run(args: DevArgs) -> Result<()> {
     // Absolute, so that what is printed can be pasted anywhere.
     let data = DataFolder::open(std::path::absolute(&args.data).context("the data folder")?)?;
-    let loaded = configuration(&args, data.path())?;
-    telemetry::start(loaded.config.log, LogFormat::Text);
+    let args = Arc::new(args);
+    let (source, folder) = (Arc::clone(&args), data.path().to_owned());
+    let load = move || configuration(&source, &folder);
+    let files = SourceFiles::now(&args.config.files);
+    let mut loaded = load()?;
+    let level = telemetry::start(loaded.config.log, LogFormat::Text);
     let entropy = Entropy::system();
-    let mut config = wiring::prepare(loaded, &entropy)?;
+    wiring::prepare(&mut loaded, &entropy)?;
     let users = users::read(args.users.as_deref(), &entropy)?;
     let shutdown = shutdown::on_signal()?;
-    let public = wiring::bind(&config.serve.public, "serve.public").await?;
-    let admin = wiring::bind(&config.serve.admin, "serve.admin").await?;
+    let serve = &loaded.config.serve;
+    let [public_tls, admin_tls] = wiring::certificates(serve)?;
+    let public = wiring::bind(&serve.public, "serve.public", public_tls.as_ref()).await?;
+    let admin = wiring::bind(&serve.admin, "serve.admin", admin_tls.as_ref()).await?;
     let sample_app = bind_sample_app(args.sample_app).await?;
-    let database = wiring::database(&mut config)?;
+    let database = wiring::database(&mut loaded.config)?;
     let Some(store) = wiring::open(&database.options, &entropy, &shutdown).await? else { return Ok(()) };
 
     let mut registry = Registry::default();
     let metrics = server::Metrics::new(&mut registry);
-    let server = Server::new(store.clone(), server_settings(&config, &users), metrics)?;
+    let server = Server::new(store.clone(), server_settings(&loaded.config, &users), metrics)?;
     let metrics = ::operator::Metrics::new(&mut registry);
+    let reconfigured = server.clone();
+    let config = Arc::new(loaded.config);
+    let reload = Reload {
+        sources: files,
+        started_with: loaded.restart,
+        current: Arc::clone(&config),
+        load: Box::new(load),
+        apply: Box::new(move |config| reconfigured.reconfigure(server_settings(config, &users))),
+        level,
+        certificates: public_tls.into_iter().chain(admin_tls).collect(),
+        metrics: ReloadMetrics::new(&mut registry),
+    };
     let registry = Arc::new(registry);
     let sample_app_at = sample_app.as_ref().map(std::net::TcpListener::local_addr).transpose()?;
     let mut apis = Vec::new();
     if let Some((listener, address)) = sample_app.zip(sample_app_at) {
         let app = SampleApp::new(address, admin.local_addr()?, &config.urls.issuer, (data.clone(), entropy))?;
-        apis.push((listener, app.router()));
+        apis.push((Endpoint::from(TcpListener::from_std(listener)?), app.router()));
     }
-    apis.extend([(public, server.public_router()), (admin, server.admin_router(registry))]);
+    apis.push((public.endpoint()?, server.public_router()));
+    apis.push((admin.endpoint()?, server.admin_router(registry)));
+    drop((public, admin));
     let limits = open_files::listener_limits(3);
     let mut tasks = JoinSet::new();
-    for (listener, router) in apis {
-        let listener = TcpListener::from_std(listener)?;
-        tasks.spawn(server::serve(listener, router, limits.clone(), shutdown.clone()));
+    for (endpoint, router) in apis {
+        tasks.spawn(server::serve(endpoint, router, limits.clone(), shutdown.clone()));
     }
+    tasks.spawn(reload.run(shutdown.clone()));
     let maintained = shutdown.clone();
     tasks.spawn(async move { server.maintain(false, maintained).await });
     let has_default_users = args.users.is_none() && config.urls.login.is_none();

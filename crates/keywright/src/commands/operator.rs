@@ -10,25 +10,28 @@ use anyhow::{Context, Result};
 use jose::Entropy;
 use prometheus_client::registry::Registry;
 use server::ListenerLimits;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::cli::OperatorArgs;
 use crate::config::LogFormat;
+use crate::reload::{Reload, ReloadMetrics, SourceFiles};
 use crate::{probes, shutdown, telemetry, wiring};
 
 /// Where a pod finds its namespace.
 const SERVICE_ACCOUNT_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
 pub(super) async fn run(args: OperatorArgs) -> Result<()> {
-    let loaded = wiring::configuration(&args.config, serde_json::Map::new(), std::env::vars())?;
-    telemetry::start(loaded.config.log, LogFormat::Json);
+    let source = args.config.clone();
+    let load = move || wiring::configuration(&source, serde_json::Map::new(), std::env::vars());
+    let files = SourceFiles::now(&args.config.files);
+    let mut loaded = load()?;
+    let level = telemetry::start(loaded.config.log, LogFormat::Json);
     let entropy = Entropy::system();
-    let mut config = wiring::prepare(loaded, &entropy)?;
+    wiring::prepare(&mut loaded, &entropy)?;
     let shutdown = shutdown::on_signal()?;
 
-    let listener = wiring::bind(&config.serve.operator, "serve.operator").await?;
-    let mut database = wiring::database(&mut config)?;
+    let listener = wiring::bind(&loaded.config.serve.operator, "serve.operator", None).await?;
+    let mut database = wiring::database(&mut loaded.config)?;
     // Reconcilers read each time; they have no cache to keep true.
     database.options.listen_url = None;
     let open = wiring::open(&database.options, &entropy, &shutdown);
@@ -38,6 +41,7 @@ pub(super) async fn run(args: OperatorArgs) -> Result<()> {
     let client = kube::Client::try_default().await.context("no cluster to work on")?;
     let cluster_uid = cluster::cluster_uid(&client).await.context("the cluster does not answer")?;
 
+    let config = Arc::new(loaded.config);
     let mut registry = Registry::default();
     let context = ReconcileContext {
         store: store.clone(),
@@ -46,20 +50,34 @@ pub(super) async fn run(args: OperatorArgs) -> Result<()> {
         gate: DatabaseGate::new(),
         metrics: Metrics::new(&mut registry),
     };
+    let lifetimes = store.clone();
+    let reload = Reload {
+        sources: files,
+        started_with: loaded.restart,
+        current: Arc::clone(&config),
+        load: Box::new(load),
+        apply: Box::new(move |config| lifetimes.set_lifetimes(wiring::lifetimes(config))),
+        level,
+        certificates: Vec::new(),
+        metrics: ReloadMetrics::new(&mut registry),
+    };
+    let reloading = tokio::spawn(reload.run(shutdown.clone()));
     let (ready, is_ready) = watch::channel(false);
     let router = probes::operator(is_ready, Arc::new(registry));
     let serving = tokio::spawn(server::serve(
-        TcpListener::from_std(listener)?,
+        listener.endpoint()?,
         router,
         ListenerLimits::default(),
         shutdown.clone(),
     ));
+    drop(listener);
     tracing::info!(instance = args.instance, address = %config.serve.operator, "reconciling");
     // Where the server does not make the token sets, the operator does, as declared or by default.
     let makes_sets = !config.keys.autocreate;
     let result = cluster::run(client, context, makes_sets, ready, shutdown.clone()).await;
     shutdown.cancel();
     serving.await?;
+    reloading.await?;
     store.close().await;
     Ok(result?)
 }

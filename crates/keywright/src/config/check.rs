@@ -102,18 +102,38 @@ pub(super) fn wrong_value(nodes: &[Node<'_>], value: &Value, expected: &str) -> 
     format!("found {found}, must be {expected}")
 }
 
-/// A warning for each key that is set and that does not act yet.
+/// A warning for each key that is set and that has no effect.
 fn not_served(schema: &Schema, layers: &Layers, values: &Value) -> Vec<Notice> {
     let mut warnings: Vec<Notice> = Vec::new();
     for leaf in schema.leaves() {
         let at = pointer(&leaf.name);
         let covered = warnings.last().is_some_and(|last| leaf.name.starts_with(&format!("{}.", last.key)));
-        if leaf.node.service() == Service::NotYet && values.pointer(&at).is_some() && !covered {
-            let message = "accepted, but not served yet: it has no effect".to_owned();
+        if values.pointer(&at).is_none() || covered {
+            continue;
+        }
+        if let Some(message) = idle(leaf.node) {
             warnings.push(Notice { origin: layers.origin(&at), key: leaf.name, message });
         }
     }
     warnings
+}
+
+/// Why a key has no effect; `None` where it has one, or there is nothing it could act on.
+pub(super) fn idle(node: Node<'_>) -> Option<String> {
+    match node.service() {
+        Service::Served | Service::Harmless => None,
+        Service::Unneeded => {
+            let why = node.text("description").unwrap_or_default().trim_end_matches('.');
+            Some(format!("accepted, and has no effect: {}", lower_first(why)))
+        }
+        Service::NotYet => Some("accepted, but not served yet: it has no effect".to_owned()),
+    }
+}
+
+fn lower_first(text: &str) -> String {
+    let mut characters = text.chars();
+    let first = characters.next().into_iter().flat_map(char::to_lowercase);
+    first.chain(characters).collect()
 }
 
 /// Removes the value at a path; an item takes its list with it.

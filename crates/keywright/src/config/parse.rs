@@ -18,7 +18,8 @@ use super::settings::{
     Clients, Config, Cookies, Discovery, JwtStrategy, Keys, Listener, Log, OAuth2, Oidc,
     RefreshTokenLifetime, Secrets, Serve, Strategies, Ttl, Urls, Webfinger,
 };
-use super::system_secret;
+use super::tls::Tls;
+use super::{cors, system_secret, tls};
 
 /// Parses every key that is served.
 ///
@@ -30,10 +31,13 @@ pub(super) fn parse(
     let r = &mut reader;
     let dev = r.setting("dev", plain);
     let log = Log { level: r.setting("log.level", level), format: r.optional("log.format", plain) };
+    let insecure_origins =
+        r.optional("feature_flags.legacy_allow_insecure_origins", plain).unwrap_or_default();
     let serve = Serve {
-        public: listener(r, "public"),
-        admin: listener(r, "admin"),
+        public: api(r, "public", insecure_origins),
+        admin: api(r, "admin", insecure_origins),
         operator: listener(r, "operator"),
+        tls: tls::read(r, "serve.tls"),
         cookies: cookies(r),
     };
     let dsn = dsn(r);
@@ -83,10 +87,19 @@ pub(super) fn parse(
                 oauth2,
                 oidc,
                 webfinger,
+                insecure_origins,
             };
             Ok((config, warnings))
         }
         _ => Err(ConfigError { problems }),
+    }
+}
+
+fn api(r: &mut Reader<'_>, name: &str, insecure_origins: bool) -> Listener {
+    Listener {
+        tls: tls::read(r, &format!("serve.{name}.tls")),
+        cors: Some(cors::read(r, &format!("serve.{name}.cors"), insecure_origins)),
+        ..listener(r, name)
     }
 }
 
@@ -95,6 +108,8 @@ fn listener(r: &mut Reader<'_>, name: &str) -> Listener {
         host: r.setting(&format!("serve.{name}.host"), host),
         port: r.setting(&format!("serve.{name}.port"), plain),
         quiet_health: r.setting(&format!("serve.{name}.request_log.disable_for_health"), plain),
+        tls: Tls::default(),
+        cors: None,
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) enum Service {
     Served,
     /// There is nothing it could act on.
     Harmless,
+    /// This server does without what it sets, for the reason that its description gives.
+    Unneeded,
     /// It should act, but does not yet.
     NotYet,
 }
@@ -170,6 +172,7 @@ impl<'s> Node<'s> {
         match self.text("x-keywright") {
             Some("served") => Service::Served,
             Some("harmless") => Service::Harmless,
+            Some("unneeded") => Service::Unneeded,
             _ => Service::NotYet,
         }
     }

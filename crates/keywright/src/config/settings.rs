@@ -11,7 +11,9 @@ use oauth::{AccessTokenStrategy, Issuer, ScopeSet, ScopeStrategy, SubjectType};
 use serde::Deserialize;
 use url::Url;
 
+use super::cors::Cors;
 use super::dsn::{Dsn, PostgresDsn};
+use super::tls::Tls;
 
 /// What the process runs with.
 #[derive(Debug)]
@@ -45,6 +47,8 @@ pub struct Config {
     pub oidc: Oidc,
     /// `webfinger`.
     pub webfinger: Webfinger,
+    /// `feature_flags.legacy_allow_insecure_origins`: wildcards in origins may allow other people's domains.
+    pub insecure_origins: bool,
 }
 
 /// `log`: the log.
@@ -77,6 +81,8 @@ pub struct Serve {
     pub admin: Listener,
     /// The operator's health and metrics.
     pub operator: Listener,
+    /// For the APIs that have none of their own.
+    pub tls: Tls,
     /// The cookies.
     pub cookies: Cookies,
 }
@@ -120,6 +126,10 @@ pub struct Listener {
     pub port: u16,
     /// `request_log.disable_for_health`: health checks are not logged.
     pub quiet_health: bool,
+    /// `tls`; the operator's listener has none.
+    pub tls: Tls,
+    /// `cors`; the operator's listener has none.
+    pub cors: Option<Cors>,
 }
 
 /// `host:port`, an IPv6 address in brackets.

@@ -16,5 +16,6 @@ mod dev_restart;
 mod dev_sample_app;
 mod dev_secrets;
 mod dev_start;
+mod reload;
 mod serve;
 mod support;

@@ -12,10 +12,9 @@ use crate::{Error, RedirectUri};
 type Rule = fn(&Value) -> Result<bool, String>;
 
 /// Each member with its rule.
-const RULES: [(&str, Rule); 17] = [
+const RULES: [(&str, Rule); 16] = [
     ("owner", text),
     ("policy_uri", web_page),
-    ("allowed_cors_origins", origins),
     ("tos_uri", web_page),
     ("client_uri", web_page),
     ("logo_uri", web_page),
@@ -84,19 +83,28 @@ fn web_pages(value: &Value) -> Result<bool, String> {
     list(value, check_web_page)
 }
 
-/// What a browser sends as `Origin`: scheme, host and port, and nothing behind them.
-fn origins(value: &Value) -> Result<bool, String> {
-    list(value, |text| {
-        check_web_page(text)?;
-        let url = Url::parse(text).map_err(|error| error.to_string())?;
-        let bare =
-            url.path() == "/" && !text.ends_with('/') && url.query().is_none() && url.fragment().is_none();
-        if bare && url.username().is_empty() && url.password().is_none() {
-            Ok(())
-        } else {
-            Err("an origin has neither a user name nor a path, query or fragment".to_owned())
-        }
-    })
+/// `allowed_cors_origins`: what browsers send as `Origin`, scheme, host and port, and nothing behind them.
+///
+/// # Errors
+/// `invalid_client_metadata`
+pub(super) fn origins(members: &mut Members) -> Result<Vec<String>, Error> {
+    const NAME: &str = "allowed_cors_origins";
+    let origins: Vec<String> = members.take(NAME)?.unwrap_or_default();
+    for (index, origin) in origins.iter().enumerate() {
+        check_origin(origin).map_err(|why| invalid(NAME, format!("entry {index}: {why}")))?;
+    }
+    Ok(origins)
+}
+
+fn check_origin(text: &str) -> Result<(), String> {
+    check_web_page(text)?;
+    let url = Url::parse(text).map_err(|error| error.to_string())?;
+    let bare = url.path() == "/" && !text.ends_with('/') && url.query().is_none() && url.fragment().is_none();
+    if bare && url.username().is_empty() && url.password().is_none() {
+        Ok(())
+    } else {
+        Err("an origin has neither a user name nor a path, query or fragment".to_owned())
+    }
 }
 
 /// The address of a list of redirect URIs: a page that nobody can change on its way here.

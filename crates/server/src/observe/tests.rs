@@ -18,7 +18,8 @@ async fn observed(router: Router, time_limit: Duration) -> (StatusCode, String, 
     let database = TestDatabase::sqlite();
     let store = database.open(Clock::system()).await;
     let server = Server::new(store, Settings::of_a_test(), Metrics::new(&mut Registry::default())).unwrap();
-    let observer = Observer { server, quiet_health: false, time_limit };
+    let observer =
+        Observer { server, api: |settings| &settings.public, reach: |_| Reach::Nobody, time_limit };
     let router = router.layer(from_fn_with_state(observer, observe));
     let request = Request::builder()
         .uri("/")

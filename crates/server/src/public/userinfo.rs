@@ -11,6 +11,7 @@ use oauth::grant::Grant;
 use oauth::{Error, ErrorCode, id_token};
 
 use crate::browser_request::BrowserRequest;
+use crate::cors::Caller;
 use crate::error::{Challenge, Failure};
 use crate::issue::sign_userinfo;
 use crate::presented_token::{self, Presented};
@@ -22,7 +23,9 @@ pub(crate) async fn userinfo(State(server): State<Server>, request: Request) -> 
 
 /// The claims in the form that the client is registered for.
 async fn tell(server: &Server, request: Request) -> Result<Response, Failure> {
+    let caller = request.extensions().get::<Caller>().cloned().unwrap_or_default();
     let grant = grant(server, request).await?;
+    caller.is(&grant.client_id);
     let client = server.store().client(&grant.client_id).await?.ok_or_else(dead)?;
     let mut claims = id_token::userinfo(&server.settings().issuer, &grant, server.now());
     let Some(algorithm) = client.metadata.userinfo_signed_response_alg else {

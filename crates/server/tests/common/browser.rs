@@ -126,6 +126,11 @@ impl<'a> Browser<'a> {
         Self { server, cookies: Mutex::default(), http }
     }
 
+    /// The same browser, that another server of the installation answers from now on.
+    pub fn at(self, server: &TestServer) -> Browser<'_> {
+        Browser { server, cookies: self.cookies, http: self.http }
+    }
+
     pub fn cookie_names(&self) -> Vec<String> {
         self.cookies.lock().unwrap().keys().cloned().collect()
     }

@@ -90,8 +90,8 @@ pub fn settings() -> Settings {
         default_client_scope: "offline_access offline openid".parse().unwrap(),
         expose_internal_errors: false,
         version: "v1.2.3".to_owned(),
-        quiet_public_health: false,
-        quiet_admin_health: false,
+        public: server::ApiSettings::default(),
+        admin: server::ApiSettings::default(),
     }
 }
 

@@ -173,3 +173,76 @@ fn pairwise_subjects_need_a_salt() {
         assert_eq!(given.load().is_ok(), right, "{salt}");
     }
 }
+
+#[test]
+fn tls_needs_a_certificate_unless_a_proxy_ends_it() {
+    let enabled = ("SERVE_PUBLIC_TLS_ENABLED", "true");
+    let problems = Given::variables(&[enabled]).problems();
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(
+        problems[0].starts_with("serve.public.tls.cert: missing; serve.public.tls.enabled needs"),
+        "{problems:?}"
+    );
+    assert!(problems[1].starts_with("serve.public.tls.key: missing;"), "{problems:?}");
+    let proxied =
+        Given::variables(&[enabled, ("SERVE_PUBLIC_TLS_ALLOW_TERMINATION_FROM", "10.0.0.0/8,fd00::/8")]);
+    assert_eq!(proxied.config().serve.public.tls.allow_termination_from.len(), 2);
+    let range = Given::variables(&[("SERVE_TLS_ALLOW_TERMINATION_FROM", "10.0.0.0/99")]).problems();
+    assert!(range.len() == 1 && range[0].contains("a list of address ranges"), "{range:?}");
+
+    let secret = "Y2FuYXJ5"; // "canary" in base64
+    let given = Given::variables(&[
+        enabled,
+        ("SERVE_PUBLIC_TLS_CERT_PATH", "/c"),
+        ("SERVE_PUBLIC_TLS_KEY_BASE64", secret),
+    ]);
+    let shown = format!("{:?}", given.config());
+    assert!(!shown.contains(secret) && !shown.contains("canary"), "{shown}");
+    let wrong = Given::variables(&[("SERVE_TLS_KEY_BASE64", "canary!")]).problems();
+    assert!(wrong.len() == 1 && wrong[0].contains("base64") && !wrong[0].contains("canary"), "{wrong:?}");
+    let both = Given::variables(&[("SERVE_TLS_KEY_BASE64", secret), ("SERVE_TLS_KEY_PATH", "/k")]).problems();
+    assert!(both.len() == 1 && both[0].contains("either path or base64"), "{both:?}");
+}
+
+#[test]
+fn origins_that_are_none_are_refused_and_those_of_other_people_left_out() {
+    let origins = |text: &str| Given::variables(&[("SERVE_PUBLIC_CORS_ALLOWED_ORIGINS", text)]);
+    let allowed = |given: &Given| format!("{:?}", given.config().serve.public.cors.unwrap().allowed_origins);
+    assert_eq!(allowed(&Given::variables(&[])), "[*]");
+    assert_eq!(
+        allowed(&origins("https://a.example,https://*.b.example")),
+        "[https://a.example, https://*.b.example]"
+    );
+    let unbounded = origins("https://*.co.uk,https://a.example");
+    assert_eq!(allowed(&unbounded), "[https://a.example]");
+    assert!(
+        unbounded.warnings()[0].contains("\"https://*.co.uk\" is left out"),
+        "{:?}",
+        unbounded.warnings()
+    );
+    assert_eq!(allowed(&origins("https://*.co.uk")), "[]", "one that is left out does not leave all");
+    let lifted = origins("https://*.co.uk").variable("FEATURE_FLAGS_LEGACY_ALLOW_INSECURE_ORIGINS", "true");
+    assert_eq!(allowed(&lifted), "[https://*.co.uk]");
+    let problems = origins("app.example.com").problems();
+    assert!(problems.len() == 1 && problems[0].contains("an origin is a scheme, a host"), "{problems:?}");
+    let open = Given::variables(&[("SERVE_ADMIN_CORS_ENABLED", "true")]).warnings();
+    assert!(open.len() == 1 && open[0].contains("any page"), "{open:?}");
+}
+
+#[test]
+fn secrets_that_are_not_needed_are_accepted_and_noted() {
+    let given = Given::variables(&[
+        ("SECRETS_COOKIE", "0123456789abcdef"),
+        ("SECRETS_PAGINATION", "0123456789abcdef"),
+    ]);
+    let warnings = given.warnings();
+    assert_eq!(
+        warnings,
+        [
+            "SECRETS_COOKIE: secrets.cookie: accepted, and has no effect: secrets of cookies; those are derived from the \
+             root key",
+            "SECRETS_PAGINATION: secrets.pagination: accepted, and has no effect: secrets of page tokens; those are \
+             derived from the root key",
+        ]
+    );
+}

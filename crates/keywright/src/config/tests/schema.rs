@@ -71,7 +71,51 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("WEBFINGER_OIDC_DISCOVERY_AUTH_URL", "https://other.example.com/auth"),
     ("WEBFINGER_OIDC_DISCOVERY_CLIENT_REGISTRATION_URL", "https://other.example.com/register"),
     ("WEBFINGER_OIDC_DISCOVERY_USERINFO_URL", "https://other.example.com/userinfo"),
+    ("SERVE_TLS_ALLOW_TERMINATION_FROM", "10.0.0.0/8"),
+    ("SERVE_TLS_CERT_PATH", "/tls.crt"),
+    ("SERVE_TLS_CERT_BASE64", "Y2VydA=="),
+    ("SERVE_TLS_KEY_PATH", "/tls.key"),
+    ("SERVE_TLS_KEY_BASE64", "a2V5"),
+    ("SERVE_PUBLIC_TLS_ALLOW_TERMINATION_FROM", "10.0.0.0/8"),
+    ("SERVE_PUBLIC_TLS_CERT_PATH", "/tls.crt"),
+    ("SERVE_PUBLIC_TLS_CERT_BASE64", "Y2VydA=="),
+    ("SERVE_PUBLIC_TLS_KEY_PATH", "/tls.key"),
+    ("SERVE_PUBLIC_TLS_KEY_BASE64", "a2V5"),
+    ("SERVE_ADMIN_TLS_ALLOW_TERMINATION_FROM", "10.0.0.0/8"),
+    ("SERVE_ADMIN_TLS_CERT_PATH", "/tls.crt"),
+    ("SERVE_ADMIN_TLS_CERT_BASE64", "Y2VydA=="),
+    ("SERVE_ADMIN_TLS_KEY_PATH", "/tls.key"),
+    ("SERVE_ADMIN_TLS_KEY_BASE64", "a2V5"),
+    ("SERVE_PUBLIC_CORS_ENABLED", "true"),
+    ("SERVE_PUBLIC_CORS_ALLOWED_ORIGINS", "https://a"),
+    ("SERVE_PUBLIC_CORS_ALLOWED_METHODS", "GET"),
+    ("SERVE_PUBLIC_CORS_ALLOWED_HEADERS", "X-A"),
+    ("SERVE_PUBLIC_CORS_EXPOSED_HEADERS", "X-A"),
+    ("SERVE_PUBLIC_CORS_ALLOW_CREDENTIALS", "false"),
+    ("SERVE_PUBLIC_CORS_OPTIONS_PASSTHROUGH", "true"),
+    ("SERVE_PUBLIC_CORS_MAX_AGE", "5"),
+    ("SERVE_ADMIN_CORS_ENABLED", "true"),
+    ("SERVE_ADMIN_CORS_ALLOWED_ORIGINS", "https://a"),
+    ("SERVE_ADMIN_CORS_ALLOWED_METHODS", "GET"),
+    ("SERVE_ADMIN_CORS_ALLOWED_HEADERS", "X-A"),
+    ("SERVE_ADMIN_CORS_EXPOSED_HEADERS", "X-A"),
+    ("SERVE_ADMIN_CORS_ALLOW_CREDENTIALS", "false"),
+    ("SERVE_ADMIN_CORS_OPTIONS_PASSTHROUGH", "true"),
+    ("SERVE_ADMIN_CORS_MAX_AGE", "5"),
+    ("FEATURE_FLAGS_LEGACY_ALLOW_INSECURE_ORIGINS", "true"),
 ];
+
+type Variables = &'static [(&'static str, &'static str)];
+
+/// Keys that another one must stand beside, with a value other than the default.
+const OTHER_VALUES_TOGETHER: &[(&str, &str, Variables)] = &[
+    ("SERVE_TLS_ENABLED", "true", SHARED_PAIR),
+    ("SERVE_PUBLIC_TLS_ENABLED", "true", PUBLIC_PAIR),
+    ("SERVE_ADMIN_TLS_ENABLED", "true", ADMIN_PAIR),
+];
+const SHARED_PAIR: Variables = &[("SERVE_TLS_CERT_PATH", "/c"), ("SERVE_TLS_KEY_PATH", "/k")];
+const PUBLIC_PAIR: Variables = &[("SERVE_PUBLIC_TLS_CERT_PATH", "/c"), ("SERVE_PUBLIC_TLS_KEY_PATH", "/k")];
+const ADMIN_PAIR: Variables = &[("SERVE_ADMIN_TLS_CERT_PATH", "/c"), ("SERVE_ADMIN_TLS_KEY_PATH", "/k")];
 
 #[test]
 fn no_two_keys_have_one_variable() {
@@ -113,8 +157,8 @@ fn a_file_of_all_defaults_is_accepted_and_warned_about_where_a_key_does_not_act(
             .fold(default.clone(), |value, part| Value::Object(Map::from_iter([(part.to_owned(), value)])));
         merge(&mut all, object);
         assert_eq!(all.pointer(&pointer(&leaf.name)), Some(default));
-        if leaf.node.service() == Service::NotYet {
-            idle.push(format!("all.json: {}: accepted, but not served yet: it has no effect", leaf.name));
+        if let Some(why) = crate::config::check::idle(leaf.node) {
+            idle.push(format!("all.json: {}: {why}", leaf.name));
         }
     }
     assert_eq!(Given::variables(&[]).file("all.json", &all.to_string()).warnings(), idle);
@@ -125,12 +169,19 @@ fn every_served_key_changes_the_configuration() {
     let schema = Schema::new();
     let served = schema.leaves().into_iter().filter(|leaf| leaf.node.service() == Service::Served);
     let served: BTreeSet<String> = served.map(|leaf| leaf.variable()).collect();
-    let listed: BTreeSet<String> = OTHER_VALUES.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let together = OTHER_VALUES_TOGETHER.iter().map(|(name, ..)| *name);
+    let listed: BTreeSet<String> =
+        OTHER_VALUES.iter().map(|(name, _)| *name).chain(together).map(str::to_owned).collect();
     assert_eq!(served, listed);
 
     let usual = format!("{:?}", Given::variables(&[]).config());
     for (name, text) in OTHER_VALUES {
         let changed = format!("{:?}", Given::variables(&[(name, text)]).config());
         assert_ne!(changed, usual, "{name}");
+    }
+    for (name, text, beside) in OTHER_VALUES_TOGETHER {
+        let without = format!("{:?}", Given::variables(beside).config());
+        let with: Vec<_> = beside.iter().copied().chain([(*name, *text)]).collect();
+        assert_ne!(format!("{:?}", Given::variables(&with).config()), without, "{name}");
     }
 }
