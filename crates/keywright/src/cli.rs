@@ -1,5 +1,7 @@
 //! The command line: Hydra's grammar where Hydra has the command.
 
+pub mod api;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -30,8 +32,45 @@ pub enum Command {
         #[command(subcommand)]
         database: MigrateDatabase,
     },
+    /// The keys of the installation.
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Print the CustomResourceDefinitions.
     Crds,
+    /// Register something at a running server.
+    #[command(subcommand)]
+    Create(api::CreateCommand),
+    /// Show something that a running server has.
+    #[command(subcommand)]
+    Get(api::GetCommand),
+    /// List what a running server has.
+    #[command(subcommand)]
+    List(api::ListCommand),
+    /// Change something at a running server.
+    #[command(subcommand)]
+    Update(api::UpdateCommand),
+    /// Delete something at a running server.
+    #[command(subcommand)]
+    Delete(api::DeleteCommand),
+    /// Register what files hold at a running server.
+    #[command(subcommand)]
+    Import(api::ImportCommand),
+    /// Ask a running server about a token.
+    #[command(subcommand)]
+    Introspect(api::IntrospectCommand),
+    /// End a token at a running server.
+    #[command(subcommand)]
+    Revoke(api::RevokeCommand),
+    /// Try a flow.
+    #[command(subcommand)]
+    Perform(api::PerformCommand),
+    /// Remove what has expired, once; a running server does so by itself every five minutes.
+    Janitor(JanitorArgs),
+    /// Print a script that completes commands for a shell.
+    Completion {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
     /// Print the version.
     Version,
 }
@@ -158,6 +197,45 @@ pub struct MigrateSqlArgs {
     pub config: ConfigArgs,
 }
 
+/// `keywright janitor`. What Hydra's flags choose or limit does not arise: all that has expired goes, a little at a time.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one flag of Hydra's")]
+pub struct JanitorArgs {
+    /// The DSN where it does not come from the configuration.
+    pub dsn: Option<String>,
+    /// Read the DSN from the environment; a DSN that is given wins.
+    #[arg(short = 'e', long)]
+    pub read_from_env: bool,
+    /// Accepted for Hydra's sake.
+    #[arg(long, hide = true)]
+    pub tokens: bool,
+    /// Accepted for Hydra's sake.
+    #[arg(long, hide = true)]
+    pub requests: bool,
+    /// Accepted for Hydra's sake.
+    #[arg(long, hide = true)]
+    pub grants: bool,
+    /// Accepted for Hydra's sake.
+    #[arg(long, hide = true)]
+    pub limit: Option<u64>,
+    /// Accepted for Hydra's sake.
+    #[arg(long, hide = true)]
+    pub batch_size: Option<u64>,
+    /// Accepted for Hydra's sake.
+    #[arg(long, hide = true)]
+    pub keep_if_younger: Option<String>,
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+/// `keywright keys …`.
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Wrap the root key by the first of secrets.system; needed before the former secret is taken out of the list.
+    Reseal(ConfigArgs),
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,6 +268,20 @@ mod tests {
             "keywright migrate sql -c /etc/config.yml -e --yes",
             "keywright serve all --dev -c a.yml -c b.yml --sqa-opt-out",
             "keywright serve",
+            "keywright create oauth2-client --endpoint http://127.0.0.1:4445 --grant-type a,b --response-type code",
+            "keywright create client -e http://127.0.0.1:4445 --skip-consent --format json -q -H a:b",
+            "keywright get client a b --format yaml",
+            "keywright list oauth2-clients --page-size 10 --page-token x",
+            "keywright update oauth2-client a --name b --skip-consent=false",
+            "keywright delete oauth2-client a b",
+            "keywright delete access-tokens a",
+            "keywright import client a.json",
+            "keywright introspect token t --scope a,b",
+            "keywright revoke token t --client-id a --client-secret b",
+            "keywright perform client-credentials --client-id a --client-secret b --scope c --audience d",
+            "keywright janitor --tokens --requests --grants -e --limit 5 --batch-size 2 postgres://db/x",
+            "keywright completion bash",
+            "keywright keys reseal -c a.yml",
             "keywright operator --instance b --key-set-namespaces x,y",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));

@@ -1,6 +1,9 @@
 //! The commands.
 
+mod api;
 mod dev;
+mod janitor;
+mod keys;
 mod migrate;
 mod operator;
 mod serve;
@@ -9,6 +12,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use clap::CommandFactory;
 
 use crate::cli::{Cli, Command, MigrateDatabase};
 
@@ -19,7 +23,19 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Operator(args) => operator::run(args).await,
         Command::Dev(args) => dev::run(args).await,
         Command::Migrate { database: MigrateDatabase::Sql(args) } => migrate::run(args).await,
+        Command::Keys(command) => keys::run(command).await,
         Command::Crds => print(&crd::crds_yaml()),
+        Command::Create(command) => api::create(command).await,
+        Command::Get(command) => api::get(command).await,
+        Command::List(command) => api::list(command).await,
+        Command::Update(command) => api::update(command).await,
+        Command::Delete(command) => api::delete(command).await,
+        Command::Import(command) => api::import(command).await,
+        Command::Introspect(command) => api::introspect(command).await,
+        Command::Revoke(command) => api::revoke(command).await,
+        Command::Perform(command) => api::perform(command).await,
+        Command::Janitor(args) => janitor::run(args).await,
+        Command::Completion { shell } => completion(shell),
         Command::Version => print(&format!("v{}\n", env!("CARGO_PKG_VERSION"))),
     };
     match done {
@@ -29,6 +45,12 @@ pub async fn run(cli: Cli) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn completion(shell: clap_complete::Shell) -> Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "keywright", &mut script);
+    print(&String::from_utf8_lossy(&script))
 }
 
 /// Writes to standard output. A reader that has gone away (`| head`) is no error.

@@ -110,3 +110,22 @@ async fn a_reader_that_goes_away_is_no_error() {
     let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }
+
+#[tokio::test]
+async fn the_root_key_is_wrapped_anew_before_the_former_secret_goes() {
+    let folder = TempDir::new().unwrap();
+    let dsn = format!("sqlite://{}", folder.path().join("keywright.db").display());
+    let with = |secrets: &str| [("DSN", dsn.clone()), ("SECRETS_SYSTEM", secrets.to_owned())];
+    let (old, new) = (SECRET.1, "the-system-secret-that-comes-after");
+    let reseal = async |secrets: &str| run(&["keys", "reseal"], &with(secrets)).await;
+    assert!(reseal(old).await.stdout.contains("There is no root key yet"));
+    assert_eq!(run(&["migrate", "sql"], &with(old)).await.code, Some(0));
+    let without = reseal(new).await;
+    assert_eq!(without.code, Some(1));
+    assert!(without.stderr.contains("must also hold the former secret"), "{}", without.stderr);
+    let both = format!("{new},{old}");
+    assert!(reseal(&both).await.stdout.contains("is wrapped by the first"));
+    assert!(reseal(&both).await.stdout.contains("already"));
+    assert_eq!(run(&["migrate", "sql"], &with(new)).await.code, Some(0));
+    assert_eq!(run(&["migrate", "sql"], &with(old)).await.code, Some(1));
+}

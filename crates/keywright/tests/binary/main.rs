@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests are not seen as tests")]
 
 mod canaries;
+mod client_commands;
 mod commands;
 mod configuration;
 mod dev_crashes;
