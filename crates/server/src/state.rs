@@ -141,7 +141,7 @@ impl Server {
 
     /// The pool in which the admin API has keys made, one at a time.
     pub(crate) fn key_making(&self) -> &WorkPool {
-        &self.0.key_making
+        &self.shared.key_making
     }
 
     /// Places for bodies that are being read.
