@@ -47,11 +47,13 @@ pub enum SealPurpose {
     Parked,
     /// What lets a client manage its own registration.
     RegistrationToken,
+    /// A trusted issuer of assertions, in its row.
+    TrustedIssuer,
 }
 
 impl SealPurpose {
     /// All purposes, in the order of their declaration.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::AccessToken,
         Self::RefreshToken,
         Self::AuthorizationCode,
@@ -68,6 +70,7 @@ impl SealPurpose {
         Self::LogoutVerifier,
         Self::Parked,
         Self::RegistrationToken,
+        Self::TrustedIssuer,
     ];
 
     const fn label(self) -> &'static str {
@@ -88,6 +91,7 @@ impl SealPurpose {
             Self::LogoutVerifier => "keywright/logout-verifier",
             Self::Parked => "keywright/parked",
             Self::RegistrationToken => "keywright/registration-token",
+            Self::TrustedIssuer => "keywright/trusted-issuer",
         }
     }
 }

@@ -4,41 +4,19 @@ use std::fmt;
 
 use aws_lc_rs::signature::{ECDSA_P521_SHA512_FIXED, ParsedPublicKey};
 use jsonwebtoken::DecodingKey;
-use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeOwned, IgnoredAny},
-};
 use serde_json::Value;
 
 use crate::{
-    Algorithm, Error, KeyId, KeyUse, PublicJwk, SigningAlgorithm,
+    Algorithm, Error, JwkSet, JwsHeader, KeyUse, PublicJwk, SigningAlgorithm,
     algorithm::{Curve, KeyType},
     encoding,
     jwk::Parameters,
+    jws::Compact,
     key_pair::UNCOMPRESSED,
 };
 
-/// The protected header of a token (RFC 7515 §4.1), as far as it matters. Not verified.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JwsHeader {
-    /// The algorithm the token claims to be signed with; never `none`, never a symmetric one.
-    pub alg: SigningAlgorithm,
-    /// The key it claims to be signed with.
-    pub kid: Option<KeyId>,
-    /// The media type of the token, for example `JWT`, `at+jwt`, `dpop+jwt`.
-    pub typ: Option<String>,
-}
-
-impl JwsHeader {
-    /// Reads the header of a compact JWS, to find the key that should verify it.
-    ///
-    /// # Errors
-    /// [`Error::InvalidToken`] if it is not a compact JWS, if its algorithm is not supported, or if it
-    /// names critical extensions: this crate implements none (RFC 7515 §4.1.11).
-    pub fn parse(compact: &str) -> Result<Self, Error> {
-        Compact::split(compact)?.header()
-    }
-}
+/// How many keys of a set are tried for a token that names none.
+const MOST_TRIED: usize = 16;
 
 /// A public key, ready to verify signatures of one algorithm.
 pub struct Verifier {
@@ -103,16 +81,32 @@ impl Verifier {
         if !self.key.verifies(parts.message, parts.signature) {
             return Err(Error::InvalidToken("the signature does not verify"));
         }
-        let claims: Value = parts.claims()?;
-        if !claims.is_object() {
-            return Err(Error::InvalidToken("the claims are not a JSON object"));
-        }
-        Ok(claims)
+        Ok(Value::Object(parts.claims()?))
     }
 
     /// The algorithm it verifies.
     pub fn algorithm(&self) -> SigningAlgorithm {
         self.algorithm
+    }
+}
+
+impl JwkSet {
+    /// The claims of a compact JWS, if one of these keys signed it with `algorithm`: a key that the header names, or one
+    /// of the first sixteen that could have where it names none.
+    ///
+    /// # Errors
+    /// [`Error::InvalidToken`] where none did. What else is checked, and what is not, is as with [`Verifier::verify`].
+    pub fn verify(&self, compact: &str, algorithm: SigningAlgorithm) -> Result<Value, Error> {
+        let header = JwsHeader::parse(compact)?;
+        let named = |key: &&PublicJwk| header.kid.is_none() || key.kid() == header.kid.as_ref();
+        let verifiers =
+            self.keys.iter().filter(named).filter_map(|key| Verifier::for_algorithm(key, algorithm).ok());
+        for verifier in verifiers.take(MOST_TRIED) {
+            if let Ok(claims) = verifier.verify(compact) {
+                return Ok(claims);
+            }
+        }
+        Err(Error::InvalidToken("signed by none of the keys"))
     }
 }
 
@@ -165,55 +159,6 @@ fn common(algorithm: SigningAlgorithm) -> Option<jsonwebtoken::Algorithm> {
         SigningAlgorithm::EdDsa => jsonwebtoken::Algorithm::EdDSA,
         SigningAlgorithm::Es512 => return None,
     })
-}
-
-/// The parts of a compact JWS (RFC 7515 §7.1), still encoded.
-struct Compact<'a> {
-    header: &'a str,
-    claims: &'a str,
-    signature: &'a str,
-    /// What is signed: header and claims with the dot between them.
-    message: &'a str,
-}
-
-impl<'a> Compact<'a> {
-    fn split(token: &'a str) -> Result<Self, Error> {
-        let parts = token.rsplit_once('.').and_then(|(message, signature)| {
-            let (header, claims) = message.split_once('.')?;
-            (!claims.contains('.')).then_some(Self { header, claims, signature, message })
-        });
-        parts.ok_or(Error::InvalidToken("not a compact JWS"))
-    }
-
-    fn header(&self) -> Result<JwsHeader, Error> {
-        #[derive(Deserialize)]
-        struct Written {
-            alg: SigningAlgorithm,
-            kid: Option<KeyId>,
-            typ: Option<String>,
-            // Not an `Option`: a `null` is there as well.
-            #[serde(default, deserialize_with = "present")]
-            crit: bool,
-        }
-        let Written { alg, kid, typ, crit } = json(self.header)?;
-        if crit {
-            return Err(Error::InvalidToken("the header has critical extensions"));
-        }
-        Ok(JwsHeader { alg, kid, typ })
-    }
-
-    fn claims(&self) -> Result<Value, Error> {
-        json(self.claims)
-    }
-}
-
-fn json<T: DeserializeOwned>(part: &str) -> Result<T, Error> {
-    let bytes = encoding::decode(part).ok_or(Error::InvalidToken("a part is not base64url"))?;
-    serde_json::from_slice(&bytes).map_err(|_| Error::InvalidToken("a part is not the JSON it should be"))
-}
-
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    IgnoredAny::deserialize(deserializer).map(|_| true)
 }
 
 #[cfg(test)]

@@ -233,6 +233,7 @@ pub fn server_settings(config: &Config) -> server::Settings {
             scope_strategy: config.strategies.scope,
             default_to_registered_scope: config.oauth2.default_grant_allowed_scope,
         },
+        jwt_bearer: config.oauth2.jwt_bearer,
         authorization: authorization_request::Policy {
             scope_strategy: config.strategies.scope,
             pkce_enforced: config.oauth2.pkce_enforced,

@@ -58,6 +58,17 @@ pub enum Rights {
         /// The granted audience.
         audience: Vec<Audience>,
     },
+    /// What a client was given for a subject that a trusted issuer vouched for (RFC 7523 §2.1). No row says so either.
+    OfSubject {
+        /// The client.
+        client_id: ClientId,
+        /// Whom it acts for.
+        subject: String,
+        /// The granted scopes.
+        scope: ScopeSet,
+        /// The granted audience.
+        audience: Vec<Audience>,
+    },
     /// What a user granted. The grant's row says what.
     OfGrant {
         /// The grant.
@@ -92,6 +103,17 @@ enum Payload {
     ClientCredentials {
         id: [u8; 16],
         client_id: ClientId,
+        incarnation: i64,
+        epoch: i64,
+        issued_at: i64,
+        lifetime: u64,
+        scope: ScopeSet,
+        audience: Vec<Audience>,
+    },
+    JwtBearer {
+        id: [u8; 16],
+        client_id: ClientId,
+        subject: String,
         incarnation: i64,
         epoch: i64,
         issued_at: i64,
@@ -135,6 +157,19 @@ impl AccessToken {
         }
     }
 
+    /// A token for a client that acts for a subject by itself (RFC 7523 §2.1), issued now.
+    pub fn for_subject(
+        client: &Client,
+        subject: String,
+        scope: ScopeSet,
+        audience: Vec<Audience>,
+        times: (Timestamp, Timestamp),
+        entropy: &Entropy,
+    ) -> Self {
+        let rights = Rights::OfSubject { client_id: client.id.clone(), subject, scope, audience };
+        Self { rights, ..Self::for_client(client, ScopeSet::default(), Vec::new(), times, entropy) }
+    }
+
     /// A token of a grant, issued now; `scope` where it is good for less than the grant.
     pub fn of_grant(
         grant: &Grant,
@@ -175,6 +210,17 @@ impl AccessToken {
             Rights::OfClient { client_id, scope, audience } => Payload::ClientCredentials {
                 id,
                 client_id,
+                incarnation,
+                epoch,
+                issued_at,
+                lifetime,
+                scope,
+                audience,
+            },
+            Rights::OfSubject { client_id, subject, scope, audience } => Payload::JwtBearer {
+                id,
+                client_id,
+                subject,
                 incarnation,
                 epoch,
                 issued_at,
@@ -228,6 +274,20 @@ impl AccessToken {
                 let rights = Rights::OfClient { client_id, scope, audience };
                 Self::unpacked(id, (incarnation, epoch), (issued_at, lifetime), rights)
             }
+            Payload::JwtBearer {
+                id,
+                client_id,
+                subject,
+                incarnation,
+                epoch,
+                issued_at,
+                lifetime,
+                scope,
+                audience,
+            } => {
+                let rights = Rights::OfSubject { client_id, subject, scope, audience };
+                Self::unpacked(id, (incarnation, epoch), (issued_at, lifetime), rights)
+            }
             Payload::Grant { id, grant, generation, incarnation, epoch, issued_at, lifetime, scope } => {
                 let rights = Rights::OfGrant { id: grant, generation, scope };
                 Self::unpacked(id, (incarnation, epoch), (issued_at, lifetime), rights)
@@ -258,6 +318,9 @@ impl AccessToken {
         match (self.rights.clone(), grant) {
             (Rights::OfClient { client_id, scope, audience }, _) => {
                 let subject = client_id.to_string();
+                Some(Meaning { client_id, subject, pairwise_subject: None, scope, audience, ext: Map::new() })
+            }
+            (Rights::OfSubject { client_id, subject, scope, audience }, _) => {
                 Some(Meaning { client_id, subject, pairwise_subject: None, scope, audience, ext: Map::new() })
             }
             (Rights::OfGrant { id, scope, .. }, Some(grant)) if grant.id == id => Some(Meaning {

@@ -238,15 +238,11 @@ impl Rest {
     }
 }
 
+/// Request objects are resolved before: one beside a verifier makes another request than that of its flow.
 fn refuse_unsupported(form: &Form) -> Result<(), Error> {
-    for (name, code) in [
-        ("request", ErrorCode::RequestNotSupported),
-        ("request_uri", ErrorCode::RequestUriNotSupported),
-        ("registration", ErrorCode::RegistrationNotSupported),
-    ] {
-        if form.get(name).is_some() {
-            return Err(Error::new(code, format!("This server does not support the parameter '{name}'.")));
-        }
+    if form.get("registration").is_some() {
+        let why = "This server does not support the parameter 'registration'.";
+        return Err(Error::new(ErrorCode::RegistrationNotSupported, why));
     }
     Ok(())
 }

@@ -6,7 +6,10 @@ use jose::SigningAlgorithm;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Audience, GrantType, Lifespans, RedirectUri, ResponseType, ScopeSet, SubjectType};
+use crate::request_object::RequestObjectAlgorithm;
+use crate::{
+    Audience, GrantType, Lifespans, RedirectUri, RegisteredKeys, ResponseType, ScopeSet, SubjectType, WebUrl,
+};
 
 /// How a client authenticates at the token endpoint (RFC 7591 §2, OpenID Connect Core §9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
@@ -25,7 +28,8 @@ pub enum TokenEndpointAuthMethod {
 
 impl TokenEndpointAuthMethod {
     /// The methods by which this server authenticates clients today.
-    pub const SERVED: [Self; 3] = [Self::ClientSecretBasic, Self::ClientSecretPost, Self::None];
+    pub const SERVED: [Self; 4] =
+        [Self::ClientSecretBasic, Self::ClientSecretPost, Self::PrivateKeyJwt, Self::None];
 
     /// The name on the wire.
     pub fn as_str(self) -> &'static str {
@@ -84,6 +88,21 @@ pub struct ClientMetadata {
     pub audience: Vec<Audience>,
     /// How it authenticates.
     pub token_endpoint_auth_method: TokenEndpointAuthMethod,
+    /// The algorithm of the assertions by which it authenticates, see [`Self::assertion_algorithm`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_endpoint_auth_signing_alg: Option<SigningAlgorithm>,
+    /// Its own public keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwks: Option<RegisteredKeys>,
+    /// Where it publishes them instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwks_uri: Option<WebUrl>,
+    /// Where its request objects may lie.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub request_uris: Vec<WebUrl>,
+    /// How its request objects are signed; `None` means in any way, or not at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_object_signing_alg: Option<RequestObjectAlgorithm>,
     /// The algorithm that signs its ID tokens; `None` means the key set's first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id_token_signed_response_alg: Option<SigningAlgorithm>,
@@ -141,6 +160,12 @@ impl ClientMetadata {
             return grant == GrantType::AuthorizationCode;
         }
         self.grant_types.contains(&grant)
+    }
+
+    /// The algorithm of the assertions by which it authenticates (OpenID Connect Core §9); RS256 where none is
+    /// registered, as with Hydra.
+    pub fn assertion_algorithm(&self) -> SigningAlgorithm {
+        self.token_endpoint_auth_signing_alg.unwrap_or(SigningAlgorithm::Rs256)
     }
 }
 

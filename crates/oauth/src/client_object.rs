@@ -6,9 +6,10 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::go_duration::GoDuration;
+use crate::request_object::RequestObjectAlgorithm;
 use crate::{
     AccessTokenStrategy, Audience, Client, ClientId, ClientMetadata, ClientSecret, GrantType, RedirectUri,
-    ResponseType, ScopeSet, TokenEndpointAuthMethod,
+    RegisteredKeys, ResponseType, ScopeSet, TokenEndpointAuthMethod, WebUrl,
 };
 
 /// A client as the admin API shows it, and as login and consent apps see the client of a request.
@@ -37,15 +38,15 @@ pub struct ClientObject<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     sector_identifier_uri: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    jwks_uri: Option<&'a Value>,
+    jwks_uri: Option<&'a WebUrl>,
     jwks: OrEmpty<'a>,
     token_endpoint_auth_method: TokenEndpointAuthMethod,
     #[serde(skip_serializing_if = "Option::is_none")]
-    token_endpoint_auth_signing_alg: Option<&'a Value>,
+    token_endpoint_auth_signing_alg: Option<SigningAlgorithm>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    request_uris: Option<&'a Value>,
+    request_uris: Option<&'a [WebUrl]>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    request_object_signing_alg: Option<&'a Value>,
+    request_object_signing_alg: Option<RequestObjectAlgorithm>,
     userinfo_signed_response_alg: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     id_token_signed_response_alg: Option<SigningAlgorithm>,
@@ -114,12 +115,12 @@ impl<'a> ClientObject<'a> {
             client_secret_expires_at: 0,
             subject_type: metadata.subject_type.as_str(),
             sector_identifier_uri: metadata.sector_identifier_uri.as_deref(),
-            jwks_uri: kept.said("jwks_uri"),
-            jwks: OrEmpty(kept.said("jwks")),
+            jwks_uri: metadata.jwks_uri.as_ref(),
+            jwks: OrEmpty(metadata.jwks.as_ref().map(RegisteredKeys::document)),
             token_endpoint_auth_method: metadata.token_endpoint_auth_method,
-            token_endpoint_auth_signing_alg: kept.said("token_endpoint_auth_signing_alg"),
-            request_uris: kept.said("request_uris"),
-            request_object_signing_alg: kept.said("request_object_signing_alg"),
+            token_endpoint_auth_signing_alg: metadata.token_endpoint_auth_signing_alg,
+            request_uris: Some(&metadata.request_uris[..]).filter(|uris| !uris.is_empty()),
+            request_object_signing_alg: metadata.request_object_signing_alg,
             userinfo_signed_response_alg: metadata
                 .userinfo_signed_response_alg
                 .map_or("none", SigningAlgorithm::as_str),

@@ -17,8 +17,8 @@ use serde_json::{Map, Value};
 use self::members::Members;
 use crate::lifespan::LONGEST_LIFESPAN;
 use crate::{
-    ClientId, ClientMetadata, ClientSecret, Error, ErrorCode, Lifespans, RedirectUri, ScopeSet,
-    TokenEndpointAuthMethod,
+    ClientId, ClientMetadata, ClientSecret, Error, ErrorCode, Lifespans, RedirectUri, RegisteredKeys,
+    ScopeSet, TokenEndpointAuthMethod,
 };
 
 /// What a client's document says.
@@ -52,6 +52,11 @@ impl ClientRegistration {
             scope: members.take("scope")?.unwrap_or_else(|| default_scope.clone()),
             audience: members.take("audience")?.unwrap_or_default(),
             token_endpoint_auth_method: members.take("token_endpoint_auth_method")?.unwrap_or_default(),
+            token_endpoint_auth_signing_alg: members.take("token_endpoint_auth_signing_alg")?,
+            jwks: jwks(&mut members)?,
+            jwks_uri: members.take("jwks_uri")?,
+            request_uris: members.take("request_uris")?.unwrap_or_default(),
+            request_object_signing_alg: members.take("request_object_signing_alg")?,
             id_token_signed_response_alg: members.take("id_token_signed_response_alg")?,
             userinfo_signed_response_alg: rules::algorithm_or_none(
                 &mut members,
@@ -104,6 +109,13 @@ fn uris(members: &mut Members, name: &'static str, code: ErrorCode) -> Result<Ve
     uris.collect()
 }
 
+/// The keys of a document; `{}` says as much as their absence.
+fn jwks(members: &mut Members) -> Result<Option<RegisteredKeys>, Error> {
+    let written =
+        members.take_value("jwks").filter(|value| value.as_object().is_none_or(|set| !set.is_empty()));
+    written.map(RegisteredKeys::try_from).transpose().map_err(|why| invalid("jwks", why))
+}
+
 fn check_secret(metadata: &ClientMetadata, secret: Option<&ClientSecret>) -> Result<(), Error> {
     let method = metadata.token_endpoint_auth_method;
     match secret {
@@ -119,7 +131,7 @@ fn check_secret(metadata: &ClientMetadata, secret: Option<&ClientSecret>) -> Res
 }
 
 fn check_keys(metadata: &ClientMetadata) -> Result<(), Error> {
-    let (inline, by_uri) = (metadata.other.contains_key("jwks"), metadata.other.contains_key("jwks_uri"));
+    let (inline, by_uri) = (metadata.jwks.is_some(), metadata.jwks_uri.is_some());
     if inline && by_uri {
         return Err(invalid("jwks_uri", "jwks is there as well; set one of them"));
     }

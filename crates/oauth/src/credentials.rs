@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::GeneralPurpose;
 use base64::engine::general_purpose::NO_PAD;
 
+use crate::client_assertion::{self, ClientAssertion};
 use crate::form::decode_value;
 use crate::{ClientId, ClientSecret, Error, Form, TokenEndpointAuthMethod};
 
@@ -12,10 +13,33 @@ use crate::{ClientId, ClientSecret, Error, Form, TokenEndpointAuthMethod};
 pub struct PresentedCredentials {
     /// The client's id.
     pub client_id: ClientId,
-    /// The secret; `None` for a public client.
-    pub secret: Option<ClientSecret>,
-    /// How it was presented.
-    pub method: TokenEndpointAuthMethod,
+    /// What shall prove that it is the client's request.
+    pub credential: Credential,
+}
+
+/// What a client presents.
+#[derive(Debug)]
+pub enum Credential {
+    /// Nothing: a public client.
+    None,
+    /// Its secret, in the `Authorization` header.
+    Basic(ClientSecret),
+    /// Its secret, in the form.
+    Post(ClientSecret),
+    /// An assertion (RFC 7523 §2.2).
+    Assertion(ClientAssertion),
+}
+
+impl Credential {
+    /// The method of authentication that it belongs to.
+    pub fn method(&self) -> TokenEndpointAuthMethod {
+        match self {
+            Self::None => TokenEndpointAuthMethod::None,
+            Self::Basic(_) => TokenEndpointAuthMethod::ClientSecretBasic,
+            Self::Post(_) => TokenEndpointAuthMethod::ClientSecretPost,
+            Self::Assertion(_) => TokenEndpointAuthMethod::PrivateKeyJwt,
+        }
+    }
 }
 
 /// Base64 with or without padding: clients send both.
@@ -31,41 +55,45 @@ impl PresentedCredentials {
     /// `invalid_request` where the request uses two methods at once (RFC 6749 §2.3) or names two clients;
     /// `invalid_client` where it names none, or its header is malformed.
     pub fn from_request(authorization: Option<&[u8]>, form: &Form) -> Result<Self, Error> {
-        let in_form = form.get("client_id");
-        if form.get("client_assertion").is_some() || form.get("client_assertion_type").is_some() {
-            return Err(Error::invalid_client(
-                "This server does not authenticate clients by client_assertion; use client_secret_basic or \
-                 client_secret_post.",
-            ));
-        }
-        let Some(header) = authorization else {
-            return Self::from_form(in_form, form.get("client_secret"));
+        let twice = |ways: &str| {
+            Error::invalid_request(format!("The request authenticates the client twice, by {ways}."))
         };
-        let basic = Self::from_basic(header)?;
-        if form.get("client_secret").is_some() {
-            return Err(Error::invalid_request(
-                "The request authenticates the client twice, by its Authorization header and by client_secret.",
-            ));
+        let in_form = form.get("client_id");
+        let (secret, assertion) = (form.get("client_secret"), assertion(form)?);
+        let presented = match (authorization, assertion) {
+            (Some(_), Some(_)) => return Err(twice("its Authorization header and by client_assertion")),
+            (Some(_), None) if secret.is_some() => {
+                return Err(twice("its Authorization header and by client_secret"));
+            }
+            (None, Some(_)) if secret.is_some() => {
+                return Err(twice("client_assertion and by client_secret"));
+            }
+            (Some(header), None) => Self::from_basic(header)?,
+            (None, Some(assertion)) => Self {
+                client_id: assertion.client_id().clone(),
+                credential: Credential::Assertion(assertion),
+            },
+            (None, None) => return Self::from_form(in_form, secret),
+        };
+        if in_form.is_some_and(|id| id != presented.client_id.as_str()) {
+            let other = match presented.credential {
+                Credential::Assertion(_) => "client_assertion",
+                _ => "Authorization header",
+            };
+            return Err(Error::invalid_request(format!("client_id differs from the client in the {other}.")));
         }
-        if in_form.is_some_and(|id| id != basic.client_id.as_str()) {
-            return Err(Error::invalid_request(
-                "client_id differs from the client in the Authorization header.",
-            ));
-        }
-        Ok(basic)
+        Ok(presented)
     }
 
     fn from_form(id: Option<&str>, secret: Option<&str>) -> Result<Self, Error> {
         let id = id.ok_or_else(|| {
-            Error::invalid_client("The request names no client: send an Authorization header or client_id.")
+            Error::invalid_client(
+                "The request names no client: send an Authorization header, client_id, or client_assertion.",
+            )
         })?;
         Ok(Self {
             client_id: ClientId::parse(id).map_err(|e| Error::invalid_client(e.to_string()))?,
-            secret: secret.map(ClientSecret::new),
-            method: match secret {
-                Some(_) => TokenEndpointAuthMethod::ClientSecretPost,
-                None => TokenEndpointAuthMethod::None,
-            },
+            credential: secret.map_or(Credential::None, |secret| Credential::Post(ClientSecret::new(secret))),
         })
     }
 
@@ -83,13 +111,25 @@ impl PresentedCredentials {
         Ok(Self {
             client_id: ClientId::parse(id).map_err(|e| Error::invalid_client(e.to_string()))?,
             // Basic with an empty password is how some libraries present a public client.
-            method: if secret.is_empty() {
-                TokenEndpointAuthMethod::None
+            credential: if secret.is_empty() {
+                Credential::None
             } else {
-                TokenEndpointAuthMethod::ClientSecretBasic
+                Credential::Basic(ClientSecret::new(secret))
             },
-            secret: (!secret.is_empty()).then(|| ClientSecret::new(secret)),
         })
+    }
+}
+
+/// The assertion by which a request authenticates its client, where it does.
+fn assertion(form: &Form) -> Result<Option<ClientAssertion>, Error> {
+    match (form.get("client_assertion_type"), form.get("client_assertion")) {
+        (None, None) => Ok(None),
+        (Some(client_assertion::TYPE), Some(assertion)) => ClientAssertion::parse(assertion).map(Some),
+        (_, None) => Err(Error::invalid_request("The parameter 'client_assertion' is missing.")),
+        (_, Some(_)) => Err(Error::invalid_request(format!(
+            "The client_assertion_type must be '{}'.",
+            client_assertion::TYPE
+        ))),
     }
 }
 
@@ -97,7 +137,7 @@ impl PresentedCredentials {
 mod tests {
     use super::*;
     use crate::ErrorCode;
-    use TokenEndpointAuthMethod::{ClientSecretBasic, ClientSecretPost, None as Public};
+    use TokenEndpointAuthMethod::{ClientSecretBasic, ClientSecretPost, None as Public, PrivateKeyJwt};
     use base64::engine::general_purpose::STANDARD;
     use proptest::prelude::*;
 
@@ -122,8 +162,31 @@ mod tests {
         for (header, form, id, secret, method) in cases {
             let got = parse(header.as_ref(), form).unwrap();
             assert_eq!(got.client_id.as_str(), id);
-            assert_eq!(got.secret.as_ref().map(ClientSecret::expose), secret);
-            assert_eq!(got.method, method);
+            assert_eq!(got.credential.method(), method);
+            let presented = match &got.credential {
+                Credential::Basic(secret) | Credential::Post(secret) => Some(secret.expose()),
+                _ => None,
+            };
+            assert_eq!(presented, secret);
+        }
+    }
+
+    /// An assertion of which nothing but issuer and subject is read.
+    fn of(issuer: &str, subject: &str) -> String {
+        let claims = serde_json::json!({"iss": issuer, "sub": subject});
+        format!("e30.{}.c2ln", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(claims.to_string()))
+    }
+
+    fn by(assertion: &str) -> String {
+        format!("client_assertion_type={}&client_assertion={assertion}", client_assertion::TYPE)
+    }
+
+    #[test]
+    fn an_assertion_names_its_client_and_is_not_shown() {
+        for form in [by(&of("a", "a")), format!("{}&client_id=a", by(&of("a", "a")))] {
+            let got = parse(None, &form).unwrap();
+            assert_eq!((got.client_id.as_str(), got.credential.method()), ("a", PrivateKeyJwt));
+            assert!(!format!("{got:?}").contains("c2ln"));
         }
     }
 
@@ -139,7 +202,16 @@ mod tests {
             (Some(b"Basic".to_vec()), "", ErrorCode::InvalidClient),
             (Some(b"Basic !!!".to_vec()), "", ErrorCode::InvalidClient),
             (None, "", ErrorCode::InvalidClient),
-            (None, "client_assertion=x", ErrorCode::InvalidClient),
+            (None, "client_assertion=x", ErrorCode::InvalidRequest),
+            (None, "client_assertion_type=x", ErrorCode::InvalidRequest),
+            (None, "client_assertion_type=x&client_assertion=e30.e30.x", ErrorCode::InvalidRequest),
+            (None, &by("e30.e30.x"), ErrorCode::InvalidClient),
+            (None, &by("x"), ErrorCode::InvalidClient),
+            (None, &by(&of("a", "b")), ErrorCode::InvalidClient),
+            (None, &by(&of("a b", "a b")), ErrorCode::InvalidClient),
+            (None, &format!("{}&client_secret=s", by(&of("a", "a"))), ErrorCode::InvalidRequest),
+            (None, &format!("{}&client_id=b", by(&of("a", "a"))), ErrorCode::InvalidRequest),
+            (Some(basic("a:s")), &by(&of("a", "a")), ErrorCode::InvalidRequest),
         ];
         for (header, form, code) in cases {
             assert_eq!(parse(header.as_ref(), form).unwrap_err().code, code, "{header:?} {form}");

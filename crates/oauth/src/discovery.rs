@@ -3,6 +3,7 @@
 use jose::SigningAlgorithm;
 use serde::Serialize;
 
+use crate::request_object::RequestObjectAlgorithm;
 use crate::response_mode::ResponseMode;
 use crate::{GrantType, Issuer, ResponseType, SubjectTypes, TokenEndpointAuthMethod};
 
@@ -43,16 +44,20 @@ pub struct Discovery {
     pub prompt_values_supported: [&'static str; 4],
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registration_endpoint: Option<String>,
+    pub request_object_signing_alg_values_supported: Vec<RequestObjectAlgorithm>,
     pub request_parameter_supported: bool,
     pub request_uri_parameter_supported: bool,
+    pub require_request_uri_registration: bool,
     pub response_modes_supported: [ResponseMode; 3],
     pub response_types_supported: [ResponseType; 7],
     pub revocation_endpoint: String,
     pub revocation_endpoint_auth_methods_supported: Vec<TokenEndpointAuthMethod>,
+    pub revocation_endpoint_auth_signing_alg_values_supported: [SigningAlgorithm; 10],
     pub scopes_supported: Vec<String>,
     pub subject_types_supported: Vec<&'static str>,
     pub token_endpoint: String,
     pub token_endpoint_auth_methods_supported: Vec<TokenEndpointAuthMethod>,
+    pub token_endpoint_auth_signing_alg_values_supported: [SigningAlgorithm; 10],
     pub userinfo_endpoint: String,
     pub userinfo_signing_alg_values_supported: Vec<&'static str>,
 }
@@ -90,16 +95,20 @@ pub fn document(
         jwks_uri: url(&policy.jwks_url, ".well-known/jwks.json"),
         prompt_values_supported: ["none", "login", "consent", "select_account"],
         registration_endpoint: policy.registration_url.clone(),
-        request_parameter_supported: false,
-        request_uri_parameter_supported: false,
+        request_object_signing_alg_values_supported: RequestObjectAlgorithm::supported(),
+        request_parameter_supported: true,
+        request_uri_parameter_supported: true,
+        require_request_uri_registration: true,
         response_modes_supported: ResponseMode::ALL,
         response_types_supported: ResponseType::SERVED,
         revocation_endpoint: public.join("oauth2/revoke"),
         revocation_endpoint_auth_methods_supported: TokenEndpointAuthMethod::SERVED.to_vec(),
+        revocation_endpoint_auth_signing_alg_values_supported: SigningAlgorithm::ALL,
         scopes_supported: scopes.iter().cloned().chain(more).collect(),
         subject_types_supported: subject_types.names(),
         token_endpoint: url(&policy.token_url, "oauth2/token"),
         token_endpoint_auth_methods_supported: TokenEndpointAuthMethod::SERVED.to_vec(),
+        token_endpoint_auth_signing_alg_values_supported: SigningAlgorithm::ALL,
         userinfo_endpoint: url(&policy.userinfo_url, "userinfo"),
     }
 }

@@ -36,6 +36,14 @@ pub enum ErrorCode {
     RequestNotSupported,
     /// Request objects by reference are not supported.
     RequestUriNotSupported,
+    /// A `request_uri` is not registered, leads nowhere, or not to what it names (OpenID Connect Core §3.1.2.6).
+    InvalidRequestUri,
+    /// A request object is malformed, or not signed as its client's are (OpenID Connect Core §3.1.2.6).
+    InvalidRequestObject,
+    /// An assertion was used before (Hydra).
+    JtiKnown,
+    /// A document lacks a member, or has two that exclude each other (Hydra's code for trusted issuers).
+    MissingRequiredParameter,
     /// Registration within an authorization request is not supported.
     RegistrationNotSupported,
     /// The request is not from the browser in which the flow began (Hydra).
@@ -76,6 +84,10 @@ impl ErrorCode {
             Self::UnmetAuthenticationRequirements => "unmet_authentication_requirements",
             Self::RequestNotSupported => "request_not_supported",
             Self::RequestUriNotSupported => "request_uri_not_supported",
+            Self::InvalidRequestUri => "invalid_request_uri",
+            Self::InvalidRequestObject => "invalid_request_object",
+            Self::JtiKnown => "jti_known",
+            Self::MissingRequiredParameter => "missing_required_parameter",
             Self::RegistrationNotSupported => "registration_not_supported",
             Self::RequestForbidden => "request_forbidden",
             Self::RequestUnauthorized => "request_unauthorized",

@@ -44,8 +44,13 @@ impl GrantType {
     ];
 
     /// The grant types whose flow this server runs.
-    pub const SERVED: [Self; 4] =
-        [Self::AuthorizationCode, Self::Implicit, Self::RefreshToken, Self::ClientCredentials];
+    pub const SERVED: [Self; 5] = [
+        Self::AuthorizationCode,
+        Self::Implicit,
+        Self::RefreshToken,
+        Self::ClientCredentials,
+        Self::JwtBearer,
+    ];
 
     /// The name on the wire.
     pub fn as_str(self) -> &'static str {

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //!  body ─▶ Form ─▶ PresentedCredentials ─▶ Client::check_method, ClientSecretHash::verify
+//!                │                          └▶ ClientAssertion::check, signed with RegisteredKeys (or those of a URL)
 //!                └▶ client_credentials::decide ─▶ Issue ─▶ AccessToken::seal  (opaque)
 //!                                                      └─▶ jwt_access_token::claims (JWT, signed by `jose`)
 //!  token ─▶ AccessToken::open ─▶ AccessToken::meaning ─▶ introspect::answer / revoke::decide
@@ -22,12 +23,14 @@
 //! server knows.
 
 pub mod access_token;
+pub mod assertion;
 pub mod audience;
 pub mod authorization_code;
 pub mod authorization_request;
 pub mod authorization_response;
 pub mod claims_request;
 pub mod client;
+pub mod client_assertion;
 pub mod client_credentials;
 pub mod client_id;
 pub mod client_metadata;
@@ -49,6 +52,7 @@ pub mod id_token;
 pub mod introspect;
 pub mod issuer;
 pub mod jwt_access_token;
+pub mod jwt_bearer;
 pub mod lifespan;
 pub mod login;
 pub mod logout;
@@ -57,7 +61,9 @@ pub mod pkce;
 pub mod prompt;
 pub mod redirect_uri;
 pub mod refresh_token;
+pub mod registered_keys;
 pub mod registration_token;
+pub mod request_object;
 mod requested;
 pub mod response_mode;
 pub mod response_type;
@@ -67,17 +73,21 @@ mod sealed;
 pub mod session_id;
 pub mod standard_claims;
 pub mod subject_identifier;
+pub mod trusted_issuer;
 pub mod wanted_user;
+pub mod web_url;
 
 pub use access_token::{AccessToken, TokenId};
+pub use assertion::AssertionId;
 pub use audience::Audience;
 pub use client::{Client, Incarnation};
+pub use client_assertion::ClientAssertion;
 pub use client_id::ClientId;
 pub use client_metadata::{AccessTokenStrategy, ClientMetadata, TokenEndpointAuthMethod};
 pub use client_object::ClientObject;
 pub use client_registration::ClientRegistration;
 pub use client_secret::{ClientSecret, ClientSecretHash};
-pub use credentials::PresentedCredentials;
+pub use credentials::{Credential, PresentedCredentials};
 pub use error::{Error, ErrorCode};
 pub use form::Form;
 pub use grant_id::GrantId;
@@ -86,8 +96,11 @@ pub use issuer::Issuer;
 pub use lifespan::{Lifespans, Lifetimes};
 pub use page_token::PageToken;
 pub use redirect_uri::RedirectUri;
+pub use registered_keys::RegisteredKeys;
 pub use registration_token::RegistrationToken;
 pub use response_type::ResponseType;
 pub use scope::{Scope, ScopeSet, ScopeStrategy};
 pub use session_id::SessionId;
 pub use subject_identifier::{ClientSubjects, SubjectType, SubjectTypes};
+pub use trusted_issuer::TrustedIssuer;
+pub use web_url::WebUrl;

@@ -24,8 +24,12 @@ pub fn decide(client: &Client, token: AccessToken, now: Timestamp) -> Revocation
     }
     match &token.rights {
         Rights::OfGrant { id, .. } => Revocation::Grant(*id),
-        Rights::OfClient { client_id, .. } if *client_id == client.id => Revocation::Token(token),
-        Rights::OfClient { .. } => Revocation::Nothing,
+        Rights::OfClient { client_id, .. } | Rights::OfSubject { client_id, .. }
+            if *client_id == client.id =>
+        {
+            Revocation::Token(token)
+        }
+        Rights::OfClient { .. } | Rights::OfSubject { .. } => Revocation::Nothing,
     }
 }
 

@@ -10,4 +10,5 @@ pub(crate) mod login_request;
 pub(crate) mod logout_request;
 mod paging;
 pub(crate) mod sessions;
+pub(crate) mod trusted_issuers;
 pub(crate) mod version;

@@ -1,10 +1,15 @@
-//! Client authentication (RFC 6749 §2.3.1).
+//! Client authentication (RFC 6749 §2.3.1, RFC 7523 §2.2).
+
+pub(crate) mod assertion;
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use oauth::client::SecretCheck;
-use oauth::{Client, ClientSecret, ClientSecretHash, Error, PresentedCredentials};
+use oauth::{
+    Client, ClientId, ClientSecret, ClientSecretHash, Credential, Error, PresentedCredentials,
+    TokenEndpointAuthMethod,
+};
 
 use crate::Server;
 use crate::error::Failure;
@@ -16,31 +21,51 @@ use crate::form::FormRequest;
 /// Who cannot prove a secret learns nothing: an unknown client, a wrong secret and a missing one are refused with the
 /// same words. That a client is registered for another method, it is told once its secret has proven right.
 ///
+/// An assertion is used up when everything about it is right, by one write.
+///
 /// # Errors
-/// `invalid_client` or `invalid_request`; [`Failure::Busy`] where too many slow hashes wait, of all clients
+/// `invalid_client`, `invalid_request` or `jti_known`; [`Failure::Busy`] where too many slow hashes wait, of all clients
 /// or of this one; [`Failure::Store`].
 pub(crate) async fn authenticate(server: &Server, request: &FormRequest) -> Result<Arc<Client>, Failure> {
     let presented = PresentedCredentials::from_request(request.authorization()?, &request.form)?;
-    let Some(known) = server.store().client(&presented.client_id).await? else { return Err(refused()) };
+    let (id, method) = (&presented.client_id, presented.credential.method());
+    match &presented.credential {
+        Credential::Assertion(assertion) => assertion::authenticate(server, assertion).await,
+        Credential::Basic(secret) | Credential::Post(secret) => by_secret(server, id, secret, method).await,
+        Credential::None => {
+            let known = known(server, id).await?;
+            // A public client has nothing to prove (RFC 6749 §2.1).
+            if known.is_public() { Ok(known) } else { Err(refused()) }
+        }
+    }
+}
+
+async fn known(server: &Server, id: &ClientId) -> Result<Arc<Client>, Failure> {
+    let known = server.store().client(id).await?.ok_or_else(refused)?;
     tracing::Span::current().record("client_id", known.id.as_str());
-    let Some(secret) = &presented.secret else {
-        // A public client has nothing to prove (RFC 6749 §2.1).
-        return if known.is_public() { Ok(known) } else { Err(refused()) };
-    };
-    let now = server.now();
+    Ok(known)
+}
+
+async fn by_secret(
+    server: &Server,
+    id: &ClientId,
+    secret: &ClientSecret,
+    method: TokenEndpointAuthMethod,
+) -> Result<Arc<Client>, Failure> {
+    let (known, now) = (known(server, id).await?, server.now());
     let client = if proves(server, &known, secret, now).await? {
         known
     } else {
         // What is cached may be older than a rotation: the new secret gets a second chance.
         let place = server.unproven_reads().try_acquire().map_err(|_| Failure::Busy)?;
-        let fresh = server.store().fresh_client(&presented.client_id).await?.ok_or_else(refused)?;
+        let fresh = server.store().fresh_client(id).await?.ok_or_else(refused)?;
         drop(place);
         if same_secrets(&known, &fresh) || !proves(server, &fresh, secret, now).await? {
             return Err(refused());
         }
         fresh
     };
-    client.check_method(presented.method)?;
+    client.check_method(method)?;
     Ok(client)
 }
 

@@ -102,6 +102,10 @@ impl Failure {
             | ErrorCode::UnmetAuthenticationRequirements
             | ErrorCode::RequestNotSupported
             | ErrorCode::RequestUriNotSupported
+            | ErrorCode::InvalidRequestUri
+            | ErrorCode::InvalidRequestObject
+            | ErrorCode::JtiKnown
+            | ErrorCode::MissingRequiredParameter
             | ErrorCode::RegistrationNotSupported
             | ErrorCode::InvalidScope
             | ErrorCode::InvalidClientMetadata

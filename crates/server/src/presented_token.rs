@@ -58,6 +58,11 @@ pub(crate) async fn live(server: &Server, token: &AccessToken) -> Result<Option<
             let state = server.store().token_state(client_id, token.id).await?;
             Ok(is_live(token, state, server.now()).then_some(None))
         }
+        Rights::OfSubject { client_id, subject, .. } => {
+            let state =
+                server.store().subject_token_state(client_id, token.id, subject, token.issued_at).await?;
+            Ok(is_live(token, state, server.now()).then_some(None))
+        }
         Rights::OfGrant { id, generation, .. } => {
             Ok(live_grant(server, token, (*id, *generation)).await?.map(Some))
         }

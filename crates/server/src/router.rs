@@ -13,7 +13,7 @@ use tower::ServiceBuilder;
 
 use crate::admin::{
     clients, consent_request, consent_sessions, introspect, keys, login_request, logout_request, sessions,
-    version,
+    trusted_issuers, version,
 };
 use crate::cors::Reach;
 use crate::not_found::not_found;
@@ -25,7 +25,7 @@ use crate::{ApiSettings, Server, Settings, health, metrics};
 const OPENID_CONFIGURATION: &str = "/.well-known/openid-configuration";
 const AUTHORIZATION_SERVER: &str = "/.well-known/oauth-authorization-server";
 const JWKS: &str = "/.well-known/jwks.json";
-const TOKEN: &str = "/oauth2/token";
+pub(crate) const TOKEN: &str = "/oauth2/token";
 pub(crate) const AUTHORIZE: &str = "/oauth2/auth";
 pub(crate) const REGISTER: &str = "/oauth2/register";
 const REGISTERED: &str = "/oauth2/register/{id}";
@@ -58,13 +58,15 @@ const CLIENT_LIFESPANS: &str = "/admin/clients/{id}/lifespans";
 const CLIENT_SECRETS: &str = "/admin/clients/{id}/secrets/rotate";
 const KEY_SET: &str = "/admin/keys/{set}";
 const KEY: &str = "/admin/keys/{set}/{kid}";
+const TRUSTED_ISSUERS: &str = "/admin/trust/grants/jwt-bearer/issuers";
+const TRUSTED_ISSUER: &str = "/admin/trust/grants/jwt-bearer/issuers/{id}";
 const VERSION: &str = "/admin/version";
 const METRICS: &str = "/admin/metrics/prometheus";
 const ADMIN_ALIVE: &str = "/admin/health/alive";
 const ADMIN_READY: &str = "/admin/health/ready";
 
 /// Every path that is served, for labels that live as long as the program.
-pub(crate) const TEMPLATES: [&str; 40] = [
+pub(crate) const TEMPLATES: [&str; 42] = [
     TOKEN,
     AUTHORIZE,
     USERINFO,
@@ -105,6 +107,8 @@ pub(crate) const TEMPLATES: [&str; 40] = [
     KEY,
     REGISTER,
     REGISTERED,
+    TRUSTED_ISSUERS,
+    TRUSTED_ISSUER,
 ];
 
 impl Server {
@@ -160,6 +164,8 @@ impl Server {
                 get(keys::get_set).post(keys::create).put(keys::replace_set).delete(keys::delete_set),
             )
             .route(KEY, get(keys::get_key).put(keys::put_key).delete(keys::delete_key))
+            .route(TRUSTED_ISSUERS, get(trusted_issuers::list).post(trusted_issuers::create))
+            .route(TRUSTED_ISSUER, get(trusted_issuers::get).delete(trusted_issuers::delete))
             .route(VERSION, get(version::version))
             .route(METRICS, get(exposed))
             .route(ADMIN_ALIVE, get(health::alive))

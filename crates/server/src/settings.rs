@@ -6,7 +6,7 @@ use oauth::discovery::DiscoveryPolicy;
 use oauth::jwt_access_token::ClaimsPolicy;
 use oauth::{
     AccessTokenStrategy, Client, Issuer, Lifetimes, ScopeSet, ScopeStrategy, SubjectTypes,
-    authorization_request,
+    authorization_request, jwt_bearer,
 };
 
 use crate::DemonstrationUsers;
@@ -30,6 +30,8 @@ pub struct Settings {
     pub access_token_strategy: AccessTokenStrategy,
     /// The client credentials grant.
     pub client_credentials: Policy,
+    /// `oauth2.grant.jwt`: the JWT bearer grant.
+    pub jwt_bearer: jwt_bearer::Policy,
     /// Authorization requests.
     pub authorization: authorization_request::Policy,
     /// How long flows and what comes of them may take.
@@ -83,6 +85,15 @@ impl Settings {
         client.metadata.access_token_strategy.unwrap_or(self.access_token_strategy)
     }
 
+    /// The names of this server in what clients sign for it (RFC 7523 §3): its issuer, and the token endpoint's URLs.
+    pub(crate) fn audiences(&self) -> Vec<String> {
+        let endpoint = |base: &Issuer| base.join(crate::router::TOKEN);
+        let mut names = vec![self.issuer.as_str().to_owned()];
+        names.extend(self.discovery.token_url.clone());
+        names.extend([endpoint(&self.public_url), endpoint(&self.issuer)]);
+        names
+    }
+
     /// How scopes are compared, at the token endpoint and at introspection alike.
     pub(crate) fn scope_strategy(&self) -> ScopeStrategy {
         self.client_credentials.scope_strategy
@@ -105,6 +116,12 @@ impl Settings {
             client_credentials: Policy {
                 scope_strategy: ScopeStrategy::Exact,
                 default_to_registered_scope: false,
+            },
+            jwt_bearer: jwt_bearer::Policy {
+                max_ttl: hour,
+                jti_optional: false,
+                iat_optional: false,
+                omit_assertion_audience: true,
             },
             authorization: authorization_request::Policy::default(),
             flow: AuthorizationTimes {

@@ -14,6 +14,7 @@ use crate::documents::Documents;
 use crate::fair_shares::FairShares;
 use crate::form::BODIES_UNDER_WAY;
 use crate::outbound::{Outbound, OutboundError};
+use crate::remote_keys::RemoteKeys;
 use crate::verified_secrets::VerifiedSecrets;
 use crate::work_pool::WorkPool;
 use crate::{Metrics, Settings};
@@ -49,6 +50,7 @@ struct Shared {
     settings: ArcSwap<Settings>,
     metrics: Metrics,
     outbound: Outbound,
+    remote_keys: RemoteKeys,
     signatures: WorkPool,
     hashes: WorkPool,
     hash_shares: FairShares,
@@ -78,6 +80,7 @@ impl Server {
             settings: ArcSwap::new(Arc::clone(&settings)),
             metrics,
             outbound,
+            remote_keys: RemoteKeys::new(),
             signatures,
             hashes,
             hash_shares: FairShares::new(HASHES_OF_ONE_CLIENT),
@@ -122,6 +125,11 @@ impl Server {
     #[allow(dead_code, reason = "its callers come with the flows that need it")]
     pub(crate) fn outbound(&self) -> &Outbound {
         &self.shared.outbound
+    }
+
+    /// The keys that clients publish themselves.
+    pub(crate) fn remote_keys(&self) -> &RemoteKeys {
+        &self.0.remote_keys
     }
 
     /// The pool for signatures that take longer than the reactor can wait.

@@ -479,7 +479,8 @@ async fn bad_requests_are_told_to_the_user_until_the_redirect_uri_is_certain() {
         (&[("max_age", "soon")], CALLBACK, "invalid_request"),
         (&[("code_challenge_method", "plain")], CALLBACK, "invalid_request"),
         (&[("id_token_hint", "x.y.z")], CALLBACK, "invalid_request"),
-        (&[("request", "x")], CALLBACK, "request_not_supported"),
+        (&[("request", "x")], page, "invalid_request_object"),
+        (&[("request_uri", "https://a.example/r")], page, "invalid_request_uri"),
         (&[("login_verifier", "x")], CALLBACK, "access_denied"),
     ] {
         let answer = browser.authorize(&request_with(changes)).await;

@@ -33,6 +33,10 @@ async fn discovery_names_what_is_served_and_no_more() {
     assert_eq!(openid, oauth);
     assert!(openid.ends_with("}\n"));
     let document: Value = serde_json::from_str(&openid).unwrap();
+    let methods = ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"];
+    let algorithms =
+        ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"];
+    let of_objects = [&["none"], &algorithms[..]].concat();
     assert_eq!(
         document,
         json!({
@@ -42,13 +46,18 @@ async fn discovery_names_what_is_served_and_no_more() {
             "claims_supported": ["sub"],
             "code_challenge_methods_supported": ["S256"],
             "end_session_endpoint": "https://id.example.com/oauth2/sessions/logout",
-            "grant_types_supported": ["authorization_code", "implicit", "refresh_token", "client_credentials"],
+            "grant_types_supported": [
+                "authorization_code", "implicit", "refresh_token", "client_credentials",
+                "urn:ietf:params:oauth:grant-type:jwt-bearer",
+            ],
             "id_token_signing_alg_values_supported": ["ES256"],
             "issuer": "https://id.example.com/",
             "jwks_uri": "https://id.example.com/.well-known/jwks.json",
             "prompt_values_supported": ["none", "login", "consent", "select_account"],
-            "request_parameter_supported": false,
-            "request_uri_parameter_supported": false,
+            "request_object_signing_alg_values_supported": of_objects,
+            "request_parameter_supported": true,
+            "request_uri_parameter_supported": true,
+            "require_request_uri_registration": true,
             "response_modes_supported": ["query", "fragment", "form_post"],
             "response_types_supported": [
                 "code",
@@ -60,11 +69,13 @@ async fn discovery_names_what_is_served_and_no_more() {
                 "code id_token token"
             ],
             "revocation_endpoint": "https://id.example.com/oauth2/revoke",
-            "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+            "revocation_endpoint_auth_methods_supported": methods,
+            "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
             "scopes_supported": ["openid", "offline", "offline_access"],
             "subject_types_supported": ["public"],
             "token_endpoint": "https://id.example.com/oauth2/token",
-            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+            "token_endpoint_auth_methods_supported": methods,
+            "token_endpoint_auth_signing_alg_values_supported": algorithms,
             "userinfo_endpoint": "https://id.example.com/userinfo",
             "userinfo_signing_alg_values_supported": ["none", "ES256"],
         })

@@ -180,10 +180,10 @@ fn credentials(secret: &str) -> Vec<Case> {
             ("invalid_client", "'client_secret_basic', but the request uses 'client_secret_post'"),
         ),
         by_post(
-            "an assertion",
+            "an assertion of another kind",
             &format!("{GRANT}&client_assertion_type=x&client_assertion=y"),
-            401,
-            ("invalid_client", "client_assertion"),
+            400,
+            ("invalid_request", "client_assertion_type"),
         ),
         by_post("an id that is none", &post("a%20b", "wrong-secret"), 401, ("invalid_client", "255")),
     ]

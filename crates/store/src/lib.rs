@@ -10,6 +10,8 @@
 //!         ├─ consent_sessions            what a subject granted, to look at and to end
 //!         ├─ parked                      what is too long for a URL
 //!         ├─ revoked_tokens              single tokens that died early
+//!         ├─ used_assertions             what was signed to be good once
+//!         ├─ trusted_issuers             who may vouch for subjects
 //!         ├─ purge                       forgetting all that, when it has expired
 //!         ├─ coalesce                    statements that wait together go together
 //!         ├─ root_keys                   one root key, wrapped by the system secret
@@ -49,7 +51,9 @@ mod revocations;
 mod revoked_tokens;
 mod root_keys;
 mod signed_lifetimes;
+mod trusted_issuers;
 mod turn;
+mod used_assertions;
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -86,6 +90,7 @@ pub use resource_ref::ResourceRef;
 pub use revocations::MAX_FLOW_AGE;
 pub use root_keys::{Resealed, reseal};
 pub use signed_lifetimes::SignedLifetimes;
+pub use trusted_issuers::TrustedIssuerPage;
 pub use turn::{Declaration, Turn};
 
 /// How often the database's time is sampled.

@@ -49,8 +49,8 @@ impl PurgeWalk {
 }
 
 impl Store {
-    /// Takes one bite of what has expired in every table: revoked tokens, revocations, remembered logins and consents,
-    /// parked values, grants. True where more may be left. The grants that an expired revocation hits are marked before
+    /// Takes one bite of what has expired in every table: revoked tokens, used assertions, trusted issuers, revocations,
+    /// remembered logins and consents, parked values, grants. True where more may be left. The grants that an expired revocation hits are marked before
     /// it is forgotten.
     ///
     /// # Guarantees
@@ -66,6 +66,10 @@ impl Store {
         let mut more = false;
         for expired in [
             "DELETE FROM revoked_tokens WHERE id IN (SELECT id FROM revoked_tokens WHERE expires_at < $1 LIMIT $2)",
+            "DELETE FROM used_assertions WHERE id IN \
+             (SELECT id FROM used_assertions WHERE expires_at < $1 LIMIT $2)",
+            "DELETE FROM trusted_issuers WHERE id IN \
+             (SELECT id FROM trusted_issuers WHERE expires_at < $1 LIMIT $2)",
             "DELETE FROM parked WHERE id IN (SELECT id FROM parked WHERE expires_at < $1 LIMIT $2)",
             // The expiry once more: a login may be remembered for longer meanwhile.
             "DELETE FROM login_sessions WHERE id IN \

@@ -9,7 +9,7 @@ use oauth::{ClientId, SessionId};
 use crate::{Error, Store};
 
 /// How long a flow may take from its start to the exchange of its code: a day. Codes of older ones are refused, and
-/// revocations are kept for longer. A configured lifetime of challenges and codes that adds up to more has no effect.
+/// revocations are kept for longer. A token for a subject that has no row, which nothing marks, lives no longer either. A configured lifetime of challenges and codes that adds up to more has no effect.
 pub const MAX_FLOW_AGE: SignedDuration = SignedDuration::from_hours(24);
 
 /// How long a revocation is kept at least: until no code from before it can be exchanged, on a server whose clock is an

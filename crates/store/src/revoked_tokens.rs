@@ -11,6 +11,7 @@ use sqlx::any::AnyRow;
 
 use crate::coalesce::{BatchText, Coalesced, by_key};
 use crate::database::Database;
+use crate::revocations::{subject_client_key, subject_key};
 use crate::{Error, Store};
 
 /// SQL: true where a row of `revoked_tokens` names the token that is asked for. Written so that it is looked up for each
@@ -38,6 +39,38 @@ impl Store {
     /// [`Error::Unavailable`].
     pub async fn token_state(&self, client: &ClientId, token: TokenId) -> Result<Option<TokenState>, Error> {
         self.lines().token_states.call(TokenQuestion { client: client.clone(), token }).await
+    }
+
+    /// The same of a client's token for a subject that has no grant, issued at `issued_at`: revocations of the subject since
+    /// then hit it too. One statement.
+    ///
+    /// # Caveats
+    /// Revocations are remembered for little longer than [`MAX_FLOW_AGE`](crate::MAX_FLOW_AGE): no such token may live
+    /// for longer than that.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn subject_token_state(
+        &self,
+        client: &ClientId,
+        token: TokenId,
+        subject: &str,
+        issued_at: Timestamp,
+    ) -> Result<Option<TokenState>, Error> {
+        let query = self
+            .db()
+            .query(
+                "SELECT c.incarnation, c.epoch, CASE WHEN EXISTS (SELECT 1 FROM revoked_tokens r WHERE r.id = $2) \
+                 OR EXISTS (SELECT 1 FROM revocations v WHERE v.key IN ($3, $4) AND v.before >= $5) \
+                 THEN 1 ELSE 0 END FROM clients c WHERE c.id = $1",
+            )
+            .bind(client.to_string())
+            .bind(token.0.to_vec())
+            .bind(subject_key(subject))
+            .bind(subject_client_key(subject, client))
+            .bind(issued_at.as_second());
+        let row = self.db().fetch_optional(query).await?;
+        row.as_ref().map(token_state).transpose()
     }
 
     /// Remembers that a token is dead. One statement; doing it twice is as good as once.

@@ -7,7 +7,8 @@ use common::grants::{TOKEN, new_grant, remember, rotation, word};
 use common::{clock, create_client, hours, sql};
 use futures::future::join_all;
 use harness::{TestDatabase, eventually};
-use oauth::TokenId;
+use oauth::assertion::SingleUse;
+use oauth::{AssertionId, TokenId};
 use sqlx::Row;
 use store::{NewGrant, Redemption, Store, StoredClient};
 
@@ -39,6 +40,11 @@ async fn fill(database: &TestDatabase) {
                  SELECT 'person ' || i % 1000, 'client ' || i, i, {id}, {id}, 0 {n}"
         ),
         format!("INSERT INTO parked (id, content, expires_at) SELECT {id}, {id}, i {n}"),
+        format!("INSERT INTO used_assertions (id, expires_at) SELECT {id}, i {n}"),
+        format!(
+            "INSERT INTO trusted_issuers (id, identity, issuer, content, expires_at) \
+                 SELECT {id}, {id}, 'issuer ' || i, {id}, i {n}"
+        ),
     ] {
         sql(database, fill).await;
     }
@@ -67,6 +73,11 @@ async fn requests(store: &Store, client: &StoredClient, subject: &str) {
         assert_eq!(word(&outcome), expected);
         assert!(store.grant_state(grant.id, TOKEN).await.unwrap().is_some());
     }
+    let used = SingleUse { id: AssertionId(grant.code_id), expires_at };
+    assert!(store.use_assertion(used).await.unwrap());
+    assert!(store.trusted_issuers_of("issuer 1").await.unwrap().is_empty(), "nothing there opens");
+    assert!(store.subject_token_state(&client.id, TOKEN, subject, now).await.unwrap().is_some());
+
     store.revoke_grant(grant.id, &client.id, expires_at).await.unwrap();
     store.revoke_subject(subject, None).await.unwrap();
     store.revoke_subject(subject, Some(&client.id)).await.unwrap();
@@ -99,7 +110,7 @@ async fn reads(database: &TestDatabase) -> Vec<(String, i64, i64)> {
     let select = "SELECT CAST(t.relname AS TEXT), t.seq_scan, CAST(SUM(i.idx_tup_read) AS BIGINT) \
                   FROM pg_stat_user_tables t JOIN pg_stat_user_indexes i USING (relid) \
                   WHERE t.relname IN ('grants', 'clients', 'revocations', 'revoked_tokens', 'login_sessions', \
-                  'consents', 'parked') GROUP BY 1, 2 ORDER BY 1";
+                  'consents', 'parked', 'used_assertions', 'trusted_issuers') GROUP BY 1, 2 ORDER BY 1";
     sql(database, select).await.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
 }
 
@@ -120,7 +131,7 @@ async fn no_request_reads_a_table_but_by_an_index() {
     fill(&database).await;
     settled(store, &database).await;
     let before = reads(&database).await;
-    assert_eq!(before.len(), 7);
+    assert_eq!(before.len(), 9);
 
     let options = store::Options { listen_url: None, max_connections: 1, ..database.options() };
     let store = common::try_open(options).await.unwrap();

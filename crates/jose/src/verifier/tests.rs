@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::{EncryptionAlgorithm, PrivateKey, RsaBits};
+use crate::{EncryptionAlgorithm, KeyId, PrivateKey, RsaBits};
 
 fn generate(algorithm: impl Into<Algorithm>) -> PrivateKey {
     PrivateKey::generate(algorithm.into(), RsaBits::B2048).unwrap()
@@ -134,6 +134,27 @@ fn a_key_without_algorithm_is_used_for_what_is_expected_of_it() {
     assert!(Verifier::for_algorithm(&jwk, SigningAlgorithm::Rs384).unwrap().verify(&token).is_err());
     assert!(Verifier::for_algorithm(&jwk, SigningAlgorithm::Es256).is_err());
     assert!(Verifier::for_algorithm(key.public_jwk(), SigningAlgorithm::Ps256).is_err());
+}
+
+#[test]
+fn a_set_verifies_by_the_key_that_is_named_or_by_any_that_could() {
+    let (one, other) = (generate(SigningAlgorithm::Es256), generate(SigningAlgorithm::Es256));
+    let encryption = generate(EncryptionAlgorithm::EcdhEs);
+    let set =
+        |keys: &[&PrivateKey]| JwkSet { keys: keys.iter().map(|key| key.public_jwk().clone()).collect() };
+    let named = sign(&one, &json!({"a": 1}));
+    assert!(set(&[&encryption, &other, &one]).verify(&named, SigningAlgorithm::Es256).is_ok());
+    assert!(set(&[&other]).verify(&named, SigningAlgorithm::Es256).is_err());
+    assert!(set(&[&one]).verify(&named, SigningAlgorithm::EdDsa).is_err());
+
+    let anonymous = |key: &PrivateKey| {
+        let mut jwk = serde_json::to_value(key.public_jwk()).unwrap();
+        jwk["kid"] = "another name".into();
+        public(&jwk)
+    };
+    let renamed = JwkSet { keys: vec![anonymous(&one)] };
+    assert!(renamed.verify(&named, SigningAlgorithm::Es256).is_err(), "the name counts");
+    assert_eq!(renamed.find(&KeyId::from("another name")), renamed.keys.first());
 }
 
 #[test]

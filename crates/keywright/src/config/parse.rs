@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use jose::SystemSecret;
 use oauth::subject_identifier::PairwiseSalt;
-use oauth::{Issuer, Scope, ScopeSet, SubjectType};
+use oauth::{Issuer, Scope, ScopeSet, SubjectType, jwt_bearer};
 use serde_json::Value;
 use url::Url;
 
@@ -256,6 +256,12 @@ fn oauth2(r: &mut Reader<'_>) -> OAuth2 {
         pkce_enforced: r.setting("oauth2.pkce.enforced", plain),
         pkce_enforced_for_public_clients: r.setting("oauth2.pkce.enforced_for_public_clients", plain),
         rotation_grace_period: r.setting("oauth2.grant.refresh_token.rotation_grace_period", grace_period),
+        jwt_bearer: jwt_bearer::Policy {
+            max_ttl: r.setting("oauth2.grant.jwt.max_ttl", lifetime),
+            jti_optional: r.setting("oauth2.grant.jwt.jti_optional", plain),
+            iat_optional: r.setting("oauth2.grant.jwt.iat_optional", plain),
+            omit_assertion_audience: r.setting("oauth2.grant.jwt.omit_assertion_audience", plain),
+        },
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jose::SystemSecret;
 use oauth::jwt_access_token::ScopeClaim;
 use oauth::subject_identifier::PairwiseSalt;
-use oauth::{AccessTokenStrategy, Issuer, ScopeSet, ScopeStrategy, SubjectType};
+use oauth::{AccessTokenStrategy, Issuer, ScopeSet, ScopeStrategy, SubjectType, jwt_bearer};
 use serde::Deserialize;
 use url::Url;
 
@@ -252,6 +252,8 @@ pub struct OAuth2 {
     pub pkce_enforced_for_public_clients: bool,
     /// `grant.refresh_token.rotation_grace_period`: how long the previous refresh token still works.
     pub rotation_grace_period: Duration,
+    /// `grant.jwt`: the assertions of the JWT bearer grant.
+    pub jwt_bearer: jwt_bearer::Policy,
 }
 
 /// `oidc`.

@@ -85,6 +85,21 @@ fn a_token_of_a_grant_comes_back_and_means_what_the_grant_says() {
     }
 }
 
+#[test]
+fn a_token_for_a_subject_says_by_itself_whom_it_is_for() {
+    let ring = ring(1);
+    let client = Client::example(serde_json::json!({}));
+    let times = (Timestamp::from_second(10).unwrap(), Timestamp::from_second(20).unwrap());
+    let scope: ScopeSet = "read".parse().unwrap();
+    let token =
+        AccessToken::for_subject(&client, "alice".to_owned(), scope, vec![], times, &Entropy::seeded(3));
+    let opened = AccessToken::open(&ring, &opaque(&ring, &token)).unwrap();
+    assert_eq!(opened, token);
+    let meaning = opened.meaning(None).unwrap();
+    assert_eq!((meaning.subject.as_str(), meaning.client_id.as_str()), ("alice", "app"));
+    assert_eq!(meaning.scope.to_string(), "read");
+}
+
 proptest! {
     #[test]
     fn every_token_comes_back_as_it_was(scope in "[a-z.:]{1,20}( [a-z.:]{1,20}){0,5}", lifetime in 0..100_000_000i64) {

@@ -105,8 +105,6 @@ fn afterwards_the_client_is_told_the_parameter_at_fault() {
         ("response_type=code&max_age=soon", "invalid_request"),
         ("response_type=code&max_age=-1", "invalid_request"),
         ("response_type=code&claims=email", "invalid_request"),
-        ("response_type=code&request=x", "request_not_supported"),
-        ("response_type=code&request_uri=https://a/r", "request_uri_not_supported"),
         ("response_type=code&registration=x", "registration_not_supported"),
         ("response_type=code&code_challenge=x", "invalid_request"),
         ("response_type=code&code_challenge=x&code_challenge_method=plain", "invalid_request"),

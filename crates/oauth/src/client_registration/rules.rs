@@ -1,29 +1,24 @@
 //! The rules for members that are registered, and read by no flow yet.
 
-use jose::{PublicJwk, SigningAlgorithm};
+use jose::SigningAlgorithm;
 use serde_json::{Map, Value};
 use url::Url;
 
 use super::invalid;
 use super::members::Members;
-use crate::{Error, RedirectUri};
+use crate::{Error, RedirectUri, WebUrl};
 
 /// Checks a member's value; false where it says what holds anyway, and is not kept.
 type Rule = fn(&Value) -> Result<bool, String>;
 
 /// Each member with its rule.
-const RULES: [(&str, Rule); 16] = [
+const RULES: [(&str, Rule); 11] = [
     ("owner", text),
     ("policy_uri", web_page),
     ("tos_uri", web_page),
     ("client_uri", web_page),
     ("logo_uri", web_page),
     ("contacts", texts),
-    ("jwks_uri", web_page),
-    ("jwks", key_set),
-    ("token_endpoint_auth_signing_alg", algorithm),
-    ("request_uris", web_pages),
-    ("request_object_signing_alg", text_of_algorithm_or_none),
     ("frontchannel_logout_uri", web_page),
     ("frontchannel_logout_session_required", flag),
     ("backchannel_logout_uri", web_page),
@@ -70,17 +65,12 @@ fn texts(value: &Value) -> Result<bool, String> {
 }
 
 fn check_web_page(text: &str) -> Result<(), String> {
-    let is_web = Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    if is_web { Ok(()) } else { Err("it is no http or https URL".to_owned()) }
+    WebUrl::parse(text).map(drop).map_err(|error| error.to_string())
 }
 
 fn web_page(value: &Value) -> Result<bool, String> {
     check_web_page(as_text(value)?)?;
     Ok(true)
-}
-
-fn web_pages(value: &Value) -> Result<bool, String> {
-    list(value, check_web_page)
 }
 
 /// `allowed_cors_origins`: what browsers send as `Origin`, scheme, host and port, and nothing behind them.
@@ -134,36 +124,6 @@ pub(super) fn algorithm_or_none(
         Some(value) => serde_json::from_value(value).map(Some).map_err(|error| invalid(name, error)),
         None => Ok(None),
     }
-}
-
-/// `{"keys": […]}` of public keys. `{}` says nothing.
-fn key_set(value: &Value) -> Result<bool, String> {
-    let set = value.as_object().ok_or("it is no object")?;
-    if set.is_empty() {
-        return Ok(false);
-    }
-    let keys = set.get("keys").and_then(Value::as_array).ok_or("it has no array of keys")?;
-    for (index, key) in keys.iter().enumerate() {
-        check_key(key).map_err(|why| format!("key {index}: {why}"))?;
-    }
-    Ok(true)
-}
-
-fn check_key(key: &Value) -> Result<(), String> {
-    // The private and symmetric members of RFC 7518 §6; the value of one must not get into an error either.
-    if ["d", "p", "q", "dp", "dq", "qi", "oth", "k"].iter().any(|private| key.get(private).is_some()) {
-        return Err("it has a private part, which is the client's own to keep".to_owned());
-    }
-    serde_json::from_value::<PublicJwk>(key.clone()).map(drop).map_err(|error| error.to_string())
-}
-
-fn algorithm(value: &Value) -> Result<bool, String> {
-    as_text(value)?.parse::<SigningAlgorithm>().map_err(|error| error.to_string())?;
-    Ok(true)
-}
-
-fn text_of_algorithm_or_none(value: &Value) -> Result<bool, String> {
-    if as_text(value)? == "none" { Ok(true) } else { algorithm(value) }
 }
 
 /// `false` says nothing.

@@ -100,6 +100,7 @@ fn a_bad_member_is_refused_by_its_name() {
         (json!({"jwks": {"keys": [private]}}), Metadata, "jwks: key 0: "),
         (json!({"jwks": {"keys": [{"kty": "RSA"}]}}), Metadata, "jwks: key 0: "),
         (json!({"jwks_uri": "ftp://a/jwks"}), Metadata, "jwks_uri: "),
+        (json!({"request_uris": ["a"]}), Metadata, "request_uris: "),
         (json!({"logo_uri": "javascript:alert(1)"}), Metadata, "logo_uri: "),
         (json!({"tos_uri": "a"}), Metadata, "tos_uri: "),
         (json!({"owner": 1}), Metadata, "owner: "),

@@ -239,7 +239,8 @@ async fn a_client_without_a_secret_gets_its_id_only() {
             "secret": {"keys": {"clientId": "id", "issuer": "issuer"}},
         }))
         .await;
-    let key = json!({"kty": "EC", "crv": "P-256", "x": "eA", "y": "eQ"});
+    let coordinate = "A".repeat(43);
+    let key = json!({"kty": "EC", "crv": "P-256", "x": coordinate, "y": coordinate});
     let by_keys = [
         ("inline", json!({"jwks": {"keys": [key]}})),
         ("by-uri", json!({"jwksUri": "https://app.example.com/jwks"})),

@@ -5,7 +5,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::schemas::{
     AcceptConsent, AcceptLogin, Client, DiscoveryDocument, Health, Introspection, JsonPatch, JsonWebKey,
-    JsonWebKeySet, Lifespans, Reject, TokenAnswer, TokenForm, TokenRequest, UserInfo, VersionAnswer,
+    JsonWebKeySet, Lifespans, Reject, TokenAnswer, TokenForm, TokenRequest, TrustIssuer, TrustedIssuer,
+    UserInfo, VersionAnswer,
 };
 use crate::admin::consent_request::ConsentRequest;
 use crate::admin::consent_sessions::ConsentSession;
@@ -131,6 +132,7 @@ pub(super) fn operations() -> Vec<Operation> {
         ("oAuth2", requests()),
         ("oAuth2", sessions()),
         ("oAuth2", clients()),
+        ("oAuth2", trusted_issuers()),
         ("oidc", oidc()),
         ("jwk", keys()),
         ("wellknown", well_known()),
@@ -256,6 +258,22 @@ fn clients() -> Vec<Operation> {
             .gives(json::<Client>()),
         delete(ROTATE, "deleteRotatedOAuth2ClientSecrets", "Ends the former secrets.")
             .gives(json::<Client>()),
+    ]
+}
+
+fn trusted_issuers() -> Vec<Operation> {
+    const ISSUERS: &str = "/admin/trust/grants/jwt-bearer/issuers";
+    const ISSUER: &str = "/admin/trust/grants/jwt-bearer/issuers/{id}";
+    vec![
+        get(ISSUERS, "listTrustedOAuth2JwtGrantIssuers", "Who may vouch for subjects (RFC 7523 §2.1).")
+            .query(&[PAGE[0], PAGE[1], "issuer"])
+            .gives(json::<Vec<TrustedIssuer>>()),
+        post(ISSUERS, "trustOAuth2JwtGrantIssuer", "Trusts an issuer to vouch for subjects.")
+            .takes(json::<TrustIssuer>())
+            .creates(json::<TrustedIssuer>()),
+        get(ISSUER, "getTrustedOAuth2JwtGrantIssuer", "An issuer that is trusted.")
+            .gives(json::<TrustedIssuer>()),
+        delete(ISSUER, "deleteTrustedOAuth2JwtGrantIssuer", "Trusts an issuer no longer."),
     ]
 }
 

@@ -141,8 +141,52 @@ pub(crate) struct TokenRequest {
     refresh_token: Option<String>,
     scope: Option<String>,
     audience: Option<String>,
+    /// For the JWT bearer grant: what the issuer signed (RFC 7523 §2.1).
+    assertion: Option<String>,
     client_id: Option<String>,
     client_secret: Option<String>,
+    client_assertion_type: Option<String>,
+    /// What the client signed, where it authenticates by private_key_jwt (RFC 7523 §2.2).
+    client_assertion: Option<String>,
+}
+
+/// An issuer that is to be trusted: for one subject, or for any.
+#[derive(JsonSchema)]
+#[schemars(rename = "trustOAuth2JwtGrantIssuer")]
+pub(crate) struct TrustIssuer {
+    issuer: String,
+    subject: Option<String>,
+    allow_any_subject: Option<bool>,
+    scope: Option<Vec<String>>,
+    /// Its public key, which has a kid.
+    jwk: JsonWebKey,
+    #[schemars(extend("format" = "date-time"))]
+    expires_at: String,
+}
+
+/// An issuer that is trusted.
+#[derive(JsonSchema)]
+#[schemars(rename = "trustedOAuth2JwtGrantIssuer")]
+pub(crate) struct TrustedIssuer {
+    id: String,
+    issuer: String,
+    /// Empty where it is trusted for any.
+    subject: String,
+    allow_any_subject: bool,
+    scope: Vec<String>,
+    public_key: TrustedKey,
+    #[schemars(extend("format" = "date-time"))]
+    created_at: String,
+    #[schemars(extend("format" = "date-time"))]
+    expires_at: String,
+}
+
+/// The names of a trusted issuer's key.
+#[derive(JsonSchema)]
+#[schemars(rename = "trustedOAuth2JwtGrantJsonWebKey")]
+pub(crate) struct TrustedKey {
+    set: String,
+    kid: String,
 }
 
 /// Tokens (RFC 6749 §5.1).

@@ -10,6 +10,7 @@
 
 mod after_consent;
 mod after_login;
+mod request_object;
 mod response;
 mod start;
 mod stop;
@@ -22,7 +23,7 @@ use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
 use oauth::authorization_request::AuthorizationRequest;
 use oauth::consent::RememberedConsent;
-use oauth::flow::{Flow, FlowReference, Interaction, is_too_old};
+use oauth::flow::{Flow, FlowReference, Interaction, OWN_PARAMETERS, is_too_old};
 use oauth::logout::Hint;
 use oauth::wanted_user::WantedUser;
 use oauth::{Client, ClientId, ClientSubjects, Error, ErrorCode};
@@ -43,22 +44,26 @@ struct Asked<'a> {
 
 pub(crate) async fn authorize(State(server): State<Server>, request: Request) -> Response {
     let answered = match BrowserRequest::read(&server, request).await {
-        Ok(browser) => step(&server, &browser).await,
+        Ok(browser) => step(&server, browser).await,
         Err(failure) => Err(failure.into()),
     };
     answered.unwrap_or_else(|stop| stop.answer(&server))
 }
 
-async fn step(server: &Server, browser: &BrowserRequest) -> Result<Response, Stop> {
-    let client = client(server, browser).await?;
+async fn step(server: &Server, mut browser: BrowserRequest) -> Result<Response, Stop> {
+    let client = client(server, &browser).await?;
     tracing::Span::current().record("client_id", client.id.as_str());
+    // A verifier comes with the parameters that were resolved when its flow began, and is bound to them.
+    if OWN_PARAMETERS.into_iter().all(|own| browser.form.get(own).is_none()) {
+        browser.form = request_object::resolved(server, &client, browser.form).await?;
+    }
     let request = AuthorizationRequest::parse(&client, &browser.form, server.settings().authorization)?;
     let subjects = server
         .settings()
         .subject_types
         .of(&client)
         .map_err(|error| Stop::ToClient(Box::new(request.return_address.clone()), error.into()))?;
-    let asked = Asked { server, browser, client, request, subjects };
+    let asked = Asked { server, browser: &browser, client, request, subjects };
     if let Some(verifier) = browser.form.get("consent_verifier") {
         after_consent::go_on(&asked, verifier).await
     } else if let Some(verifier) = browser.form.get("login_verifier") {

@@ -2,6 +2,7 @@
 
 mod authorization_code;
 mod client_credentials;
+mod jwt_bearer;
 mod refresh_token;
 
 use axum::extract::{Request, State};
@@ -53,6 +54,7 @@ async fn issue(server: &Server, request: &FormRequest) -> Result<Issued, Failure
     request.form.require("grant_type")?;
     match named_grant(&request.form) {
         Some(GrantType::ClientCredentials) => client_credentials::issue(server, request).await,
+        Some(GrantType::JwtBearer) => jwt_bearer::issue(server, request).await,
         Some(GrantType::AuthorizationCode) => authorization_code::issue(server, request).await,
         Some(GrantType::RefreshToken) => refresh_token::issue(server, request).await,
         _ => Err(unsupported().into()),

@@ -53,7 +53,7 @@ async fn grant(server: &Server, request: Request) -> Result<Grant, Failure> {
         return Err(dead());
     };
     let Rights::OfGrant { id, generation, .. } = token.rights else {
-        return Err(refused("The access token is a client's own: it tells of no user."));
+        return Err(refused("The access token comes of no login: it tells of no user."));
     };
     presented_token::live_grant(server, &token, (id, generation)).await?.ok_or_else(dead)
 }

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses its own part of this")]
 
 pub mod browser;
+pub mod signing;
 pub mod silent_proxy;
 
 use std::net::SocketAddr;
@@ -56,6 +57,12 @@ pub fn settings() -> Settings {
         client_credentials: Policy {
             scope_strategy: ScopeStrategy::Wildcard,
             default_to_registered_scope: false,
+        },
+        jwt_bearer: oauth::jwt_bearer::Policy {
+            max_ttl: Duration::from_hours(720),
+            jti_optional: false,
+            iat_optional: false,
+            omit_assertion_audience: true,
         },
         authorization: oauth::authorization_request::Policy::default(),
         flow: AuthorizationTimes {

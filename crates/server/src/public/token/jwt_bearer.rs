@@ -1,0 +1,55 @@
+//! The JWT bearer grant (RFC 7523 §2.1).
+
+use std::time::Duration;
+
+use oauth::jwt_bearer::{BearerAssertion, check_client};
+use oauth::lifespan::own_or;
+use oauth::{AccessToken, Client};
+use store::MAX_FLOW_AGE;
+
+use super::Issued;
+use crate::Server;
+use crate::authenticate::assertion::use_up;
+use crate::authenticate::authenticate;
+use crate::error::Failure;
+use crate::form::FormRequest;
+use crate::issue::AccessTokenIssue;
+
+/// One read of the issuer, and one write that uses the assertion up. The token carries itself. Everything that can fail
+/// before the write does.
+pub(super) async fn issue(server: &Server, request: &FormRequest) -> Result<Issued, Failure> {
+    let client = authenticate(server, request).await?;
+    check_client(&client)?;
+    let (settings, now, entropy) = (server.settings(), server.now(), server.store().entropy());
+    let policy = settings.jwt_bearer;
+    let assertion = request.form.require("assertion")?;
+    let assertion = BearerAssertion::parse(assertion, &settings.audiences(), policy, now)?;
+    let known = server.store().trusted_issuers_of(assertion.issuer()).await?;
+    let trusted = assertion.trusted_by(&known, now)?;
+    let granted = assertion.decide((&client, &request.form), trusted, settings.scope_strategy(), policy)?;
+    let lifetime = lifetime(server, &client);
+    let plan = AccessTokenIssue::prepare(server, settings.strategy_of(&client), lifetime, now).await?;
+
+    let times = (now, plan.expires_at);
+    let (scope, audience) = (granted.scope, granted.audience);
+    let token = AccessToken::for_subject(&client, granted.subject, scope.clone(), audience, times, entropy);
+    let access_token = plan.issue(server, token, None).await?;
+    if let Some(used) = assertion.single_use() {
+        use_up(server, used).await?;
+    }
+    Ok(Issued {
+        access_token,
+        expires_in: times.1.as_second() - now.as_second(),
+        id_token: None,
+        refresh_token: None,
+        scope,
+        token_type: "bearer",
+    })
+}
+
+/// No longer than revocations of the subject are remembered: the token has no row that they could mark.
+fn lifetime(server: &Server, client: &Client) -> Duration {
+    let own = client.metadata.lifespans.jwt_bearer_grant_access_token_lifespan;
+    let longest = Duration::try_from(MAX_FLOW_AGE).unwrap_or_default();
+    own_or(own, server.settings().lifetimes.access_token).min(longest)
+}

@@ -1,0 +1,119 @@
+//! The `trusted_issuers` table: whose assertions the server takes.
+//!
+//! What is trusted is sealed; the columns beside it serve look-ups. A row that does not open is nobody's.
+
+use oauth::TrustedIssuer;
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use crate::grants::bytes;
+use crate::{Error, Store};
+
+/// How many keys and subjects of one issuer are read for an assertion that may be of any.
+const OF_ONE_ISSUER: i64 = 100;
+
+/// A part of the list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrustedIssuerPage {
+    /// The issuers.
+    pub issuers: Vec<TrustedIssuer>,
+    /// The id behind which the next page begins; `None` on the last one.
+    pub next: Option<[u8; 16]>,
+}
+
+impl Store {
+    /// Trusts an issuer; false where it is trusted already with this key for this subject. One statement.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn trust_issuer(&self, issuer: &TrustedIssuer) -> Result<bool, Error> {
+        let query = self
+            .db()
+            .query(
+                "INSERT INTO trusted_issuers (id, identity, issuer, content, expires_at) \
+                 VALUES ($1, $2, $3, $4, $5) ON CONFLICT (identity) DO NOTHING",
+            )
+            .bind(issuer.id.as_bytes().to_vec())
+            .bind(issuer.identity().to_vec())
+            .bind(issuer.issuer.clone())
+            .bind(issuer.seal(self.ring(), self.entropy()))
+            .bind(issuer.expires_at.as_second());
+        Ok(self.db().execute(query).await? == 1)
+    }
+
+    /// What is trusted of an issuer, the newest first, at most a hundred keys and subjects. One statement, and never from
+    /// a cache: what was taken back counts no more on any server.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn trusted_issuers_of(&self, issuer: &str) -> Result<Vec<TrustedIssuer>, Error> {
+        let query = self
+            .db()
+            .query("SELECT id, content FROM trusted_issuers WHERE issuer = $1 ORDER BY id DESC LIMIT $2")
+            .bind(issuer.to_owned())
+            .bind(OF_ONE_ISSUER);
+        let rows = self.db().fetch_all(query).await?;
+        self.opened(&rows)
+    }
+
+    /// One of them by its id. One statement.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn trusted_issuer(&self, id: [u8; 16]) -> Result<Option<TrustedIssuer>, Error> {
+        let query =
+            self.db().query("SELECT id, content FROM trusted_issuers WHERE id = $1").bind(id.to_vec());
+        let row = self.db().fetch_optional(query).await?;
+        Ok(self.opened(row.as_slice())?.pop())
+    }
+
+    /// Trusts it no longer; false where it was not there. One statement.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn distrust_issuer(&self, id: [u8; 16]) -> Result<bool, Error> {
+        let query = self.db().query("DELETE FROM trusted_issuers WHERE id = $1").bind(id.to_vec());
+        Ok(self.db().execute(query).await? == 1)
+    }
+
+    /// The issuers whose ids come after `after` (`None` comes before all), at most `size` of them; those of one name
+    /// where it is given. One statement.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn list_trusted_issuers(
+        &self,
+        after: Option<[u8; 16]>,
+        size: u16,
+        issuer: Option<&str>,
+    ) -> Result<TrustedIssuerPage, Error> {
+        let after = after.map_or_else(Vec::new, |id| id.to_vec());
+        let query = match issuer {
+            Some(issuer) => self
+                .db()
+                .query("SELECT id, content FROM trusted_issuers WHERE id > $1 AND issuer = $3 ORDER BY id LIMIT $2")
+                .bind(after)
+                .bind(i64::from(size) + 1)
+                .bind(issuer.to_owned()),
+            None => self
+                .db()
+                .query("SELECT id, content FROM trusted_issuers WHERE id > $1 ORDER BY id LIMIT $2")
+                .bind(after)
+                .bind(i64::from(size) + 1),
+        };
+        let rows = self.db().fetch_all(query).await?;
+        let page = &rows[..rows.len().min(usize::from(size))];
+        let last = page.last().filter(|_| page.len() < rows.len());
+        let next = last.map(|row| bytes(row, 0)).transpose()?;
+        Ok(TrustedIssuerPage { issuers: self.opened(page)?, next })
+    }
+
+    fn opened(&self, rows: &[AnyRow]) -> Result<Vec<TrustedIssuer>, Error> {
+        let mut issuers = Vec::with_capacity(rows.len());
+        for row in rows {
+            let content: Vec<u8> = row.try_get(1)?;
+            issuers.extend(TrustedIssuer::open(self.ring(), bytes(row, 0)?, &content));
+        }
+        Ok(issuers)
+    }
+}
