@@ -41,6 +41,7 @@ impl Input<'_> {
                 client_id: ClientId::parse(self.client_id).ok()?,
                 scope: self.scope.parse().ok()?,
                 audience: audience.collect::<Result<_, _>>().ok()?,
+                claims: String::new(),
             },
         })
     }

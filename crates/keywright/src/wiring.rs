@@ -265,6 +265,7 @@ pub fn server_settings(config: &Config) -> server::Settings {
             public_addresses_only: config.clients.public_addresses_only,
             exceptions: config.clients.private_exceptions.clone(),
         },
+        hooks: config.oauth2.hooks.clone(),
         expose_internal_errors: config.oauth2.expose_internal_errors,
         version: format!("v{}", env!("CARGO_PKG_VERSION")),
         public: api(&config.serve, &config.serve.public, config.insecure_origins),

@@ -57,6 +57,8 @@ pub enum Rights {
         scope: ScopeSet,
         /// The granted audience.
         audience: Vec<Audience>,
+        /// The claims that a hook added, as a JSON object; empty where it added none.
+        claims: String,
     },
     /// What a client was given for a subject that a trusted issuer vouched for (RFC 7523 §2.1). No row says so either.
     OfSubject {
@@ -93,7 +95,7 @@ pub struct Meaning {
     pub scope: ScopeSet,
     /// The granted audience.
     pub audience: Vec<Audience>,
-    /// What the consent app added.
+    /// What the consent app or a hook added.
     pub ext: Map<String, Value>,
 }
 
@@ -109,6 +111,7 @@ enum Payload {
         lifetime: u64,
         scope: ScopeSet,
         audience: Vec<Audience>,
+        claims: String,
     },
     JwtBearer {
         id: [u8; 16],
@@ -153,7 +156,7 @@ impl AccessToken {
             epoch: client.epoch,
             issued_at,
             expires_at,
-            rights: Rights::OfClient { client_id: client.id.clone(), scope, audience },
+            rights: Rights::OfClient { client_id: client.id.clone(), scope, audience, claims: String::new() },
         }
     }
 
@@ -168,6 +171,15 @@ impl AccessToken {
     ) -> Self {
         let rights = Rights::OfSubject { client_id: client.id.clone(), subject, scope, audience };
         Self { rights, ..Self::for_client(client, ScopeSet::default(), Vec::new(), times, entropy) }
+    }
+
+    /// The same with claims, where it is a client's own: they travel in the token.
+    #[must_use]
+    pub fn with_claims(mut self, added: &Map<String, Value>) -> Self {
+        if let Rights::OfClient { claims, .. } = &mut self.rights {
+            *claims = if added.is_empty() { String::new() } else { Value::Object(added.clone()).to_string() };
+        }
+        self
     }
 
     /// A token of a grant, issued now; `scope` where it is good for less than the grant.
@@ -191,10 +203,11 @@ impl AccessToken {
     /// Seals the token into its key: an opaque token's first half, a JWT's `jti`.
     ///
     /// # Errors
-    /// `invalid_request` where scope and audience are more than a token can carry.
+    /// `invalid_request` where scope, audience and claims are more than a token can carry.
     pub fn seal(&self, ring: &KeyRing, entropy: &Entropy) -> Result<TokenKey, Error> {
-        let too_large =
-            || Error::invalid_request("Scope and audience are larger than an access token can carry.");
+        let too_large = || {
+            Error::invalid_request("Scope, audience and claims are larger than an access token can carry.")
+        };
         let bytes = postcard::to_stdvec(&self.payload()).map_err(|_| too_large())?;
         if bytes.len() > MAX_PAYLOAD {
             return Err(too_large());
@@ -207,7 +220,7 @@ impl AccessToken {
         let issued_at = self.issued_at.as_second();
         let lifetime = u64::try_from(self.expires_at.as_second() - issued_at).unwrap_or(0);
         match self.rights.clone() {
-            Rights::OfClient { client_id, scope, audience } => Payload::ClientCredentials {
+            Rights::OfClient { client_id, scope, audience, claims } => Payload::ClientCredentials {
                 id,
                 client_id,
                 incarnation,
@@ -216,6 +229,7 @@ impl AccessToken {
                 lifetime,
                 scope,
                 audience,
+                claims,
             },
             Rights::OfSubject { client_id, subject, scope, audience } => Payload::JwtBearer {
                 id,
@@ -270,8 +284,9 @@ impl AccessToken {
                 lifetime,
                 scope,
                 audience,
+                claims,
             } => {
-                let rights = Rights::OfClient { client_id, scope, audience };
+                let rights = Rights::OfClient { client_id, scope, audience, claims };
                 Self::unpacked(id, (incarnation, epoch), (issued_at, lifetime), rights)
             }
             Payload::JwtBearer {
@@ -316,9 +331,10 @@ impl AccessToken {
     /// What the token means. `grant` is the one that it names, where it names one; without it, there is no meaning.
     pub fn meaning(&self, grant: Option<&Grant>) -> Option<Meaning> {
         match (self.rights.clone(), grant) {
-            (Rights::OfClient { client_id, scope, audience }, _) => {
+            (Rights::OfClient { client_id, scope, audience, claims }, _) => {
                 let subject = client_id.to_string();
-                Some(Meaning { client_id, subject, pairwise_subject: None, scope, audience, ext: Map::new() })
+                let ext = serde_json::from_str(&claims).unwrap_or_default();
+                Some(Meaning { client_id, subject, pairwise_subject: None, scope, audience, ext })
             }
             (Rights::OfSubject { client_id, subject, scope, audience }, _) => {
                 Some(Meaning { client_id, subject, pairwise_subject: None, scope, audience, ext: Map::new() })

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 
 use crate::request_object::RequestObjectAlgorithm;
 use crate::{
-    Audience, GrantType, Lifespans, RedirectUri, RegisteredKeys, ResponseType, ScopeSet, SubjectType, WebUrl,
+    Audience, GrantType, Lifespans, LogoutUri, RedirectUri, RegisteredKeys, ResponseType, ScopeSet,
+    SubjectType, WebUrl,
 };
 
 /// How a client authenticates at the token endpoint (RFC 7591 §2, OpenID Connect Core §9).
@@ -128,6 +129,18 @@ pub struct ClientMetadata {
     /// Its users are not asked whether they want to log out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skip_logout_consent: Option<bool>,
+    /// What the browser loads at a logout (OpenID Connect Front-Channel Logout §2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frontchannel_logout_uri: Option<LogoutUri>,
+    /// It wants `iss` and `sid` there; it always gets them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub frontchannel_logout_session_required: bool,
+    /// Where the server posts a logout token (OpenID Connect Back-Channel Logout §2.2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backchannel_logout_uri: Option<LogoutUri>,
+    /// It wants `sid` in that; it always gets it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub backchannel_logout_session_required: bool,
     /// Its own kind of access token; `None` means the server's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub access_token_strategy: Option<AccessTokenStrategy>,
@@ -166,6 +179,11 @@ impl ClientMetadata {
     /// registered, as with Hydra.
     pub fn assertion_algorithm(&self) -> SigningAlgorithm {
         self.token_endpoint_auth_signing_alg.unwrap_or(SigningAlgorithm::Rs256)
+    }
+
+    /// True where the client is told of logouts.
+    pub fn is_told_of_logouts(&self) -> bool {
+        self.frontchannel_logout_uri.is_some() || self.backchannel_logout_uri.is_some()
     }
 }
 

@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use crate::go_duration::GoDuration;
 use crate::request_object::RequestObjectAlgorithm;
 use crate::{
-    AccessTokenStrategy, Audience, Client, ClientId, ClientMetadata, ClientSecret, GrantType, RedirectUri,
-    RegisteredKeys, ResponseType, ScopeSet, TokenEndpointAuthMethod, WebUrl,
+    AccessTokenStrategy, Audience, Client, ClientId, ClientMetadata, ClientSecret, GrantType, LogoutUri,
+    RedirectUri, RegisteredKeys, ResponseType, ScopeSet, TokenEndpointAuthMethod, WebUrl,
 };
 
 /// A client as the admin API shows it, and as login and consent apps see the client of a request.
@@ -53,15 +53,15 @@ pub struct ClientObject<'a> {
     created_at: Timestamp,
     updated_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
-    frontchannel_logout_uri: Option<&'a Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    frontchannel_logout_session_required: Option<&'a Value>,
+    frontchannel_logout_uri: Option<&'a LogoutUri>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    frontchannel_logout_session_required: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     post_logout_redirect_uris: Option<&'a [RedirectUri]>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    backchannel_logout_uri: Option<&'a Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    backchannel_logout_session_required: Option<&'a Value>,
+    backchannel_logout_uri: Option<&'a LogoutUri>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    backchannel_logout_session_required: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<OrEmpty<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -127,12 +127,12 @@ impl<'a> ClientObject<'a> {
             id_token_signed_response_alg: metadata.id_token_signed_response_alg,
             created_at,
             updated_at,
-            frontchannel_logout_uri: kept.said("frontchannel_logout_uri"),
-            frontchannel_logout_session_required: kept.said("frontchannel_logout_session_required"),
+            frontchannel_logout_uri: metadata.frontchannel_logout_uri.as_ref(),
+            frontchannel_logout_session_required: metadata.frontchannel_logout_session_required,
             post_logout_redirect_uris: Some(&metadata.post_logout_redirect_uris[..])
                 .filter(|uris| !uris.is_empty()),
-            backchannel_logout_uri: kept.said("backchannel_logout_uri"),
-            backchannel_logout_session_required: kept.said("backchannel_logout_session_required"),
+            backchannel_logout_uri: metadata.backchannel_logout_uri.as_ref(),
+            backchannel_logout_session_required: metadata.backchannel_logout_session_required,
             metadata: Some(OrEmpty(kept.said("metadata"))),
             registration_access_token: None,
             registration_client_uri: None,

@@ -66,6 +66,14 @@ impl ClientRegistration {
             sector_identifier_uri: rules::sector_identifier_uri(&mut members)?,
             allowed_cors_origins: rules::origins(&mut members)?,
             skip_consent: members.take("skip_consent")?.unwrap_or_default(),
+            frontchannel_logout_uri: members.take("frontchannel_logout_uri")?,
+            frontchannel_logout_session_required: members
+                .take("frontchannel_logout_session_required")?
+                .unwrap_or_default(),
+            backchannel_logout_uri: members.take("backchannel_logout_uri")?,
+            backchannel_logout_session_required: members
+                .take("backchannel_logout_session_required")?
+                .unwrap_or_default(),
             access_token_strategy: members.take("access_token_strategy")?,
             lifespans,
             other: rules::kept(&mut members)?,

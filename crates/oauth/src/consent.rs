@@ -43,8 +43,8 @@ pub struct AcceptConsent {
     pub context: Value,
 }
 
-/// The claims that the consent app adds.
-#[derive(Debug, Clone, Default, Deserialize)]
+/// The claims that the consent app, or a hook, adds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 #[expect(missing_docs, reason = "the members of Hydra's API")]
 pub struct ConsentSession {

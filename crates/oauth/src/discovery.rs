@@ -33,10 +33,14 @@ pub struct DiscoveryPolicy {
 pub struct Discovery {
     pub authorization_endpoint: String,
     pub authorization_response_iss_parameter_supported: bool,
+    pub backchannel_logout_session_supported: bool,
+    pub backchannel_logout_supported: bool,
     pub claims_parameter_supported: bool,
     pub claims_supported: Vec<String>,
     pub code_challenge_methods_supported: [&'static str; 1],
     pub end_session_endpoint: String,
+    pub frontchannel_logout_session_supported: bool,
+    pub frontchannel_logout_supported: bool,
     pub grant_types_supported: Vec<GrantType>,
     pub id_token_signing_alg_values_supported: Vec<SigningAlgorithm>,
     pub issuer: Issuer,
@@ -82,10 +86,14 @@ pub fn document(
     Discovery {
         authorization_endpoint: url(&policy.auth_url, "oauth2/auth"),
         authorization_response_iss_parameter_supported: true,
+        backchannel_logout_session_supported: true,
+        backchannel_logout_supported: true,
         claims_parameter_supported: true,
         claims_supported: with("sub", &policy.supported_claims),
         code_challenge_methods_supported: ["S256"],
         end_session_endpoint: public.join("oauth2/sessions/logout"),
+        frontchannel_logout_session_supported: true,
+        frontchannel_logout_supported: true,
         grant_types_supported: GrantType::SERVED.to_vec(),
         userinfo_signing_alg_values_supported: std::iter::once("none")
             .chain(id_token_algorithms.iter().map(|algorithm| algorithm.as_str()))

@@ -176,6 +176,7 @@ mod tests {
                 client_id: ClientId::parse("orders").unwrap(),
                 scope: "read orders.a".parse().unwrap(),
                 audience: vec![],
+                claims: String::new(),
             },
         }
     }

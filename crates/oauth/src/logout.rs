@@ -85,7 +85,7 @@ pub fn return_to(client: &Client, form: &Form) -> Result<Option<String>, Error> 
 }
 
 /// A URI with the `state` in its query.
-pub fn with_state(uri: &str, state: Option<&str>) -> String {
+fn with_state(uri: &str, state: Option<&str>) -> String {
     match (state, Url::parse(uri)) {
         (Some(state), Ok(mut url)) => {
             url.query_pairs_mut().append_pair("state", state);

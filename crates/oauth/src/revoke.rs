@@ -74,6 +74,7 @@ mod tests {
             client_id: ClientId::parse("a").unwrap(),
             scope: "".parse().unwrap(),
             audience: vec![],
+            claims: String::new(),
         };
         let cases = [("a", 1, 50, true), ("a", 1, 100, false), ("a", 2, 50, false), ("b", 1, 50, false)];
         for (id, incarnation, now, revoked) in cases {

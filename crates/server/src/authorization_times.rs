@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use oauth::GrantId;
+use oauth::{Client, GrantId};
 
 /// How long flows and what comes of them may take.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +24,12 @@ impl AuthorizationTimes {
     /// When a flow has taken too long.
     pub(crate) fn ends(&self, flow: GrantId) -> Timestamp {
         after(flow.started_at(), self.login_consent_request)
+    }
+
+    /// Until when a login may last in which a client gets something now, and hence the grant must be there that names the
+    /// client; `now` for one that is not told of logouts.
+    pub(crate) fn told_until(&self, client: &Client, now: Timestamp) -> Timestamp {
+        if client.metadata.is_told_of_logouts() { after(now, self.authentication_session) } else { now }
     }
 }
 

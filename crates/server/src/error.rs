@@ -39,6 +39,14 @@ pub(crate) enum Failure {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// A hook that the configuration names does not do its part.
+    #[error("the hook of {setting} failed: {why}")]
+    Hook {
+        /// The setting that names it.
+        setting: &'static str,
+        /// What it did, without what it was sent or said.
+        why: String,
+    },
     /// The server itself failed.
     #[error("{0}")]
     Defect(String),
@@ -70,7 +78,7 @@ impl Failure {
             Self::Plain(_) | Self::TooLarge | Self::TooSlow | Self::NotByTls(_) => ErrorCode::InvalidRequest,
             Self::Busy | Self::NoSigningKey => ErrorCode::TemporarilyUnavailable,
             Self::Store(error) if error.is_transient() => ErrorCode::TemporarilyUnavailable,
-            Self::Store(_) | Self::Defect(_) => ErrorCode::ServerError,
+            Self::Store(_) | Self::Hook { .. } | Self::Defect(_) => ErrorCode::ServerError,
         }
     }
 

@@ -7,7 +7,8 @@ use jose::SigningAlgorithm;
 use jose::schedule::token_expiry_cap;
 use oauth::grant::Grant;
 use oauth::id_token::{self, IdToken};
-use oauth::{AccessToken, AccessTokenStrategy, Client, jwt_access_token};
+use oauth::logout_token::{self, LogoutToken};
+use oauth::{AccessToken, AccessTokenStrategy, Client, SessionId, jwt_access_token};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use store::{ACCESS_TOKEN_SET, ID_TOKEN_SET, SigningKey};
@@ -112,9 +113,7 @@ impl IdTokenIssue {
         lifetime: Duration,
         now: Timestamp,
     ) -> Result<Self, Failure> {
-        let keys = server.store().keys().await?;
-        let algorithm = client.metadata.id_token_signed_response_alg;
-        let key = keys.signing_key(ID_TOKEN_SET, algorithm, now).ok_or(Failure::NoSigningKey)?;
+        let key = id_token_key(server, client, now).await?;
         let expires_at = capped(after(now, lifetime), &key);
         Ok(Self { expires_at, signing: Signing::prepare(server, key)? })
     }
@@ -155,6 +154,36 @@ pub(crate) async fn sign_userinfo(
     let keys = server.store().keys().await?;
     let key = keys.signing_key(ID_TOKEN_SET, Some(algorithm), server.now()).ok_or(Failure::NoSigningKey)?;
     Signing::prepare(server, key)?.sign(server, id_token::TYP, claims).await
+}
+
+/// A logout token: it tells `client` that the login of a subject in a session has ended. It is signed as the client's ID
+/// tokens are.
+///
+/// # Errors
+/// Those of [`IdTokenIssue`].
+pub(crate) async fn logout_token(
+    server: &Server,
+    client: &Client,
+    (session, subject): (SessionId, &str),
+) -> Result<String, Failure> {
+    let now = server.now();
+    let key = id_token_key(server, client, now).await?;
+    let expires_at = capped(now.saturating_add(logout_token::LIFETIME).unwrap_or(Timestamp::MAX), &key);
+    let signing = Signing::prepare(server, key)?;
+    let (issuer, entropy) = (&server.settings().issuer, server.store().entropy());
+    // A name that the login app forced is known to the grant alone; the session is name enough.
+    let subjects = server.settings().subject_types.of(client);
+    let is_known_so = subjects.is_ok_and(|subjects| subjects.pairwise(subject, None).is_none());
+    let login = (session, is_known_so.then_some(subject));
+    let token = LogoutToken::new(issuer, &client.id, login, (now, expires_at), entropy);
+    signing.sign(server, logout_token::TYP, &token).await
+}
+
+/// The key that signs what is for a client about its users.
+async fn id_token_key(server: &Server, client: &Client, now: Timestamp) -> Result<SigningKey, Failure> {
+    let keys = server.store().keys().await?;
+    let algorithm = client.metadata.id_token_signed_response_alg;
+    keys.signing_key(ID_TOKEN_SET, algorithm, now).ok_or(Failure::NoSigningKey)
 }
 
 /// No token outlives the publication of its key.

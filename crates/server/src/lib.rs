@@ -11,7 +11,7 @@
 //!
 //! * [`Server`] is what requests need: the database, the settings, the pools for slow work.
 //! * [`Server::public_router`] and [`Server::admin_router`] are the two APIs; [`serve`] runs one on a socket.
-//! * [`Server::maintain`] turns unattended keys and forgets what has expired.
+//! * [`Server::maintain`] turns unattended keys, forgets what has expired, and tells clients of logouts.
 //!
 //! Which status an error has is known to `error` alone; where this server differs from Ory Hydra on purpose is listed
 //! in `docs/deviations.md`.
@@ -20,6 +20,7 @@ mod admin;
 mod answer;
 mod authenticate;
 mod authorization_times;
+mod backchannel_logout;
 mod browser_flow;
 mod browser_request;
 mod browser_session;
@@ -34,6 +35,7 @@ mod form;
 mod grant_row;
 mod head_deadline;
 mod health;
+mod hooks;
 mod id_token_hint;
 mod issue;
 mod json_body;
@@ -67,6 +69,7 @@ pub use authorization_times::AuthorizationTimes;
 pub use cookies::CookieSettings;
 pub use cors::{Cors, OriginPattern, OriginPatternError};
 pub use demonstration_users::{DemonstrationUser, DemonstrationUsers, PasswordError, PasswordHash};
+pub use hooks::{Hook, HookKeyPlace, Hooks, InvalidHookKey};
 pub use listener::{Endpoint, ListenerLimits, serve};
 pub use metrics::Metrics;
 pub use outbound::{OutboundError, OutboundPolicy};

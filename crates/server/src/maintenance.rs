@@ -1,4 +1,5 @@
-//! What the server does without being asked: making and turning keys, forgetting what has expired.
+//! What the server does without being asked: making and turning keys, forgetting what has expired, telling clients of
+//! logouts.
 
 use std::time::Duration;
 
@@ -24,14 +25,14 @@ impl Server {
     /// Works until `shutdown` is cancelled. `autocreate` makes missing token key sets first; without it they are
     /// awaited from the operator, and the server is not ready before.
     ///
-    /// Any number of servers may do this on one database: each turn is a compare-and-set, and each waits a little
-    /// differently.
+    /// Any number of servers may do this on one database: each turn is a compare-and-set, each client is told by one of
+    /// them, and each waits a little differently.
     pub async fn maintain(&self, autocreate: bool, shutdown: CancellationToken) {
         let work = async {
             if autocreate {
                 self.make_token_sets().await;
             }
-            tokio::join!(self.turn_unattended_sets(), self.purge());
+            tokio::join!(self.turn_unattended_sets(), self.purge(), self.tell_clients());
         };
         // Making and turning keys holds a lot at once; it need not lie in its callers.
         shutdown.run_until_cancelled(Box::pin(work)).await;
@@ -71,7 +72,7 @@ impl Server {
     }
 
     /// A pause of about this length, up to a tenth shorter or longer: servers that start together do not stay so.
-    fn about(&self, pause: Duration) -> Duration {
+    pub(crate) fn about(&self, pause: Duration) -> Duration {
         let random = f64::from(u16::from_be_bytes(self.store().entropy().bytes())) / f64::from(u16::MAX);
         pause.mul_f64(0.9 + 0.2 * random)
     }

@@ -31,6 +31,7 @@ pub struct Metrics {
     http_durations: Histograms<HttpLabels>,
     http_response_times: Histograms<EndpointLabels>,
     signatures: Family<AlgorithmLabels, Counter>,
+    backchannel_logouts: Family<OutcomeLabels, Counter>,
     pool_depths: Family<PoolLabels, Gauge>,
     pool_waits: Histograms<PoolLabels>,
     pool_rejections: Family<PoolLabels, Counter>,
@@ -73,6 +74,11 @@ struct AlgorithmLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PoolLabels {
     pool: &'static str,
 }
@@ -94,6 +100,7 @@ impl Metrics {
             http_durations: histograms(),
             http_response_times: histograms(),
             signatures: Family::default(),
+            backchannel_logouts: Family::default(),
             pool_depths: Family::default(),
             pool_waits: histograms(),
             pool_rejections: Family::default(),
@@ -118,6 +125,11 @@ impl Metrics {
             self.http_response_times.clone(),
         );
         to.register("keywright_signatures", "Tokens signed, by algorithm", self.signatures.clone());
+        to.register(
+            "keywright_backchannel_logouts",
+            "Attempts to tell a client of a logout, by outcome",
+            self.backchannel_logouts.clone(),
+        );
         to.register("keywright_work_pool_queue_depth", "Slow work that is waiting", self.pool_depths.clone());
         to.register(
             "keywright_work_pool_wait_seconds",
@@ -161,6 +173,11 @@ impl Metrics {
         self.http_requests.get_or_create(&labels).inc();
         self.http_durations.get_or_create(&labels).observe(took);
         self.http_response_times.get_or_create(&EndpointLabels { endpoint }).observe(took);
+    }
+
+    /// Counts an attempt to tell a client of a logout.
+    pub(crate) fn backchannel_logout(&self, outcome: &'static str) {
+        self.backchannel_logouts.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 
     /// Counts a signed token.

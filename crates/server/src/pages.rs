@@ -38,6 +38,17 @@ struct LoggedOutPage<'a> {
     is_demonstration: bool,
 }
 
+/// The page that has the browser tell clients of a logout (OpenID Connect Front-Channel Logout §3).
+#[derive(Template)]
+#[template(path = "logging_out.html")]
+struct LoggingOutPage<'a> {
+    nonce: &'a str,
+    /// In seconds.
+    limit: u32,
+    return_to: &'a str,
+    frames: &'a [String],
+}
+
 /// The form that the browser posts to the client (OAuth 2.0 Form Post Response Mode §2).
 #[derive(Template)]
 #[template(path = "form_post.html")]
@@ -65,6 +76,21 @@ pub(crate) fn logged_out(is_demonstration: bool, entropy: &Entropy) -> Response 
     page(StatusCode::OK, entropy, |nonce| LoggedOutPage { nonce, is_demonstration }.render())
 }
 
+/// Has the browser tell clients that the user logged out, and go on when all have answered, or after `limit` seconds.
+/// `frames` is what it loads, `origins` where that lies.
+pub(crate) fn logging_out(
+    return_to: &str,
+    frames: &[String],
+    origins: &[String],
+    limit: u32,
+    entropy: &Entropy,
+) -> Response {
+    let more = format!("; frame-src {}", origins.join(" "));
+    page_with(StatusCode::OK, entropy, &more, |nonce| {
+        LoggingOutPage { nonce, limit, return_to, frames }.render()
+    })
+}
+
 /// Lets the browser post a response to the client.
 pub(crate) fn form_post(
     action: &RedirectUri,
@@ -83,6 +109,16 @@ pub(crate) fn page(
     entropy: &Entropy,
     render: impl FnOnce(&str) -> Result<String, askama::Error>,
 ) -> Response {
+    page_with(status, entropy, "", render)
+}
+
+/// `policy` continues the content security policy.
+fn page_with(
+    status: StatusCode,
+    entropy: &Entropy,
+    policy: &str,
+    render: impl FnOnce(&str) -> Result<String, askama::Error>,
+) -> Response {
     let nonce = STANDARD.encode(entropy.bytes::<16>());
     #[expect(clippy::expect_used, reason = "the templates only write strings to memory")]
     let html = render(&nonce).expect("a page renders");
@@ -90,10 +126,10 @@ pub(crate) fn page(
     let mut response = answer::with_type(status, content_type, html.into());
     let policy = format!(
         "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; base-uri 'none'; \
-         frame-ancestors 'none'"
+         frame-ancestors 'none'{policy}"
     );
     let headers = response.headers_mut();
-    // Base64 within fixed words: always a header value.
+    // Base64 and origins within fixed words: always a header value.
     if let Ok(policy) = HeaderValue::try_from(policy) {
         headers.insert(CONTENT_SECURITY_POLICY, policy);
     }

@@ -13,12 +13,12 @@ use crate::DemonstrationUsers;
 use crate::authorization_times::AuthorizationTimes;
 use crate::cookies::CookieSettings;
 use crate::cors::Cors;
+use crate::hooks::Hooks;
 use crate::outbound::OutboundPolicy;
 use crate::page_urls::PageUrls;
 
 /// What the configuration says of the server. Hydra's key is named where there is one.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "each is one setting")]
 pub struct Settings {
     /// `urls.self.issuer`.
     pub issuer: Issuer,
@@ -57,6 +57,8 @@ pub struct Settings {
     pub default_client_scope: ScopeSet,
     /// `clients.http`: requests that the server makes itself.
     pub outbound: OutboundPolicy,
+    /// `oauth2.token_hook`, `oauth2.refresh_token_hook`.
+    pub hooks: Hooks,
     /// `oauth2.expose_internal_errors`: callers learn why the server failed.
     pub expose_internal_errors: bool,
     /// What `/admin/version` answers.
@@ -149,6 +151,7 @@ impl Settings {
             dynamic_client_registration: false,
             default_client_scope: ScopeSet::default(),
             outbound: OutboundPolicy::default(),
+            hooks: Hooks::default(),
             expose_internal_errors: false,
             version: String::new(),
             public: ApiSettings::default(),

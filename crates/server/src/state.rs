@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use axum::extract::FromRef;
 use jiff::Timestamp;
 use store::Store;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::documents::Documents;
 use crate::fair_shares::FairShares;
@@ -58,6 +58,7 @@ struct Shared {
     bodies: Semaphore,
     unproven_reads: Semaphore,
     verified_secrets: VerifiedSecrets,
+    logout_queue: Notify,
     documents: RwLock<Option<Arc<Documents>>>,
 }
 
@@ -88,6 +89,7 @@ impl Server {
             bodies: Semaphore::new(BODIES_UNDER_WAY),
             unproven_reads: Semaphore::new(UNPROVEN_READS),
             verified_secrets,
+            logout_queue: Notify::new(),
             documents: RwLock::default(),
         };
         Ok(Self { shared: Arc::new(shared), settings })
@@ -129,7 +131,7 @@ impl Server {
 
     /// The keys that clients publish themselves.
     pub(crate) fn remote_keys(&self) -> &RemoteKeys {
-        &self.0.remote_keys
+        &self.shared.remote_keys
     }
 
     /// The pool for signatures that take longer than the reactor can wait.
@@ -164,6 +166,11 @@ impl Server {
 
     pub(crate) fn verified_secrets(&self) -> &VerifiedSecrets {
         &self.shared.verified_secrets
+    }
+
+    /// Wakes whoever tells clients of logouts.
+    pub(crate) fn logout_queue(&self) -> &Notify {
+        &self.shared.logout_queue
     }
 
     /// Where the documents that were rendered last are kept.

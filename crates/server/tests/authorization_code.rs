@@ -418,6 +418,7 @@ async fn a_sealed_value_opens_where_it_belongs_and_nowhere_else() {
             location: Some(url::Url::parse(url).unwrap()),
             body: String::new(),
             set_cookies: vec![],
+            policy: String::new(),
         };
         answer.expect(name)
     };

@@ -45,7 +45,11 @@ async fn discovery_names_what_is_served_and_no_more() {
             "claims_parameter_supported": true,
             "claims_supported": ["sub"],
             "code_challenge_methods_supported": ["S256"],
+            "backchannel_logout_session_supported": true,
+            "backchannel_logout_supported": true,
             "end_session_endpoint": "https://id.example.com/oauth2/sessions/logout",
+            "frontchannel_logout_session_supported": true,
+            "frontchannel_logout_supported": true,
             "grant_types_supported": [
                 "authorization_code", "implicit", "refresh_token", "client_credentials",
                 "urn:ietf:params:oauth:grant-type:jwt-bearer",

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::browser::{Answer, Browser, REQUEST, all, application, prepared, text};
+use common::browser::{Browser, REQUEST, all, application, prepared, text};
 use common::{TestClient, TestServer, databases, make_token_sets, manual_clock, settings};
 use jose::SigningAlgorithm;
 use serde_json::{Value, json};
@@ -25,35 +25,16 @@ fn registered() -> Value {
     metadata
 }
 
-/// Alice logs in and is remembered; her ID token and access token.
-async fn logged_in(browser: &Browser<'_>, client: &TestClient) -> (String, String) {
-    let page = browser.log_in(&REQUEST, json!({"subject": "alice", "remember": true})).await;
-    let end = browser.consent(&page, all()).await;
-    let (status, tokens) = browser.server.exchange(client, &end.expect("code")).await;
-    assert_eq!(status, 200);
-    (text(&tokens, "id_token").to_owned(), text(&tokens, "access_token").to_owned())
-}
-
-async fn log_out(browser: &Browser<'_>, parameters: &[(&str, &str)]) -> Answer {
-    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
-    browser.open(&format!("/oauth2/sessions/logout?{query}")).await
-}
-
-async fn is_logged_in(browser: &Browser<'_>) -> bool {
-    let challenge = browser.authorize(&REQUEST).await.expect("login_challenge");
-    browser.server.asked("login", &challenge).await.json::<Value>().await.unwrap()["skip"].as_bool().unwrap()
-}
-
 #[tokio::test]
 async fn a_client_asks_the_user_agrees_and_the_browser_goes_back() {
     for database in databases().await {
         let server = TestServer::with(database.open(Clock::system()).await, with_pages()).await;
         let client = prepared(&server, registered()).await;
         let browser = Browser::new(&server);
-        let (id_token, access_token) = logged_in(&browser, &client).await;
+        let (id_token, access_token) = browser.logged_in(&client).await;
         let parameters =
             [("id_token_hint", id_token.as_str()), ("post_logout_redirect_uri", OUT), ("state", "a b")];
-        let page = log_out(&browser, &parameters).await;
+        let page = browser.log_out(&parameters).await;
         assert_eq!(page.target(), "https://pages.example.com/logout");
         let challenge = page.expect("logout_challenge");
         let asked: Value = server.asked("logout", &challenge).await.json().await.unwrap();
@@ -63,21 +44,21 @@ async fn a_client_asks_the_user_agrees_and_the_browser_goes_back() {
             text(&asked, "request_url")
                 .starts_with("https://id.example.com/oauth2/sessions/logout?id_token_hint=")
         );
-        assert!(is_logged_in(&browser).await, "asking ends nothing");
+        assert!(browser.is_logged_in().await, "asking ends nothing");
 
         let redirect = server.decide("logout", "accept", &challenge, json!(null)).await;
         let stranger = Browser::new(&server);
-        logged_in(&stranger, &client).await;
+        stranger.logged_in(&client).await;
         assert_eq!(stranger.open(&redirect).await.target(), OUT);
-        assert!(is_logged_in(&stranger).await && is_logged_in(&browser).await, "it is another browser's");
+        assert!(stranger.is_logged_in().await && browser.is_logged_in().await, "it is another browser's");
 
         let end = browser.open(&redirect).await;
         assert_eq!((end.target().as_str(), end.expect("state").as_str()), (OUT, "a b"));
-        assert!(!is_logged_in(&browser).await);
+        assert!(!browser.is_logged_in().await);
         assert!(server.is_active(&access_token).await, "what was granted lives on");
-        logged_in(&browser, &client).await;
+        browser.logged_in(&client).await;
         browser.open(&redirect).await;
-        assert!(is_logged_in(&browser).await, "a verifier that is used again ends nothing");
+        assert!(browser.is_logged_in().await, "a verifier that is used again ends nothing");
     }
 }
 
@@ -86,17 +67,17 @@ async fn the_user_may_ask_and_may_stay() {
     let server = TestServer::alone(manual_clock(), with_pages()).await;
     let client = prepared(&server, registered()).await;
     let browser = Browser::new(&server);
-    assert_eq!(log_out(&browser, &[]).await.target(), END, "nobody is logged in");
-    logged_in(&browser, &client).await;
-    let challenge = log_out(&browser, &[]).await.expect("logout_challenge");
+    assert_eq!(browser.log_out(&[]).await.target(), END, "nobody is logged in");
+    browser.logged_in(&client).await;
+    let challenge = browser.log_out(&[]).await.expect("logout_challenge");
     let asked: Value = server.asked("logout", &challenge).await.json().await.unwrap();
     assert_eq!((&asked["rp_initiated"], &asked["client"]), (&json!(false), &Value::Null));
     let rejected = server.answer("logout", "reject", &challenge, json!(null)).await;
     assert_eq!(rejected.status(), 204);
-    assert!(is_logged_in(&browser).await);
+    assert!(browser.is_logged_in().await);
     let redirect = server.decide("logout", "accept", &challenge, json!(null)).await;
     assert_eq!(browser.open(&redirect).await.target(), END);
-    assert!(!is_logged_in(&browser).await);
+    assert!(!browser.is_logged_in().await);
 }
 
 #[tokio::test]
@@ -107,10 +88,10 @@ async fn a_trusted_client_logs_its_users_out_at_once() {
     metadata["skip_logout_consent"] = json!(true);
     let client = TestClient::create(&server.store, "app", metadata).await;
     let browser = Browser::new(&server);
-    let (id_token, _) = logged_in(&browser, &client).await;
-    let end = log_out(&browser, &[("id_token_hint", &id_token), ("post_logout_redirect_uri", OUT)]).await;
+    let (id_token, _) = browser.logged_in(&client).await;
+    let end = browser.log_out(&[("id_token_hint", &id_token), ("post_logout_redirect_uri", OUT)]).await;
     assert_eq!(end.target(), OUT);
-    assert!(!is_logged_in(&browser).await);
+    assert!(!browser.is_logged_in().await);
 }
 
 #[tokio::test]
@@ -118,7 +99,7 @@ async fn a_request_that_cannot_be_trusted_is_told_to_the_user() {
     let server = TestServer::alone(manual_clock(), with_pages()).await;
     let client = prepared(&server, registered()).await;
     let browser = Browser::new(&server);
-    let (id_token, access_token) = logged_in(&browser, &client).await;
+    let (id_token, access_token) = browser.logged_in(&client).await;
     for parameters in [
         &[("state", "x")][..],
         &[("post_logout_redirect_uri", OUT)],
@@ -128,7 +109,7 @@ async fn a_request_that_cannot_be_trusted_is_told_to_the_user() {
         &[("id_token_hint", id_token.as_str()), ("client_id", "other")],
         &[("logout_verifier", "nonsense")],
     ] {
-        let answer = log_out(&browser, parameters).await;
+        let answer = browser.log_out(parameters).await;
         let told = (answer.target(), answer.expect("error"));
         assert_eq!(
             told,
@@ -136,12 +117,9 @@ async fn a_request_that_cannot_be_trusted_is_told_to_the_user() {
             "{parameters:?}"
         );
     }
-    assert!(is_logged_in(&browser).await);
-    let challenge = log_out(&browser, &[]).await.expect("logout_challenge");
-    assert_eq!(
-        log_out(&browser, &[("logout_verifier", &challenge)]).await.expect("error"),
-        "invalid_request"
-    );
+    assert!(browser.is_logged_in().await);
+    let challenge = browser.log_out(&[]).await.expect("logout_challenge");
+    assert_eq!(browser.log_out(&[("logout_verifier", &challenge)]).await.expect("error"), "invalid_request");
     assert_eq!(server.asked("login", &challenge).await.status(), 404);
 }
 
@@ -150,13 +128,13 @@ async fn nobody_is_logged_out_for_somebody_else() {
     let server = TestServer::alone(manual_clock(), with_pages()).await;
     let client = prepared(&server, registered()).await;
     let alices = Browser::new(&server);
-    let (id_token, _) = logged_in(&alices, &client).await;
+    let (id_token, _) = alices.logged_in(&client).await;
     let bobs = Browser::new(&server);
     let page = bobs.log_in(&REQUEST, json!({"subject": "bob", "remember": true})).await;
     bobs.consent(&page, all()).await.expect("code");
-    let end = log_out(&bobs, &[("id_token_hint", &id_token), ("post_logout_redirect_uri", OUT)]).await;
+    let end = bobs.log_out(&[("id_token_hint", &id_token), ("post_logout_redirect_uri", OUT)]).await;
     assert_eq!(end.target(), OUT);
-    assert!(is_logged_in(&bobs).await && is_logged_in(&alices).await);
+    assert!(bobs.is_logged_in().await && alices.is_logged_in().await);
 }
 
 #[tokio::test]
@@ -165,11 +143,11 @@ async fn a_logout_has_its_time() {
     let server = TestServer::alone(clock.clone(), with_pages()).await;
     let client = prepared(&server, registered()).await;
     let browser = Browser::new(&server);
-    logged_in(&browser, &client).await;
-    let challenge = log_out(&browser, &[]).await.expect("logout_challenge");
+    browser.logged_in(&client).await;
+    let challenge = browser.log_out(&[]).await.expect("logout_challenge");
     let redirect = server.decide("logout", "accept", &challenge, json!(null)).await;
     clock.advance(jiff::SignedDuration::from_mins(30));
     assert_eq!(server.asked("logout", &challenge).await.status(), 401);
     assert_eq!(browser.open(&redirect).await.target(), END);
-    assert!(is_logged_in(&browser).await);
+    assert!(browser.is_logged_in().await);
 }

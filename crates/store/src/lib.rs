@@ -8,6 +8,7 @@
 //!         ├─ revocations                 what ends all grants of a subject or a session
 //!         ├─ login_sessions, consents    what need not be asked again
 //!         ├─ consent_sessions            what a subject granted, to look at and to end
+//!         ├─ logouts                     the ends of logins, and who is told of them
 //!         ├─ parked                      what is too long for a URL
 //!         ├─ revoked_tokens              single tokens that died early
 //!         ├─ used_assertions             what was signed to be good once
@@ -41,6 +42,7 @@ mod key_set_policy;
 mod key_sets;
 mod loan;
 mod login_sessions;
+mod logouts;
 mod migrate;
 mod parked;
 mod purge;
@@ -82,6 +84,7 @@ pub use key_set_edit::{KeySetEdit, KeySetEdited};
 pub use key_set_policy::{KeySetPolicy, StoredRotation};
 pub use key_sets::{StoredKey, StoredKeySet};
 pub use login_sessions::{NewLogin, StoredSession};
+pub use logouts::{DueLogout, TOLD_FOR};
 pub use migrate::{MigrationStatus, migrate, status};
 pub use purge::PurgeWalk;
 pub use redeem::{NewGrant, NewRefresh, Redemption};

@@ -8,7 +8,8 @@ use sqlx::any::AnyRow;
 
 use crate::consents::{StoredConsent, joined_consent};
 use crate::grants::instant;
-use crate::revocations::{HITS_SESSION, login_key, logins_key, session_key};
+use crate::logouts::ENDED;
+use crate::revocations::{HITS_SESSION, session_key, subject_key};
 use crate::{Error, Store};
 
 /// A login that is to be remembered.
@@ -45,13 +46,17 @@ const SESSION_AND_CONSENT: &str = concatcp!(
      FROM login_sessions LEFT JOIN consents k ON k.subject = login_sessions.subject AND k.client_id = $2 \
      AND k.incarnation = $3 AND (k.expires_at IS NULL OR k.expires_at > $4) \
      WHERE login_sessions.id = $1 AND login_sessions.expires_at > $4 AND NOT ",
-    HITS_SESSION
+    HITS_SESSION,
+    " AND NOT ",
+    ENDED
 );
 
 const SESSION: &str = concatcp!(
     "SELECT login_sessions.subject, login_sessions.content, login_sessions.created_at, login_sessions.expires_at \
      FROM login_sessions WHERE login_sessions.id = $1 AND login_sessions.expires_at > $2 AND NOT ",
-    HITS_SESSION
+    HITS_SESSION,
+    " AND NOT ",
+    ENDED
 );
 
 impl Store {
@@ -69,8 +74,9 @@ impl Store {
             .db()
             .query(
                 "INSERT INTO login_sessions (id, subject, content, created_at, expires_at) \
-                 SELECT $1, $2, $3, $4, $5 WHERE NOT EXISTS (SELECT 1 FROM revocations r \
-                 WHERE r.key IN ($6, $7) OR (r.key = $8 AND r.before >= $9)) ON CONFLICT (id) DO UPDATE \
+                 SELECT $1, $2, $3, $4, $5 WHERE NOT EXISTS (SELECT 1 FROM revocations r WHERE r.key = $6) \
+                 AND NOT EXISTS (SELECT 1 FROM logouts o WHERE o.client_id = '' AND o.key IN ($6, $7) \
+                 AND o.ended_at >= $8) ON CONFLICT (id) DO UPDATE \
                  SET subject = excluded.subject, content = excluded.content, expires_at = excluded.expires_at",
             )
             .bind(login.id.to_string())
@@ -79,13 +85,12 @@ impl Store {
             .bind(self.clock().now().as_second())
             .bind(login.expires_at.as_second())
             .bind(session_key(login.id))
-            .bind(login_key(login.id))
-            .bind(logins_key(&login.subject))
+            .bind(subject_key(&login.subject))
             .bind(login.started_at.as_second());
         Ok(self.db().execute(query).await? > 0)
     }
 
-    /// A login session; `None` where it is unknown, expired or revoked. One statement.
+    /// A login session; `None` where it is unknown, expired, ended or revoked. One statement.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Corrupt`].
@@ -96,32 +101,8 @@ impl Store {
         Ok(Some(session(&row)?))
     }
 
-    /// Ends a login. Its grants stay; [`Store::revoke_session`] ends both. Two statements: the first keeps it from coming
-    /// back.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn forget_login(&self, id: SessionId) -> Result<(), Error> {
-        self.refuse_logins(login_key(id)).await?;
-        let query = self.db().query("DELETE FROM login_sessions WHERE id = $1").bind(id.to_string());
-        self.db().execute(query).await?;
-        Ok(())
-    }
-
-    /// Ends all logins of a subject, those of flows under way among them. Their grants stay. Two statements: the first
-    /// keeps them from coming back.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn forget_logins_of(&self, subject: &str) -> Result<(), Error> {
-        self.refuse_logins(logins_key(subject)).await?;
-        let query = self.db().query("DELETE FROM login_sessions WHERE subject = $1").bind(subject.to_owned());
-        self.db().execute(query).await?;
-        Ok(())
-    }
-
     /// A login session, and the consent that its subject gave this client, where one is remembered. One statement.
-    /// `None` where the session is unknown, expired or revoked.
+    /// `None` where the session is unknown, expired, ended or revoked.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Corrupt`].

@@ -50,7 +50,7 @@ impl PurgeWalk {
 
 impl Store {
     /// Takes one bite of what has expired in every table: revoked tokens, used assertions, trusted issuers, revocations,
-    /// remembered logins and consents, parked values, grants. True where more may be left. The grants that an expired revocation hits are marked before
+    /// ends of logins, remembered logins and consents, parked values, grants. True where more may be left. The grants that an expired revocation hits are marked before
     /// it is forgotten.
     ///
     /// # Guarantees
@@ -79,6 +79,7 @@ impl Store {
             more |= self.db().execute(query).await? == BITE.unsigned_abs();
         }
         more |= self.purge_revocations(due).await?;
+        more |= self.purge_logouts(due).await?;
         more |= self.walk_grants(due, walk).await?;
         more |= self.walk_consents(due, walk).await?;
         Ok(more)
@@ -123,6 +124,29 @@ impl Store {
         self.db().execute(logins).await?;
         let forget = self.db().query("DELETE FROM revocations WHERE expires_at <= $1").bind(cut);
         self.db().execute(forget).await?;
+        Ok(full.is_some())
+    }
+
+    /// Forgets the oldest expired ends of logins, after the remembered logins that they ended.
+    async fn purge_logouts(&self, due: i64) -> Result<bool, Error> {
+        let last_of_a_bite = self
+            .db()
+            .query(
+                "SELECT expires_at FROM logouts WHERE expires_at < $1 ORDER BY expires_at LIMIT 1 OFFSET $2",
+            )
+            .bind(due)
+            .bind(BITE - 1);
+        let full = self.db().fetch_optional(last_of_a_bite).await?;
+        let cut: i64 = full.as_ref().map_or(Ok(due - 1), |row| row.try_get(0))?;
+        for forget in [
+            "DELETE FROM login_sessions WHERE id IN \
+             (SELECT session_id FROM logouts WHERE expires_at <= $1 AND client_id = '' AND session_id IS NOT NULL)",
+            "DELETE FROM login_sessions WHERE id IN (SELECT s.id FROM logouts o JOIN login_sessions s \
+             ON s.subject = o.subject WHERE o.expires_at <= $1 AND o.client_id = '' AND o.ended_at >= s.created_at)",
+            "DELETE FROM logouts WHERE expires_at <= $1",
+        ] {
+            self.db().execute(self.db().query(forget).bind(cut)).await?;
+        }
         Ok(full.is_some())
     }
 

@@ -40,6 +40,8 @@ pub struct RefreshRotation {
     pub incarnation: Incarnation,
     /// The client's epoch that the token names.
     pub epoch: i64,
+    /// What was granted, sealed, where this refresh changes it; `None` leaves it.
+    pub content: Option<Vec<u8>>,
 }
 
 /// What became of a refresh.
@@ -89,9 +91,9 @@ const PREVIOUS: &str = "generation = presented_generation + 1 AND previous_hash 
 
 /// What is asked, one row for each token. No name is that of a column of `grants`.
 const ASKED: &str = "WITH asked (grant_id, presented_generation, presented_hash, next_hash, next_nonce, next_ends, \
-    keep_until, now, grace, token_incarnation, token_epoch) AS (";
+    keep_until, now, grace, token_incarnation, token_epoch, next_content) AS (";
 
-const COLUMNS: usize = 11;
+const COLUMNS: usize = 12;
 
 // All expressions see the row as it was, under its lock; a row that another refresh changes meanwhile is looked at again.
 // A token above the row's generation changes nothing: it was issued before the database was restored.
@@ -119,6 +121,9 @@ const ROTATE: &str = concatcp!(
      refresh_expires_at = CASE WHEN ",
     CURRENT,
     " THEN next_ends ELSE refresh_expires_at END, \
+     content = CASE WHEN next_content IS NOT NULL AND ",
+    CURRENT,
+    " THEN next_content ELSE content END, \
      expires_at = CASE WHEN ",
     CURRENT,
     " AND keep_until > expires_at THEN keep_until ELSE expires_at END \
@@ -180,7 +185,8 @@ impl Coalesced for Refresh {
                 .bind(now.as_second())
                 .bind(i64::from(u32::try_from(rotation.grace.as_secs()).unwrap_or(u32::MAX)))
                 .bind(rotation.incarnation.0)
-                .bind(rotation.epoch);
+                .bind(rotation.epoch)
+                .bind(rotation.content.clone());
         }
         let rows = by_key(database.fetch_all(query).await?, ID)?;
         batch.iter().map(|refresh| outcome(rows.get(&refresh.key()), &refresh.rotation)).collect()

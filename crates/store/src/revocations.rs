@@ -41,16 +41,6 @@ pub(crate) fn session_key(session: SessionId) -> String {
     format!("session:{session}")
 }
 
-/// The key that keeps a login from being remembered again; its grants are not hit.
-pub(crate) fn login_key(session: SessionId) -> String {
-    format!("login:{session}")
-}
-
-/// The key that keeps a subject's logins from before from being remembered; no grants are hit.
-pub(crate) fn logins_key(subject: &str) -> String {
-    format!("logins:{subject}")
-}
-
 /// One row.
 struct Revocation {
     key: String,
@@ -100,14 +90,6 @@ impl Store {
             before: i64::MAX,
         };
         self.write_revocation(revocation, self.clock().now()).await
-    }
-
-    /// Keeps logins from being remembered whose flows started until now. One statement.
-    pub(crate) async fn refuse_logins(&self, key: String) -> Result<(), Error> {
-        let now = self.clock().now();
-        let before = now.as_second();
-        let revocation = Revocation { key, subject: None, client_id: None, session_id: None, before };
-        self.write_revocation(revocation, now).await
     }
 
     async fn write_revocation(&self, revocation: Revocation, now: Timestamp) -> Result<(), Error> {

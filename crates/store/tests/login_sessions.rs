@@ -84,15 +84,15 @@ async fn a_login_is_forgotten_by_its_id_or_with_all_of_its_subject() {
         }
         let (done, statements) = costing(&store, store.forget_login(one.id)).await;
         done.unwrap();
-        assert_eq!(statements, 2);
+        assert_eq!(statements, 1);
         assert!(both(&store, one.id).await.is_none() && both(&store, two.id).await.is_some());
-        let (done, statements) = costing(&store, store.forget_logins_of("alice")).await;
+        let (done, statements) = costing(&store, store.end_logins_of("alice")).await;
         done.unwrap();
-        assert_eq!(statements, 2);
+        assert_eq!(statements, 1);
         assert!(both(&store, two.id).await.is_none() && both(&store, three.id).await.is_none());
         assert!(both(&store, bob.id).await.is_some());
         store.forget_login(one.id).await.unwrap();
-        store.forget_logins_of("nobody").await.unwrap();
+        store.end_logins_of("nobody").await.unwrap();
     }
 }
 
@@ -104,7 +104,7 @@ async fn a_login_that_was_ended_does_not_come_back() {
         remember(&store, &one).await;
         store.forget_login(one.id).await.unwrap();
         assert!(!store.remember_login(&one).await.unwrap(), "by its id");
-        store.forget_logins_of("alice").await.unwrap();
+        store.end_logins_of("alice").await.unwrap();
         assert!(!store.remember_login(&two).await.unwrap(), "of a flow that was under way");
         assert!(both(&store, one.id).await.is_none() && both(&store, two.id).await.is_none());
         store.clock().advance(minutes(1));

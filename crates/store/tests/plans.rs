@@ -39,6 +39,11 @@ async fn fill(database: &TestDatabase) {
             "INSERT INTO consents (subject, client_id, incarnation, consent_request_id, content, granted_at) \
                  SELECT 'person ' || i % 1000, 'client ' || i, i, {id}, {id}, 0 {n}"
         ),
+        format!(
+            "INSERT INTO logouts (key, client_id, incarnation, session_id, subject, ended_at, due_at, attempts, \
+                 expires_at) SELECT 'session:session ' || i, 'client ' || i, i, md5(CAST(i AS TEXT)), \
+                 'person ' || i % 1000, 0, 4000000000, 0, i {n}"
+        ),
         format!("INSERT INTO parked (id, content, expires_at) SELECT {id}, {id}, i {n}"),
         format!("INSERT INTO used_assertions (id, expires_at) SELECT {id}, i {n}"),
         format!(
@@ -86,7 +91,13 @@ async fn requests(store: &Store, client: &StoredClient, subject: &str) {
     store.forget_consents(subject, None).await.unwrap();
     store.revoke_consent(grant.id).await.unwrap();
     store.forget_login(id).await.unwrap();
-    store.forget_logins_of(subject).await.unwrap();
+    store.end_login(id).await.unwrap();
+    store.end_unremembered_login(id).await.unwrap();
+    store.end_logins_of(subject).await.unwrap();
+    for due in store.claim_logouts(4, std::slice::from_ref(&client.id)).await.unwrap() {
+        store.postpone_logout(&due, 1, now).await.unwrap();
+        store.settle_logout(&due).await.unwrap();
+    }
 }
 
 /// The same statements with many calls in each.
@@ -110,7 +121,7 @@ async fn reads(database: &TestDatabase) -> Vec<(String, i64, i64)> {
     let select = "SELECT CAST(t.relname AS TEXT), t.seq_scan, CAST(SUM(i.idx_tup_read) AS BIGINT) \
                   FROM pg_stat_user_tables t JOIN pg_stat_user_indexes i USING (relid) \
                   WHERE t.relname IN ('grants', 'clients', 'revocations', 'revoked_tokens', 'login_sessions', \
-                  'consents', 'parked', 'used_assertions', 'trusted_issuers') GROUP BY 1, 2 ORDER BY 1";
+                  'consents', 'parked', 'used_assertions', 'trusted_issuers', 'logouts') GROUP BY 1, 2 ORDER BY 1";
     sql(database, select).await.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
 }
 
@@ -131,7 +142,7 @@ async fn no_request_reads_a_table_but_by_an_index() {
     fill(&database).await;
     settled(store, &database).await;
     let before = reads(&database).await;
-    assert_eq!(before.len(), 9);
+    assert_eq!(before.len(), 10);
 
     let options = store::Options { listen_url: None, max_connections: 1, ..database.options() };
     let store = common::try_open(options).await.unwrap();

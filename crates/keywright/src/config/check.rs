@@ -102,10 +102,19 @@ pub(super) fn wrong_value(nodes: &[Node<'_>], value: &Value, expected: &str) -> 
     format!("found {found}, must be {expected}")
 }
 
-/// A warning for each key that is set and that has no effect.
+/// A warning for each key that is set and that has no effect. Where a key acts, its parts do.
 fn not_served(schema: &Schema, layers: &Layers, values: &Value) -> Vec<Notice> {
     let mut warnings: Vec<Notice> = Vec::new();
+    let mut acts = None;
     for leaf in schema.leaves() {
+        let is_part = |whole: &String| leaf.name.starts_with(&format!("{whole}."));
+        if acts.as_ref().is_some_and(is_part) {
+            continue;
+        }
+        if leaf.node.service() == Service::Served {
+            acts = Some(leaf.name);
+            continue;
+        }
         let at = pointer(&leaf.name);
         let covered = warnings.last().is_some_and(|last| leaf.name.starts_with(&format!("{}.", last.key)));
         if values.pointer(&at).is_none() || covered {

@@ -6,13 +6,14 @@ use jose::SystemSecret;
 use oauth::subject_identifier::PairwiseSalt;
 use oauth::{Issuer, Scope, ScopeSet, SubjectType, jwt_bearer};
 use serde_json::Value;
+use server::Hooks;
 use url::Url;
 
 use super::dsn::{self, Dsn, PostgresDsn};
 use super::issuer::{self, ParsedIssuer};
 use super::notice::{ConfigError, Notice, Origin};
 use super::reader::{
-    self, Expected, Reader, cookie_name, flow_time, grace_period, host, lifetime, plain, text, web_url,
+    self, Expected, Reader, cookie_name, flow_time, grace_period, hook, host, lifetime, plain, text, web_url,
 };
 use super::settings::{
     Clients, Config, Cookies, Discovery, JwtStrategy, Keys, Listener, Log, OAuth2, Oidc,
@@ -261,6 +262,10 @@ fn oauth2(r: &mut Reader<'_>) -> OAuth2 {
             jti_optional: r.setting("oauth2.grant.jwt.jti_optional", plain),
             iat_optional: r.setting("oauth2.grant.jwt.iat_optional", plain),
             omit_assertion_audience: r.setting("oauth2.grant.jwt.omit_assertion_audience", plain),
+        },
+        hooks: Hooks {
+            token: r.optional("oauth2.token_hook", hook),
+            refresh: r.optional("oauth2.refresh_token_hook", hook),
         },
     }
 }

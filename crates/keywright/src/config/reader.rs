@@ -5,6 +5,7 @@ use std::time::Duration;
 use oauth::go_duration::GoDuration;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use server::{Hook, HookKeyPlace};
 use url::Url;
 
 use super::check::wrong_value;
@@ -141,6 +142,21 @@ pub(super) fn cookie_name(value: &Value) -> Result<String, Expected> {
         return Ok(name.to_owned());
     }
     Err("a cookie's name: letters, digits and any of !#$%&'*+-.^_`|~".into())
+}
+
+/// A hook: its URL, or an object with the URL and the key that is sent there.
+pub(super) fn hook(value: &Value) -> Result<Hook, Expected> {
+    let part = |path: &str| value.pointer(path);
+    let hook = Hook::new(web_url(part("/url").unwrap_or(value))?);
+    let Some(key) = part("/auth/config") else { return Ok(hook) };
+    let part = |name: &str| key.get(name).map(text).transpose();
+    let (name, secret) = (part("name")?.unwrap_or_default(), part("value")?.unwrap_or_default());
+    let place = if part("in")? == Some("cookie") { HookKeyPlace::Cookie } else { HookKeyPlace::Header };
+    if place == HookKeyPlace::Cookie {
+        cookie_name(&name.into())?;
+    }
+    let unfit = |error| Expected::This(format!("a hook whose key can be sent: {error} is needed"));
+    hook.with_key(place, name, secret).map_err(unfit)
 }
 
 /// A data source name.

@@ -9,6 +9,7 @@ use oauth::jwt_access_token::ScopeClaim;
 use oauth::subject_identifier::PairwiseSalt;
 use oauth::{AccessTokenStrategy, Issuer, ScopeSet, ScopeStrategy, SubjectType, jwt_bearer};
 use serde::Deserialize;
+use server::Hooks;
 use url::Url;
 
 use super::cors::Cors;
@@ -237,7 +238,7 @@ pub struct JwtStrategy {
 }
 
 /// `oauth2`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one setting")]
 pub struct OAuth2 {
     /// Errors tell callers the inner cause.
@@ -254,6 +255,8 @@ pub struct OAuth2 {
     pub rotation_grace_period: Duration,
     /// `grant.jwt`: the assertions of the JWT bearer grant.
     pub jwt_bearer: jwt_bearer::Policy,
+    /// `token_hook`, `refresh_token_hook`.
+    pub hooks: Hooks,
 }
 
 /// `oidc`.

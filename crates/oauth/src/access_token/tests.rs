@@ -18,6 +18,7 @@ fn token(scope: &str, lifetime: i64) -> AccessToken {
             client_id: ClientId::parse("orders").unwrap(),
             scope: scope.parse().unwrap(),
             audience: vec![Audience::parse("https://api.example.com").unwrap()],
+            claims: String::new(),
         },
     }
 }

@@ -12,17 +12,13 @@ use crate::{Error, RedirectUri, WebUrl};
 type Rule = fn(&Value) -> Result<bool, String>;
 
 /// Each member with its rule.
-const RULES: [(&str, Rule); 11] = [
+const RULES: [(&str, Rule); 7] = [
     ("owner", text),
     ("policy_uri", web_page),
     ("tos_uri", web_page),
     ("client_uri", web_page),
     ("logo_uri", web_page),
     ("contacts", texts),
-    ("frontchannel_logout_uri", web_page),
-    ("frontchannel_logout_session_required", flag),
-    ("backchannel_logout_uri", web_page),
-    ("backchannel_logout_session_required", flag),
     // Any JSON.
     ("metadata", |value| Ok(value.as_object().is_none_or(|members| !members.is_empty()))),
 ];
@@ -124,15 +120,4 @@ pub(super) fn algorithm_or_none(
         Some(value) => serde_json::from_value(value).map(Some).map_err(|error| invalid(name, error)),
         None => Ok(None),
     }
-}
-
-/// `false` says nothing.
-fn flag(value: &Value) -> Result<bool, String> {
-    choice(value)?;
-    Ok(value == &Value::Bool(true))
-}
-
-/// Both `true` and `false` say something.
-fn choice(value: &Value) -> Result<bool, String> {
-    if value.is_boolean() { Ok(true) } else { Err("it is neither true nor false".to_owned()) }
 }

@@ -177,12 +177,13 @@ mod tests {
             "redirectUris": ["https://a/cb"],
             "skipConsent": true,
             "backchannelLogoutUri": "https://a/logout",
+            "jwksUri": "https://a/jwks",
             "owner": "team-a",
         })))
         .unwrap();
         assert_eq!(
             not_served(&metadata),
-            ["grantTypes urn:ietf:params:oauth:grant-type:token-exchange", "backchannelLogoutUri"]
+            ["grantTypes urn:ietf:params:oauth:grant-type:token-exchange", "jwksUri"]
         );
         let served =
             of_spec(&spec(json!({"grantTypes": ["client_credentials"], "contacts": ["a@b"]}))).unwrap();

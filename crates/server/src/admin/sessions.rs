@@ -9,7 +9,8 @@ use oauth::{ClientId, Error, Form, SessionId};
 use crate::error::{Challenge, Failure};
 use crate::{Server, answer};
 
-/// Ends the logins of a subject, or one of them. What was granted in them lives on, as with Hydra.
+/// Ends the logins of a subject, or one of them, and has clients told that have a back-channel URI. What was granted in
+/// them lives on, as with Hydra. One statement.
 pub(crate) async fn revoke_login(State(server): State<Server>, uri: Uri) -> Response {
     done(&server, login(&server, &uri).await)
 }
@@ -17,16 +18,19 @@ pub(crate) async fn revoke_login(State(server): State<Server>, uri: Uri) -> Resp
 async fn login(server: &Server, uri: &Uri) -> Result<(), Failure> {
     let form = parameters(uri)?;
     match (form.get("subject"), form.get("sid")) {
-        (Some(subject), None) => Ok(server.store().forget_logins_of(subject).await?),
+        (Some(subject), None) => server.store().end_logins_of(subject).await?,
         (None, Some(sid)) => {
             let id: SessionId =
                 sid.parse().map_err(|_| Error::invalid_request("The sid is no session's id."))?;
-            Ok(server.store().forget_login(id).await?)
+            server.store().end_login(id).await?;
         }
         _ => {
-            Err(Error::invalid_request("Exactly one of the parameters 'subject' and 'sid' is needed.").into())
+            let why = "Exactly one of the parameters 'subject' and 'sid' is needed.";
+            return Err(Error::invalid_request(why).into());
         }
     }
+    server.logout_queue().notify_one();
+    Ok(())
 }
 
 /// Ends all that a client was given. To a client that is not there, nothing was.

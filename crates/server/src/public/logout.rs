@@ -3,14 +3,17 @@
 use axum::extract::{Request, State};
 use axum::response::Response;
 use oauth::login::Login;
-use oauth::logout::{Hint, Logout, return_to, with_state};
-use oauth::{Client, Error};
+use oauth::logout::{Hint, Logout, return_to};
+use oauth::{Client, ClientId, Error, LogoutUri};
 
 use crate::browser_request::BrowserRequest;
 use crate::error::Failure;
 use crate::public::authorize::{Stop, found};
 use crate::sealed_value::{restore, shorten};
-use crate::{Server, browser_session, id_token_hint};
+use crate::{Server, browser_session, id_token_hint, pages};
+
+/// For how many seconds the browser waits for clients, as with Hydra.
+const FRAMES_LIMIT: u32 = 7;
 
 pub(crate) async fn logout(State(server): State<Server>, request: Request) -> Response {
     let answered = match BrowserRequest::read(&server, request).await {
@@ -34,24 +37,27 @@ struct Asked {
     return_to: Option<String>,
 }
 
-/// Asks the user, where there is a session to end. One statement where the browser has a session.
+/// Asks the user, where there is a session to end. One statement where the browser has a session, or where the client
+/// names one.
 async fn ask(server: &Server, browser: &BrowserRequest) -> Result<Response, Stop> {
     let settings = server.settings();
     let asked = asked(server, browser).await?;
+    // The `state` is for the client's own page (RP-Initiated Logout §3), so the configured one never gets it.
     let return_to = asked.as_ref().and_then(|asked| asked.return_to.clone());
-    let done = |return_to: Option<String>| {
-        let configured = || {
-            let page = settings.pages.post_logout_redirect(&settings.public_url);
-            with_state(&page, browser.form.get("state").filter(|_| asked.is_some()))
-        };
-        found(&return_to.unwrap_or_else(configured))
+    let return_to = return_to.unwrap_or_else(|| settings.pages.post_logout_redirect(&settings.public_url));
+    let Some(login) = session(server, browser).await? else {
+        if let Some(Asked { hint: Hint { session_id: Some(id), .. }, .. }) = &asked {
+            // Nobody is to be asked for a login that no browser remembers. It ends where its clients hold it.
+            server.store().end_unremembered_login(*id).await?;
+            server.logout_queue().notify_one();
+        }
+        return Ok(found(&return_to));
     };
-    let Some(login) = session(server, browser).await? else { return Ok(done(return_to)) };
     if let Some(asked) = &asked {
         let of_this_session = asked.hint.session_id.is_none_or(|sid| sid == login.session_id);
         if !is_about(server, asked, &login)? || !of_this_session {
             // The user of the hint has no session here: there is nothing to end for them, and nobody else is logged out.
-            return Ok(done(return_to));
+            return Ok(found(&return_to));
         }
     }
     let skip = asked.as_ref().is_some_and(|asked| asked.client.metadata.skip_logout_consent == Some(true));
@@ -59,7 +65,7 @@ async fn ask(server: &Server, browser: &BrowserRequest) -> Result<Response, Stop
         session_id: login.session_id,
         subject: login.subject,
         client_id: asked.as_ref().map(|asked| asked.client.id.clone()),
-        return_to: return_to.unwrap_or_else(|| settings.pages.post_logout_redirect(&settings.public_url)),
+        return_to,
         requested_at: server.now().as_second(),
         query: browser.form.clone().without(&["logout_verifier"]).to_query(None),
     };
@@ -118,10 +124,39 @@ async fn end(server: &Server, browser: &BrowserRequest, verifier: &str) -> Resul
     Ok(found(&logout.return_to))
 }
 
-/// Two statements. What was granted in the session lives on, as with Hydra.
+/// Ends the session, and has its clients told: by the browser, by the server, or by both. One statement. What was granted
+/// in the session lives on, as with Hydra.
 async fn finish(server: &Server, logout: &Logout) -> Result<Response, Stop> {
-    server.store().forget_login(logout.session_id).await?;
-    let mut response = found(&logout.return_to);
+    let told = server.store().end_login(logout.session_id).await?;
+    server.logout_queue().notify_one();
+    let frames = frames(server, told).await;
+    let mut response = if frames.is_empty() {
+        found(&logout.return_to)
+    } else {
+        let issuer = &server.settings().issuer;
+        let loaded: Vec<_> = frames.iter().map(|uri| uri.front_channel(issuer, logout.session_id)).collect();
+        let mut origins: Vec<_> = frames.iter().map(LogoutUri::origin).collect();
+        origins.sort_unstable();
+        origins.dedup();
+        pages::logging_out(&logout.return_to, &loaded, &origins, FRAMES_LIMIT, server.store().entropy())
+    };
     server.settings().cookies.end_session(&mut response);
     Ok(response)
+}
+
+/// What the browser loads to tell these clients. The session has ended: a client that cannot be read is no reason to tell
+/// the user of a failure.
+async fn frames(server: &Server, clients: Vec<ClientId>) -> Vec<LogoutUri> {
+    let mut frames = Vec::new();
+    for id in clients {
+        match server.store().client(&id).await {
+            Ok(client) => {
+                frames.extend(client.and_then(|client| client.metadata.frontchannel_logout_uri.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(client_id = %id, %error, "the browser does not tell a client of a logout");
+            }
+        }
+    }
+    frames
 }

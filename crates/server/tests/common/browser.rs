@@ -7,7 +7,7 @@ use jose::SigningAlgorithm;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{DecodingKey, Validation};
 use reqwest::StatusCode;
-use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
+use reqwest::header::{CONTENT_SECURITY_POLICY, COOKIE, LOCATION, SET_COOKIE};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -80,6 +80,8 @@ pub struct Answer {
     pub location: Option<Url>,
     pub body: String,
     pub set_cookies: Vec<String>,
+    /// The content security policy.
+    pub policy: String,
 }
 
 impl Answer {
@@ -163,7 +165,14 @@ impl<'a> Browser<'a> {
             }
         }
         let location = response.headers().get(LOCATION).map(|value| Url::parse(&text(value)).unwrap());
-        Answer { status: response.status(), location, set_cookies, body: response.text().await.unwrap() }
+        let policy = response.headers().get(CONTENT_SECURITY_POLICY).map(text).unwrap_or_default();
+        Answer {
+            status: response.status(),
+            location,
+            set_cookies,
+            policy,
+            body: response.text().await.unwrap(),
+        }
     }
 
     /// Begins a flow.
@@ -190,6 +199,51 @@ impl<'a> Browser<'a> {
     pub async fn code(&self, request: &[(&str, &str)]) -> String {
         let page = self.log_in(request, alice()).await;
         self.consent(&page, all()).await.expect("code")
+    }
+}
+
+/// The claims of a JWT, verified as a client would.
+pub async fn verified(server: &TestServer, token: &str) -> Value {
+    let keys: JwkSet = server.get("/.well-known/jwks.json").await.json().await.unwrap();
+    let header = jsonwebtoken::decode_header(token).unwrap();
+    let key = DecodingKey::from_jwk(keys.find(&header.kid.unwrap()).unwrap()).unwrap();
+    let mut validation = Validation::new(header.alg);
+    validation.validate_exp = false;
+    validation.validate_aud = false;
+    jsonwebtoken::decode::<Value>(token, &key, &validation).unwrap().claims
+}
+
+impl Browser<'_> {
+    /// Alice logs in and is remembered; her ID token and access token.
+    pub async fn logged_in(&self, client: &TestClient) -> (String, String) {
+        self.logged_in_by(client, json!({"subject": "alice", "remember": true})).await
+    }
+
+    /// The ID token and access token of whom the login app says so.
+    pub async fn logged_in_by(&self, client: &TestClient, login: Value) -> (String, String) {
+        let mut request = REQUEST;
+        request[0].1 = client.id.as_str();
+        let page = self.log_in(&request, login).await;
+        let end = self.consent(&page, all()).await;
+        let (status, tokens) = self.server.exchange(client, &end.expect("code")).await;
+        assert_eq!(status, 200, "{tokens}");
+        (text(&tokens, "id_token").to_owned(), text(&tokens, "access_token").to_owned())
+    }
+
+    pub async fn log_out(&self, parameters: &[(&str, &str)]) -> Answer {
+        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+        self.open(&format!("/oauth2/sessions/logout?{query}")).await
+    }
+
+    pub async fn is_logged_in(&self) -> bool {
+        let challenge = self.authorize(&REQUEST).await.expect("login_challenge");
+        self.server.asked("login", &challenge).await.json::<Value>().await.unwrap()["skip"].as_bool().unwrap()
+    }
+
+    /// Logs out as the user whom the logout app asks, and who agrees.
+    pub async fn agree_to_log_out(&self, parameters: &[(&str, &str)]) -> Answer {
+        let challenge = self.log_out(parameters).await.expect("logout_challenge");
+        self.open(&self.server.decide("logout", "accept", &challenge, Value::Null).await).await
     }
 }
 

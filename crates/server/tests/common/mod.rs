@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses its own part of this")]
 
 pub mod browser;
+pub mod receiver;
 pub mod signing;
 pub mod silent_proxy;
 
@@ -94,6 +95,7 @@ pub fn settings() -> Settings {
         outbound: OutboundPolicy::default(),
         subject_types: SubjectTypes::default(),
         dynamic_client_registration: false,
+        hooks: server::Hooks::default(),
         default_client_scope: "offline_access offline openid".parse().unwrap(),
         expose_internal_errors: false,
         version: "v1.2.3".to_owned(),

@@ -87,6 +87,7 @@ pub fn rotation(store: &Store, grant: &NewGrant, generation: i64) -> RefreshRota
         grace: Duration::ZERO,
         incarnation: grant.incarnation,
         epoch: grant.epoch,
+        content: None,
     }
 }
 

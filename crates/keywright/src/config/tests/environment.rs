@@ -1,5 +1,7 @@
 //! Variables, and the files that they name.
 
+use server::{Hook, HookKeyPlace};
+
 use super::Given;
 
 /// The problems of a start with these variables beside what is needed.
@@ -68,10 +70,41 @@ fn a_hook_is_a_plain_url_or_an_object() {
             ("OAUTH2_TOKEN_HOOK_AUTH_CONFIG_VALUE", "k"),
         ],
     ] {
-        let warnings = Given::variables(variables).warnings();
-        assert_eq!(warnings.len(), 1, "{warnings:?}");
-        assert!(warnings[0].contains("oauth2.token_hook"), "{warnings:?}");
+        let given = Given::variables(variables);
+        assert!(given.warnings().is_empty(), "{:?}", given.warnings());
+        let hook = Hook::new("http://hook".parse().unwrap());
+        let expected = match variables.len() {
+            1 => hook,
+            _ => hook.with_key(HookKeyPlace::Header, "X-Key", "k").unwrap(),
+        };
+        assert_eq!(given.config().oauth2.hooks.token, Some(expected));
     }
+}
+
+#[test]
+fn the_key_of_a_hook_is_checked_and_never_shown() {
+    let with = |place: &'static str, name: &'static str, value: &'static str| {
+        Given::variables(&[
+            ("OAUTH2_REFRESH_TOKEN_HOOK_URL", "http://hook"),
+            ("OAUTH2_REFRESH_TOKEN_HOOK_AUTH_TYPE", "api_key"),
+            ("OAUTH2_REFRESH_TOKEN_HOOK_AUTH_CONFIG_IN", place),
+            ("OAUTH2_REFRESH_TOKEN_HOOK_AUTH_CONFIG_NAME", name),
+            ("OAUTH2_REFRESH_TOKEN_HOOK_AUTH_CONFIG_VALUE", value),
+        ])
+    };
+    for (place, name, value) in
+        [("header", "X Key", "hush"), ("header", "X-Key", "hu\nsh"), ("cookie", "a=b", "hush")]
+    {
+        let problems = with(place, name, value).problems();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(
+            problems[0].contains("oauth2.refresh_token_hook") && !problems[0].contains("hu"),
+            "{problems:?}"
+        );
+    }
+    let config = with("cookie", "key", "hush").config();
+    assert!(config.oauth2.hooks.refresh.is_some());
+    assert!(!format!("{config:?}").contains("hush"));
 }
 
 #[test]

@@ -55,6 +55,8 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("OAUTH2_GRANT_JWT_MAX_TTL", "1h"),
     ("OAUTH2_GRANT_JWT_OMIT_ASSERTION_AUDIENCE", "false"),
     ("OAUTH2_PKCE_ENFORCED", "true"),
+    ("OAUTH2_REFRESH_TOKEN_HOOK", "http://hook/refresh"),
+    ("OAUTH2_TOKEN_HOOK", "http://hook/token"),
     ("OAUTH2_PKCE_ENFORCED_FOR_PUBLIC_CLIENTS", "true"),
     ("SERVE_COOKIES_DOMAIN", "example.com"),
     ("SERVE_COOKIES_NAMES_CONSENT_CSRF", "other"),

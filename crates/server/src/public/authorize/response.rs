@@ -59,16 +59,22 @@ impl Response {
         &self.code.grant
     }
 
-    /// Writes the grant that an access token refers to. A statement whose answer was lost is repeated once: it finds its
+    /// Writes the grant that an access token refers to, or by which a client is found that is told of logouts. A statement whose answer was lost is repeated once: it finds its
     /// own work.
     ///
     /// # Errors
     /// `access_denied` where the flow had such a response before, or what was granted has been revoked.
     pub(super) async fn record(&self, asked: &Asked<'_>) -> Result<(), Stop> {
-        let Some(access) = &self.access else { return Ok(()) };
+        let is_told = self.id.is_some() && asked.client.metadata.is_told_of_logouts();
+        if self.access.is_none() && !is_told {
+            return Ok(());
+        }
         let (server, store) = (asked.server, asked.server.store());
-        let code_ends = self.code.expires_at(server.settings().flow.auth_code);
-        let row = grant_row(server, self.grant(), self.code.id, None, [access.expires_at, code_ends]);
+        let times = &server.settings().flow;
+        let access_ends = self.access.as_ref().map_or(self.now, |access| access.expires_at);
+        let ends =
+            [access_ends, self.code.expires_at(times.auth_code), times.told_until(&asked.client, self.now)];
+        let row = grant_row(server, self.grant(), self.code.id, None, ends);
         let written = match store.issue_grant(&row).await {
             Err(error) if error.is_transient() => store.issue_grant(&row).await,
             done => done,

@@ -1,14 +1,17 @@
 //! The client credentials grant (RFC 6749 §4.4).
 
+use oauth::grant::SessionClaims;
 use oauth::lifespan::own_or;
-use oauth::{AccessToken, client_credentials};
+use oauth::token_hook::HookSubject;
+use oauth::{AccessToken, GrantType, client_credentials};
 
 use super::Issued;
-use crate::Server;
 use crate::authenticate::authenticate;
+use crate::authorization_times::after;
 use crate::error::Failure;
 use crate::form::FormRequest;
 use crate::issue::AccessTokenIssue;
+use crate::{Server, hooks};
 
 /// The token carries itself: nothing is written.
 pub(super) async fn issue(server: &Server, request: &FormRequest) -> Result<Issued, Failure> {
@@ -17,9 +20,25 @@ pub(super) async fn issue(server: &Server, request: &FormRequest) -> Result<Issu
     let granted = client_credentials::decide(&client, &request.form, settings.client_credentials)?;
     let own = client.metadata.lifespans.client_credentials_grant_access_token_lifespan;
     let lifetime = own_or(own, settings.lifetimes.access_token);
+    let subject = HookSubject {
+        issuer: &settings.issuer,
+        client_id: &client.id,
+        grant_type: GrantType::ClientCredentials,
+        form: &request.form,
+        grant: None,
+        scope: &granted.scope,
+        audience: &granted.audience,
+        now,
+        access_token_ends: after(now, lifetime),
+        refresh_token_ends: None,
+        excludes_not_before: settings.jwt.exclude_not_before,
+    };
+    let claims = hooks::token_claims(server, &subject, &SessionClaims::default()).await?.unwrap_or_default();
+    let now = server.now();
     let plan = AccessTokenIssue::prepare(server, settings.strategy_of(&client), lifetime, now).await?;
     let times = (now, plan.expires_at);
-    let token = AccessToken::for_client(&client, granted.scope.clone(), granted.audience, times, entropy);
+    let token = AccessToken::for_client(&client, granted.scope.clone(), granted.audience, times, entropy)
+        .with_claims(&claims.access_token);
     Ok(Issued {
         access_token: plan.issue(server, token, None).await?,
         expires_in: times.1.as_second() - now.as_second(),

@@ -7,23 +7,27 @@ use oauth::access_token::MAX_PAYLOAD;
 use oauth::grant::Grant;
 use oauth::lifespan::own_or;
 use oauth::refresh_token::RefreshToken;
+use oauth::token_hook::HookSubject;
 use oauth::{AccessToken, Client, Error, ErrorCode, GrantType, Scope, ScopeSet};
 use store::{RefreshOutcome, RefreshRotation, RefreshedGrant};
 
 use super::Issued;
-use crate::Server;
 use crate::authenticate::authenticate;
 use crate::authorization_times::after;
 use crate::error::Failure;
 use crate::form::FormRequest;
 use crate::issue::{AccessTokenIssue, IdTokenIssue};
+use crate::presented_token::live_refresh_token;
+use crate::{Hooks, Server, hooks};
 
-/// One statement. What the new tokens need is prepared before it: a token that is refused is not used up.
+/// One statement, and a read before it where there is a hook. What the new tokens need is prepared before it: a token that is refused is not used up.
 pub(super) async fn issue(server: &Server, request: &FormRequest) -> Result<Issued, Failure> {
     let client = authenticate(server, request).await?;
     client.check_grant(GrantType::RefreshToken)?;
-    let (settings, now) = (server.settings(), server.now());
-    let token = presented(server, request, &client, now)?;
+    let settings = server.settings();
+    let token = presented(server, request, &client, server.now())?;
+    let content = changed(server, request, &client, &token).await?;
+    let now = server.now();
 
     let lifespans = &client.metadata.lifespans;
     let lifetimes = settings.lifetimes;
@@ -41,7 +45,7 @@ pub(super) async fn issue(server: &Server, request: &FormRequest) -> Result<Issu
         None
     };
 
-    let refreshed = rotate(server, &client, &token, access.expires_at, now).await?;
+    let refreshed = rotate(server, &client, (&token, content), access.expires_at, now).await?;
     let (next, grant) = followed(server, &token, &refreshed)?;
     let scope = narrowed(server, &client, &grant, asked.as_ref());
     let times = (now, access.expires_at);
@@ -81,12 +85,46 @@ fn presented(
     Ok(token)
 }
 
+/// What was granted with the claims that the hooks want, sealed; `None` where it stays as it is. One statement where there
+/// is a hook. A token that is not the current one is no matter of theirs.
+async fn changed(
+    server: &Server,
+    request: &FormRequest,
+    client: &Client,
+    token: &RefreshToken,
+) -> Result<Option<Vec<u8>>, Failure> {
+    let (settings, now) = (server.settings(), server.now());
+    if settings.hooks == Hooks::default() {
+        return Ok(None);
+    }
+    let Some(mut grant) = live_refresh_token(server, token).await? else { return Ok(None) };
+    let own = client.metadata.lifespans.refresh_token_grant_access_token_lifespan;
+    let subject = HookSubject {
+        issuer: &settings.issuer,
+        client_id: &client.id,
+        grant_type: GrantType::RefreshToken,
+        form: &request.form,
+        grant: Some(&grant),
+        scope: &grant.scope,
+        audience: &grant.audience,
+        now,
+        access_token_ends: after(now, own_or(own, settings.lifetimes.access_token)),
+        refresh_token_ends: token.expires_at(),
+        excludes_not_before: settings.jwt.exclude_not_before,
+    };
+    let Some(claims) = hooks::refreshed_claims(server, &subject, &grant.claims).await? else {
+        return Ok(None);
+    };
+    grant.claims = claims;
+    Ok(Some(grant.seal(server.store().ring(), server.store().entropy())))
+}
+
 /// Puts the next token in the place of this one. A statement whose answer was lost is repeated once: it finds its own
 /// work.
 async fn rotate(
     server: &Server,
     client: &Client,
-    token: &RefreshToken,
+    (token, content): (&RefreshToken, Option<Vec<u8>>),
     access_ends: Timestamp,
     now: Timestamp,
 ) -> Result<RefreshedGrant, Failure> {
@@ -106,6 +144,7 @@ async fn rotate(
         grace: times.rotation_grace,
         incarnation: token.incarnation,
         epoch: token.epoch,
+        content,
     };
     let outcome = match store.rotate_refresh_token(&rotation).await {
         Err(error) if error.is_transient() => store.rotate_refresh_token(&rotation).await,

@@ -1,0 +1,293 @@
+//! The `logouts` table: the ends of logins, and the clients that are told of them.
+//!
+//! One statement writes both, so that no login ends without its clients being told, whatever becomes of the process.
+//! Which clients take part, the grants of the session say: [`NewGrant::expires_at`](crate::NewGrant) keeps those long
+//! enough. A client is told at least once, and by one server at a time.
+
+use const_format::concatcp;
+use jiff::{SignedDuration, Timestamp};
+use oauth::{ClientId, Incarnation, SessionId};
+use serde_json::Value;
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use crate::grants::{client_id, instant, session_id};
+use crate::revocations::{KEPT_FOR, session_key, subject_key};
+use crate::{Dialect, Error, Store};
+
+/// For how long a client is told that does not listen.
+pub const TOLD_FOR: SignedDuration = SignedDuration::from_hours(24);
+
+/// For how long a server has a client to itself that it is telling. It is longer than any attempt takes.
+const LEASE: SignedDuration = SignedDuration::from_secs(60);
+
+/// SQL: true where the login of a row of `login_sessions` was ended.
+pub(crate) const ENDED: &str = "EXISTS (SELECT 1 FROM logouts o WHERE o.client_id = '' \
+    AND o.key IN ('session:' || login_sessions.id, 'subject:' || login_sessions.subject) \
+    AND o.ended_at >= login_sessions.created_at)";
+
+/// A client that a server is to tell of a logout, once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueLogout {
+    key: String,
+    attempt: [u8; 16],
+    /// The client.
+    pub client_id: ClientId,
+    /// The client's when it got what belongs to the session; as another one it is not told.
+    pub incarnation: Incarnation,
+    /// The session that ended.
+    pub session_id: SessionId,
+    /// Whose login it was.
+    pub subject: String,
+    /// How often it was tried, this time included.
+    pub attempts: u32,
+    /// When the server gives up.
+    pub expires_at: Timestamp,
+}
+
+const INSERT: &str = "INSERT INTO logouts (key, client_id, incarnation, session_id, subject, ended_at, due_at, \
+    attempts, expires_at) ";
+
+// The members as they are written in what is registered. Where a client's own JSON says the same, it has no such URI when
+// it is to be told, and is left alone.
+const HAS_BACK_CHANNEL: &str = "c.metadata LIKE '%\"backchannel_logout_uri\":\"%'";
+const HAS_FRONT_CHANNEL: &str = "c.metadata LIKE '%\"frontchannel_logout_uri\":\"%'";
+
+const END_OF_SESSION: &str = "SELECT $1, '', NULL, $2, NULL, $3, NULL, 0, $5";
+
+const END_OF_SUBJECT: &str = "SELECT $1, '', NULL, NULL, $2, $3, NULL, 0, $5";
+
+/// The clients of sessions, each once; due at once, or never where only the browser tells it.
+const CLIENTS: &str = concatcp!(
+    " UNION ALL SELECT 'session:' || g.session_id, g.client_id, c.incarnation, g.session_id, MIN(g.subject), $3, \
+     MAX(CASE WHEN ",
+    HAS_BACK_CHANNEL,
+    " THEN $4 END), 0, $6 FROM grants g JOIN clients c ON c.id = g.client_id AND c.incarnation = g.incarnation WHERE "
+);
+
+const EACH_ONCE: &str = " GROUP BY g.session_id, g.client_id, c.incarnation \
+    ON CONFLICT (key, client_id) DO UPDATE SET ended_at = excluded.ended_at, expires_at = excluded.expires_at";
+
+const END_LOGIN: &str = concatcp!(
+    INSERT,
+    END_OF_SESSION,
+    CLIENTS,
+    "g.session_id = $2 AND g.subject IS NOT NULL AND (",
+    HAS_BACK_CHANNEL,
+    " OR ",
+    HAS_FRONT_CHANNEL,
+    ")",
+    EACH_ONCE,
+    " RETURNING client_id"
+);
+
+const IS_UNKNOWN: &str = "NOT EXISTS (SELECT 1 FROM login_sessions s WHERE s.id = $2 AND s.expires_at > $4) \
+    AND NOT EXISTS (SELECT 1 FROM logouts o WHERE o.key = $1 AND o.client_id = '')";
+
+const END_UNREMEMBERED_LOGIN: &str = concatcp!(
+    INSERT,
+    END_OF_SESSION,
+    " WHERE ",
+    IS_UNKNOWN,
+    CLIENTS,
+    "g.session_id = $2 AND g.subject IS NOT NULL AND ",
+    HAS_BACK_CHANNEL,
+    " AND ",
+    IS_UNKNOWN,
+    EACH_ONCE
+);
+
+const END_LOGINS_OF: &str = concatcp!(
+    INSERT,
+    END_OF_SUBJECT,
+    CLIENTS,
+    "g.subject = $2 AND g.session_id IS NOT NULL AND ",
+    HAS_BACK_CHANNEL,
+    EACH_ONCE
+);
+
+const DUE: &str = "WITH due AS MATERIALIZED (SELECT key AS due_key, client_id AS due_client FROM logouts \
+    WHERE due_at <= $1 AND client_id NOT IN (";
+
+const CLAIM: &str = "UPDATE logouts SET due_at = $2, attempts = attempts + 1, attempt = $3 FROM due \
+    WHERE key = due_key AND client_id = due_client \
+    RETURNING key, client_id, incarnation, session_id, subject, attempts, expires_at";
+
+const CLAIM_POSTGRES: &str = concatcp!(
+    DUE,
+    "SELECT jsonb_array_elements_text(CAST($4 AS jsonb))) ORDER BY due_at LIMIT $5 FOR UPDATE SKIP LOCKED) ",
+    CLAIM
+);
+
+// SQLite has one writer at a time.
+const CLAIM_SQLITE: &str =
+    concatcp!(DUE, "SELECT value FROM json_each($4)) ORDER BY due_at LIMIT $5) ", CLAIM);
+
+impl Store {
+    /// Ends a login, and has its clients told. Its grants stay; [`Store::revoke_session`] ends those. One statement; the
+    /// clients that are to be told, by the server or by the browser.
+    ///
+    /// # Guarantees
+    /// The login is not remembered again for as long as its flow may go on. A client that got something in the session is
+    /// told, unless it got it while this statement was under way.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]: whether it was ended is not known; ending it again is as good as once.
+    pub async fn end_login(&self, id: SessionId) -> Result<Vec<ClientId>, Error> {
+        let now = self.clock().now();
+        let query = self
+            .db()
+            .query(END_LOGIN)
+            .bind(session_key(id))
+            .bind(id.to_string())
+            .bind(i64::MAX)
+            .bind(now.as_second())
+            .bind(until(now, KEPT_FOR))
+            .bind(until(now, TOLD_FOR));
+        let rows = self.db().fetch_all(query).await?;
+        let clients = rows.iter().filter(|row| !is_the_end(row)).map(|row| client_id(row, 0));
+        clients.collect()
+    }
+
+    /// Has the clients of a login told that no browser remembers: in a session that is not among the remembered ones and
+    /// was not ended before. One statement.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn end_unremembered_login(&self, id: SessionId) -> Result<(), Error> {
+        let now = self.clock().now();
+        let query = self
+            .db()
+            .query(END_UNREMEMBERED_LOGIN)
+            .bind(session_key(id))
+            .bind(id.to_string())
+            .bind(i64::MAX)
+            .bind(now.as_second())
+            .bind(until(now, KEPT_FOR))
+            .bind(until(now, TOLD_FOR));
+        self.db().execute(query).await?;
+        Ok(())
+    }
+
+    /// Ends all logins of a subject, those of flows under way among them, and has their clients told, session by session.
+    /// Their grants stay. One statement.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn end_logins_of(&self, subject: &str) -> Result<(), Error> {
+        let now = self.clock().now();
+        let query = self
+            .db()
+            .query(END_LOGINS_OF)
+            .bind(subject_key(subject))
+            .bind(subject.to_owned())
+            .bind(now.as_second())
+            .bind(now.as_second())
+            .bind(until(now, KEPT_FOR))
+            .bind(until(now, TOLD_FOR));
+        self.db().execute(query).await?;
+        Ok(())
+    }
+
+    /// Forgets a login: another one took its place in the browser. That is no logout, and nobody is told. One statement.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn forget_login(&self, id: SessionId) -> Result<(), Error> {
+        let query = self
+            .db()
+            .query(
+                "INSERT INTO logouts (key, client_id, session_id, ended_at, attempts, expires_at) \
+                 VALUES ($1, '', $2, $3, 0, $4) ON CONFLICT (key, client_id) DO UPDATE \
+                 SET ended_at = excluded.ended_at, expires_at = excluded.expires_at",
+            )
+            .bind(session_key(id))
+            .bind(id.to_string())
+            .bind(i64::MAX)
+            .bind(until(self.clock().now(), KEPT_FOR));
+        self.db().execute(query).await?;
+        Ok(())
+    }
+
+    /// Takes up to `limit` clients that are to be told now, those that waited longest first, and none of `but`. Until
+    /// the minute is over nobody else gets them. One statement.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]: what was taken comes again after that minute.
+    pub async fn claim_logouts(&self, limit: i64, but: &[ClientId]) -> Result<Vec<DueLogout>, Error> {
+        let now = self.clock().now();
+        let attempt: [u8; 16] = self.entropy().bytes();
+        let but: Value = but.iter().map(ClientId::to_string).collect();
+        let claim = match self.db().dialect() {
+            Dialect::Postgres => CLAIM_POSTGRES,
+            Dialect::Sqlite => CLAIM_SQLITE,
+        };
+        let query = self
+            .db()
+            .query(claim)
+            .bind(now.as_second())
+            .bind(until(now, LEASE))
+            .bind(attempt.to_vec())
+            .bind(but.to_string())
+            .bind(limit);
+        self.db().fetch_all(query).await?.iter().map(|row| due(row, attempt)).collect()
+    }
+
+    /// A client was told, or need not be any more. One statement; nothing happens where another attempt has begun.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]: it is told once more.
+    pub async fn settle_logout(&self, due: &DueLogout) -> Result<(), Error> {
+        let query = self
+            .db()
+            .query("DELETE FROM logouts WHERE key = $1 AND client_id = $2 AND attempt = $3")
+            .bind(due.key.clone())
+            .bind(due.client_id.to_string())
+            .bind(due.attempt.to_vec());
+        self.db().execute(query).await?;
+        Ok(())
+    }
+
+    /// A client is to be told once more at `at`. `attempts` is how often it was tried. One statement; nothing happens
+    /// where another attempt has begun.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]: it is told when the minute of the attempt is over.
+    pub async fn postpone_logout(&self, due: &DueLogout, attempts: u32, at: Timestamp) -> Result<(), Error> {
+        let query = self
+            .db()
+            .query(
+                "UPDATE logouts SET due_at = $4, attempts = $5 WHERE key = $1 AND client_id = $2 AND attempt = $3",
+            )
+            .bind(due.key.clone())
+            .bind(due.client_id.to_string())
+            .bind(due.attempt.to_vec())
+            .bind(at.as_second())
+            .bind(i64::from(attempts));
+        self.db().execute(query).await?;
+        Ok(())
+    }
+}
+
+fn until(now: Timestamp, time: SignedDuration) -> i64 {
+    now.saturating_add(time).unwrap_or(Timestamp::MAX).as_second()
+}
+
+/// The row that is the end itself.
+fn is_the_end(row: &AnyRow) -> bool {
+    row.try_get::<String, _>(0).is_ok_and(|client| client.is_empty())
+}
+
+fn due(row: &AnyRow, attempt: [u8; 16]) -> Result<DueLogout, Error> {
+    let session = session_id(row, 3)?;
+    Ok(DueLogout {
+        key: row.try_get(0)?,
+        attempt,
+        client_id: client_id(row, 1)?,
+        incarnation: Incarnation(row.try_get(2)?),
+        session_id: session.ok_or_else(|| Error::Corrupt("a logout without its session".to_owned()))?,
+        subject: row.try_get(4)?,
+        attempts: u32::try_from(row.try_get::<i64, _>(5)?).unwrap_or(u32::MAX),
+        expires_at: instant(row, 6)?,
+    })
+}
