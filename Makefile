@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test e2e lint audit crds fuzz
+.PHONY: help run test e2e lint audit crds fuzz bench
 
 TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
 FUZZ_SECONDS ?= 60
@@ -24,7 +24,7 @@ lint: ## formatting, clippy without warnings; shellcheck and cargo-deny where th
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	@if command -v shellcheck >/dev/null; then set -x; \
-	  shellcheck -x -P SCRIPTDIR .ci/run e2e/*.sh e2e/browser/*.sh e2e/cluster/*.sh; fi
+	  shellcheck -x -P SCRIPTDIR .ci/run e2e/*.sh e2e/browser/*.sh e2e/cluster/*.sh bench/*.sh; fi
 	@if command -v cargo-deny >/dev/null; then set -x; \
 	  cargo deny check bans licenses sources; fi
 
@@ -37,3 +37,8 @@ crds: ## crds/ anew from the Rust types
 fuzz: ## every fuzz target for FUZZ_SECONDS
 	for target in $$(cargo +nightly fuzz list); do \
 	  cargo +nightly fuzz run --all-features "$$target" -- -max_total_time=$(FUZZ_SECONDS); done
+
+bench: ## how fast the server is, into docs/performance.md; BENCH_SECONDS for each operation
+	@cargo build --release -p keywright --bin keywright
+	@cargo build --release -p keywright-bench
+	@KEYWRIGHT=$(TARGET_DIR)/release/keywright BENCH=$(TARGET_DIR)/release/keywright-bench exec bench/run.sh

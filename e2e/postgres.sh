@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs a command with a PostgreSQL of its own: DATABASE_URL names it, with the rights to create databases.
-# Where DATABASE_URL is set already, that server is used.
+# Where DATABASE_URL is set already, that server is used. POSTGRES_OPTIONS are more options of the server, such as -c fsync=on.
 # Usage: postgres.sh COMMAND...
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -41,7 +41,7 @@ start() {
   free_ports 1
   as_owner "$BIN/pg_ctl" start --silent --wait --pgdata "$DATA/db" --log "$DATA/server.log" --options "\
     -c listen_addresses=127.0.0.1 -c port=$PORT -c unix_socket_directories= -c max_connections=200 \
-    -c fsync=off -c full_page_writes=off" >&2 ||
+    -c fsync=off -c full_page_writes=off ${POSTGRES_OPTIONS:-}" >&2 ||
     { cat "$DATA/server.log" >&2; die "PostgreSQL did not start"; }
   export DATABASE_URL="postgres://postgres:$password@127.0.0.1:$PORT/postgres"
 }
