@@ -3,12 +3,14 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::any::{AnyArguments, AnyPoolOptions, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AnyPool, AssertSqlSafe, Connection, Executor};
+use tokio::runtime::Handle;
 
+use crate::at_hand::{AtHand, KEPT_FOR, Kept};
 use crate::clock::{Clock, process_micros};
 use crate::loan::Loan;
 use crate::{Error, Options};
@@ -16,10 +18,6 @@ use crate::{Error, Options};
 /// The longest that one statement may take before the database counts as away. It bounds a connection that a network
 /// silently eats, which no error would ever report.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long a connection may have been idle to be used without asking whether it still works. Asking each time would
-/// double the round trips of every statement.
-const FRESH: Duration = Duration::from_secs(1);
 
 /// Which database it is; most statements are the same for both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +39,7 @@ impl Dialect {
 #[derive(Debug, Clone)]
 pub(crate) struct Database {
     pool: AnyPool,
+    at_hand: Arc<AtHand>,
     dialect: Dialect,
     statements: Arc<AtomicU64>,
 }
@@ -63,7 +62,7 @@ impl Database {
             .test_before_acquire(false)
             .before_acquire(|connection, meta| {
                 Box::pin(async move {
-                    if meta.idle_for > FRESH {
+                    if meta.idle_for > KEPT_FOR {
                         connection.ping().await?;
                     }
                     Ok(true)
@@ -76,7 +75,7 @@ impl Database {
                 })
             })
             .connect_lazy(&options.url)?;
-        Ok(Self { pool, dialect, statements: Arc::default() })
+        Ok(Self { pool, at_hand: Arc::default(), dialect, statements: Arc::default() })
     }
 
     pub(crate) fn pool(&self) -> &AnyPool {
@@ -115,17 +114,36 @@ impl Database {
         &self,
         query: Query<'static, Any, AnyArguments>,
     ) -> Result<Vec<AnyRow>, Error> {
-        bounded(query.fetch_all(&mut *self.loan().await?)).await
+        let mut loan = self.loan().await?;
+        let rows = bounded(query.fetch_all(&mut *loan)).await?;
+        loan.done();
+        Ok(rows)
     }
 
     /// Runs a statement, and tells how many rows it changed.
     pub(crate) async fn execute(&self, query: Query<'static, Any, AnyArguments>) -> Result<u64, Error> {
-        Ok(bounded(query.execute(&mut *self.loan().await?)).await?.rows_affected())
+        let mut loan = self.loan().await?;
+        let done = bounded(query.execute(&mut *loan)).await?;
+        loan.done();
+        Ok(done.rows_affected())
     }
 
     /// Lends a connection.
     pub(crate) async fn loan(&self) -> Result<Loan, Error> {
-        Ok(Loan::new(bounded(self.pool.acquire()).await?, self.dialect))
+        let kept = match self.at_hand.take() {
+            Ok(kept) => kept,
+            Err(_waiting) => {
+                let connection = bounded(self.pool.acquire()).await?;
+                Kept { connection, taken: Instant::now() }
+            }
+        };
+        Ok(Loan::new(kept, self.dialect, Arc::clone(&self.at_hand)))
+    }
+
+    /// Closes all connections, when their statements are done.
+    pub(crate) async fn close(&self) {
+        self.at_hand.close(&Handle::current());
+        self.pool.close().await;
     }
 
     /// Samples the database's time into `clock`. SQLite shares the process's.

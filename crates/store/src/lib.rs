@@ -23,6 +23,7 @@
 //! Statements are the same text for both databases; no statement asks the database for the time. Each one is counted
 //! ([`Store::statements`]), so that tests can say exactly what a request costs.
 
+mod at_hand;
 mod cache;
 mod caches;
 mod client_list;
@@ -205,7 +206,7 @@ impl Store {
 
     /// Closes the pool, when all statements under way are done.
     pub async fn close(&self) {
-        self.db().pool().close().await;
+        self.db().close().await;
     }
 
     pub(crate) fn db(&self) -> &Database {

@@ -1,13 +1,15 @@
 //! A connection on loan from the pool.
 
 use std::ops::{Deref, DerefMut};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, Connection, Transaction};
 use tokio::runtime::Handle;
 
 use crate::Error;
+use crate::at_hand::{AtHand, Kept};
 use crate::database::{Dialect, bounded};
 
 /// How long a connection has to prove, when it comes back, that it still works.
@@ -20,12 +22,21 @@ const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 /// keep its place until the operating system gives it up, a quarter of an hour later; a handful would fill the pool.
 pub(crate) struct Loan {
     connection: Option<PoolConnection<Any>>,
+    /// When it was taken from the pool.
+    taken: Instant,
     dialect: Dialect,
+    at_hand: Arc<AtHand>,
+    is_done: bool,
 }
 
 impl Loan {
-    pub(crate) fn new(connection: PoolConnection<Any>, dialect: Dialect) -> Self {
-        Self { connection: Some(connection), dialect }
+    pub(crate) fn new(Kept { connection, taken }: Kept, dialect: Dialect, at_hand: Arc<AtHand>) -> Self {
+        Self { connection: Some(connection), taken, dialect, at_hand, is_done: false }
+    }
+
+    /// The statement has ended well, outside of any transaction: the connection can be used again as it is.
+    pub(crate) fn done(mut self) {
+        self.is_done = true;
     }
 
     /// Begins a transaction that writes.
@@ -56,11 +67,19 @@ impl DerefMut for Loan {
 
 impl Drop for Loan {
     fn drop(&mut self) {
-        let (Some(mut connection), Ok(runtime)) = (self.connection.take(), Handle::try_current()) else {
+        let (Some(connection), Ok(runtime)) = (self.connection.take(), Handle::try_current()) else {
             return;
         };
-        // What the pool does when a connection is dropped, in bounded time: then it is closed, and its place free.
-        let returned = connection.return_to_pool();
-        runtime.spawn(tokio::time::timeout(RELEASE_TIMEOUT, returned));
+        if self.is_done {
+            self.at_hand.give(Kept { connection, taken: self.taken }, &runtime);
+        } else {
+            go_back(connection, &runtime);
+        }
     }
+}
+
+/// What the pool does when a connection is dropped, in bounded time: then it is closed, and its place free.
+pub(crate) fn go_back(mut connection: PoolConnection<Any>, runtime: &Handle) {
+    let returned = connection.return_to_pool();
+    runtime.spawn(tokio::time::timeout(RELEASE_TIMEOUT, returned));
 }
