@@ -23,8 +23,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 SECRETS_SYSTEM=$(random_hex)
-KEYS_AUTOCREATE=false
-export SECRETS_SYSTEM KEYS_AUTOCREATE SERVE_PUBLIC_HOST=127.0.0.1 SERVE_ADMIN_HOST=127.0.0.1
+export SECRETS_SYSTEM KEYS_ALGORITHM=$ALGORITHM SERVE_PUBLIC_HOST=127.0.0.1 SERVE_ADMIN_HOST=127.0.0.1
 case $DATABASE in
   sqlite) export DSN="sqlite://$DATA/keywright.db" ;;
   postgres) export DSN=$DATABASE_URL BENCH_DATABASE_URL=$DATABASE_URL ;;
@@ -64,10 +63,6 @@ for ((process = 1; process <= PROCESSES; process++)); do
   one_server
   "$KEYWRIGHT" serve 2>"$DATA/server-$process.log" &
   PIDS+=($!) PUBLIC+=("127.0.0.1:$PORT") ADMIN+=("127.0.0.1:$((PORT + 1))")
-  wait_for $((PORT + 1)) /admin/version
-  if [ "$process" = 1 ]; then
-    "$BENCH" keys --admin "${ADMIN[0]}" --algorithm "$ALGORITHM"
-  fi
   wait_for "$PORT" /health/ready
 done
 

@@ -17,22 +17,10 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make both token key sets over the admin API.
-    Keys(KeysArgs),
     /// Measure operations under load.
     Load(LoadArgs),
     /// Measure how long a server takes to be ready, and its memory when idle.
     Startup(StartupArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct KeysArgs {
-    /// Address of the admin API.
-    #[arg(long, value_name = "IP:PORT")]
-    pub(crate) admin: SocketAddr,
-    /// Algorithm of the keys, such as ES256.
-    #[arg(long)]
-    pub(crate) algorithm: String,
 }
 
 #[derive(Debug, Args)]
@@ -73,10 +61,10 @@ pub(crate) struct StartupArgs {
     #[arg(long, value_name = "IP:PORT")]
     pub(crate) public: SocketAddr,
     /// How often it is started.
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) times: u32,
     /// For how long it is left alone before its memory is looked at.
-    #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = seconds)]
     pub(crate) idle: Duration,
     /// The server's program and its arguments.
     #[arg(last = true, required = true)]

@@ -30,7 +30,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[tokio::main]
 async fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Keys(args) => setup::make_keys(&args).await,
         Command::Load(args) => load::measure(&args).await,
         Command::Startup(args) => startup::measure(&args).await,
     };

@@ -39,13 +39,20 @@ pub(crate) fn parent(pid: u32) -> Result<u32> {
 
 /// The resident memory of processes together, in bytes.
 pub(crate) fn resident_bytes(pids: &[u32]) -> Result<u64> {
-    let resident = |pid: &u32| {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
-        Ok(kibibytes * 1024)
-    };
-    pids.iter().map(resident).sum()
+    pids.iter().map(|pid| status_bytes(*pid, "VmRSS:")).sum()
+}
+
+/// What of that is their own: no part of the program's file, which stays in memory once for all that run it.
+pub(crate) fn own_bytes(pids: &[u32]) -> Result<u64> {
+    pids.iter().map(|pid| status_bytes(*pid, "RssAnon:")).sum()
+}
+
+fn status_bytes(pid: u32, field: &str) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line =
+        status.lines().find_map(|line| line.strip_prefix(field)).with_context(|| format!("no {field}"))?;
+    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kibibytes * 1024)
 }
 
 fn times(pid: u32) -> Result<Times> {
@@ -85,7 +92,8 @@ mod tests {
     fn this_process_has_used_processor_time_and_memory() {
         let me = std::process::id();
         assert!(processor_time_of_family(me).unwrap() >= processor_time(&[me]).unwrap());
-        assert!(resident_bytes(&[me]).unwrap() > 100_000);
+        assert!(resident_bytes(&[me]).unwrap() > own_bytes(&[me]).unwrap());
+        assert!(own_bytes(&[me]).unwrap() > 10_000);
         assert!(parent(me).unwrap() > 0);
     }
 }

@@ -45,10 +45,15 @@ impl Measurement {
             known(self.statements.map(|statements| format!("{:.2}", as_float(statements) / count))),
             known(self.wal.map(|wal| format!("{:.0}", as_float(wal) / count))),
             each(self.driver),
-            known(self.servers.map(|_| format!("{:.1}", as_float(memory) / 1024.0 / 1024.0))),
+            known(self.servers.map(|_| mebibytes(memory))),
         ];
         format!("| {} |", cells.join(" | "))
     }
+}
+
+/// A size as text.
+pub(crate) fn mebibytes(bytes: u64) -> String {
+    format!("{:.1}", as_float(bytes) / 1024.0 / 1024.0)
 }
 
 fn milliseconds(micros: u64) -> String {

@@ -1,4 +1,4 @@
-//! What a run needs on the server: its clients, and where asked for its keys.
+//! What a run needs on the server: its clients.
 
 use std::net::SocketAddr;
 
@@ -10,14 +10,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::cli::{KeysArgs, LoadArgs};
+use crate::cli::LoadArgs;
 use crate::connections::Connections;
 
 /// Where the application's users come back to; nothing listens there.
 pub(crate) const REDIRECT_URI: &str = "http://127.0.0.1:5555/callback";
-
-/// The key sets that sign ID tokens and JWT access tokens.
-const TOKEN_SETS: [&str; 2] = ["hydra.openid.id-token", "hydra.jwt.access-token"];
 
 /// What all users of a run have in common.
 pub(crate) struct Setup {
@@ -96,15 +93,4 @@ impl Setup {
 async fn register(connections: &mut Connections, client: &Value) -> Result<Registered> {
     let answer = connections.send_json(Request::post("/admin/clients"), client).await?;
     answer.expect(StatusCode::CREATED)?.json()
-}
-
-/// Makes the token key sets.
-pub(crate) async fn make_keys(args: &KeysArgs) -> Result<()> {
-    let mut connections = Connections::open(&[], &[args.admin]).await?;
-    for set in TOKEN_SETS {
-        let request = Request::post(format!("/admin/keys/{set}"));
-        let answer = connections.send_json(request, &json!({"alg": args.algorithm, "use": "sig"})).await?;
-        answer.expect(StatusCode::CREATED).with_context(|| format!("the key set {set}"))?;
-    }
-    Ok(())
 }

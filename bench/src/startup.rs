@@ -11,6 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::cli::StartupArgs;
 use crate::connections::{Api, Connections};
+use crate::report::mebibytes;
 use crate::{print, process};
 
 /// How long a server may take.
@@ -22,7 +23,7 @@ const PAUSE: Duration = Duration::from_micros(500);
 /// Starts a server several times, and prints a row for them together.
 pub(crate) async fn measure(args: &StartupArgs) -> Result<()> {
     let mut times = Vec::new();
-    let mut idle = Vec::new();
+    let (mut resident, mut own) = (Vec::new(), Vec::new());
     for _ in 0..args.times {
         ensure!(!is_ready(args.public).await, "something serves {} already", args.public);
         let began = Instant::now();
@@ -30,23 +31,30 @@ pub(crate) async fn measure(args: &StartupArgs) -> Result<()> {
         timeout(LONGEST, ready(args.public, &mut child)).await.context("the server is not ready")??;
         times.push(began.elapsed());
         sleep(args.idle).await;
-        idle.push(process::resident_bytes(&[child.id().context("the server has ended")?])?);
+        let pid = child.id().context("the server has ended")?;
+        resident.push(process::resident_bytes(&[pid])?);
+        own.push(process::own_bytes(&[pid])?);
         child.kill().await?;
     }
     times.sort_unstable();
-    idle.sort_unstable();
     let milliseconds = |time: Duration| format!("{:.0}", time.as_secs_f64() * 1000.0);
     let (fastest, middle, slowest) = (times[0], times[times.len() / 2], times[times.len() - 1]);
-    print("| ready after ms: fastest | median | slowest | idle memory MiB: median |\n|--:|--:|--:|--:|")?;
-    let mebibytes = idle[idle.len() / 2] / 1024 * 10 / 1024;
-    print(&format!(
-        "| {} | {} | {} | {}.{} |",
+    print(
+        "| ready after ms, fastest | median | slowest | idle memory MiB, median | own |\n|--:|--:|--:|--:|--:|",
+    )?;
+    let cells = [
         milliseconds(fastest),
         milliseconds(middle),
         milliseconds(slowest),
-        mebibytes / 10,
-        mebibytes % 10
-    ))
+        mebibytes(median(resident)),
+        mebibytes(median(own)),
+    ];
+    print(&format!("| {} |", cells.join(" | ")))
+}
+
+fn median(mut sizes: Vec<u64>) -> u64 {
+    sizes.sort_unstable();
+    sizes[sizes.len() / 2]
 }
 
 fn start(command: &[String]) -> Result<Child> {

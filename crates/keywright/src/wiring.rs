@@ -94,6 +94,7 @@ pub fn database(config: &mut Config) -> Result<Database> {
         idle_timeout: pool.idle_timeout,
         secrets: Arc::from(std::mem::take(&mut config.secrets.system)),
         lifetimes: lifetimes(config),
+        token_algorithm: config.keys.algorithm,
     };
     Ok(Database { options, _temporary: temporary })
 }

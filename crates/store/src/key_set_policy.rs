@@ -43,10 +43,10 @@ pub enum StoredRotation {
 }
 
 impl KeySetPolicy {
-    /// The policy of a token set that nobody declared: RS256 with 4096 bits, turned each 30 days, published a day ahead.
-    pub fn undeclared() -> Self {
+    /// The policy of a token set that nobody declared: turned each 30 days, published a day ahead; RSA keys have 4096 bits.
+    pub fn undeclared(algorithm: SigningAlgorithm) -> Self {
         Self {
-            algorithms: vec![Algorithm::Signing(SigningAlgorithm::Rs256)],
+            algorithms: vec![Algorithm::Signing(algorithm)],
             rsa_bits: RsaBits::B4096,
             rotation: StoredRotation::Period(720 * 3600),
             publish_before: 24 * 3600,

@@ -61,7 +61,7 @@ mod used_assertions;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use jose::{Entropy, KeyRing, SystemSecret};
+use jose::{Entropy, KeyRing, SigningAlgorithm, SystemSecret};
 use oauth::Lifetimes;
 use sqlx::{Any, Transaction};
 use tokio_util::task::AbortOnDropHandle;
@@ -117,6 +117,8 @@ pub struct Options {
     pub secrets: Arc<[SystemSecret]>,
     /// The server's token lifetimes: retired keys stay published for longer than the longest.
     pub lifetimes: Lifetimes,
+    /// What the keys of a token set sign with that is made without being declared.
+    pub token_algorithm: SigningAlgorithm,
 }
 
 /// The calls that share statements, by kind.
@@ -150,6 +152,7 @@ struct Inner {
     clock: Clock,
     entropy: Entropy,
     lifetimes: RwLock<Lifetimes>,
+    token_algorithm: SigningAlgorithm,
     _tasks: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -171,8 +174,19 @@ impl Store {
         if let Some(url) = options.listen_url {
             tasks.push(AbortOnDropHandle::new(tokio::spawn(invalidation::run(url, caches.clone()))));
         }
-        let (lifetimes, lines) = (RwLock::new(options.lifetimes), Lines::new(&database));
-        Ok(Self(Arc::new(Inner { database, lines, ring, caches, clock, entropy, lifetimes, _tasks: tasks })))
+        let lines = Lines::new(&database);
+        let (lifetimes, token_algorithm) = (RwLock::new(options.lifetimes), options.token_algorithm);
+        Ok(Self(Arc::new(Inner {
+            database,
+            lines,
+            ring,
+            caches,
+            clock,
+            entropy,
+            lifetimes,
+            token_algorithm,
+            _tasks: tasks,
+        })))
     }
 
     /// The keys that everything of this installation is sealed and authenticated with.
@@ -225,6 +239,10 @@ impl Store {
     /// under the same name afterwards; half of the range is left to count up.
     pub(crate) fn first_version(&self) -> i64 {
         (i64::from_be_bytes(self.entropy().bytes()) & (i64::MAX >> 1)) + 1
+    }
+
+    pub(crate) fn token_algorithm(&self) -> SigningAlgorithm {
+        self.0.token_algorithm
     }
 
     pub(crate) fn lifetimes(&self) -> Lifetimes {

@@ -102,7 +102,8 @@ impl Store {
         if self.read_key_set(name).await?.is_some() {
             return Ok(());
         }
-        let absent = StoredKeySet::absent(name, KeyUse::Sig, KeySetPolicy::undeclared());
+        let policy = KeySetPolicy::undeclared(self.token_algorithm());
+        let absent = StoredKeySet::absent(name, KeyUse::Sig, policy);
         match self.turn_by_stored_policy(absent, &Requests::default()).await {
             // Another process made it meanwhile.
             Err(Error::Raced) => Ok(()),

@@ -3,10 +3,10 @@
 
 mod common;
 
-use common::{clock, databases, declaration, declare, disown, every, hours, minutes, number, sql};
+use common::{clock, databases, declaration, declare, disown, every, hours, minutes, number, sql, try_open};
 use jose::SigningAlgorithm;
 use jose::schedule::State;
-use store::{ACCESS_TOKEN_SET, ID_TOKEN_SET, KeySetPolicy, Store};
+use store::{ACCESS_TOKEN_SET, ID_TOKEN_SET, KeySetPolicy, Options, Store};
 
 const SET: &str = "applications";
 
@@ -37,7 +37,7 @@ async fn four_servers_make_the_token_sets_at_once() {
         let store = store.unwrap();
         for name in [ID_TOKEN_SET, ACCESS_TOKEN_SET] {
             let set = store.read_key_set(name).await.unwrap().unwrap();
-            assert_eq!((set.manager, set.policy), (None, KeySetPolicy::undeclared()));
+            assert_eq!((set.manager, set.policy), (None, KeySetPolicy::undeclared(SigningAlgorithm::Rs256)));
             assert_eq!(keys(&store, name).await, [0, 1, 0]);
         }
         let (keys, now) = (store.keys().await.unwrap(), store.clock().now());
@@ -51,6 +51,21 @@ async fn four_servers_make_the_token_sets_at_once() {
         // A resource takes over what a server made.
         let turn = declare(&store, &declaration(ACCESS_TOKEN_SET, every(168, 24))).await;
         assert!(turn.before.manager.is_none() && turn.after.manager.is_some());
+    }
+}
+
+#[tokio::test]
+async fn the_token_sets_are_made_for_the_configured_algorithm_and_stay_as_they_were_made() {
+    for database in databases().await {
+        let made_for = async |token_algorithm| {
+            let store = try_open(Options { token_algorithm, ..database.options() }).await.unwrap();
+            store.ensure_token_sets().await.unwrap();
+            let (keys, now) = (store.keys().await.unwrap(), store.clock().now());
+            [ID_TOKEN_SET, ACCESS_TOKEN_SET].map(|set| keys.signing_algorithms(set, now))
+        };
+        let expected = [[SigningAlgorithm::Es256], [SigningAlgorithm::Es256]];
+        assert_eq!(made_for(SigningAlgorithm::Es256).await, expected);
+        assert_eq!(made_for(SigningAlgorithm::EdDsa).await, expected);
     }
 }
 

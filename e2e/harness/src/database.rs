@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jose::{Entropy, SystemSecret};
+use jose::{Entropy, SigningAlgorithm, SystemSecret};
 use oauth::Lifetimes;
 use sqlx::{Connection, Executor, PgConnection};
 use store::{Clock, Options, Store};
@@ -69,6 +69,7 @@ impl TestDatabase {
             idle_timeout: None,
             secrets: Arc::new([secret]),
             lifetimes: Lifetimes { access_token: Duration::from_hours(1), id_token: Duration::from_hours(1) },
+            token_algorithm: SigningAlgorithm::Rs256,
         }
     }
 

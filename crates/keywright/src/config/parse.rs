@@ -52,7 +52,10 @@ pub(super) fn parse(
         private_exceptions: r.setting("clients.http.private_ip_exception_urls", web_urls),
     };
     let secrets = secrets(r, dsn.as_ref(), issuer.as_ref(), dev, absent_system_secret);
-    let keys = Keys { autocreate: r.setting("keys.autocreate", plain) };
+    let keys = Keys {
+        algorithm: r.setting("keys.algorithm", plain),
+        autocreate: r.setting("keys.autocreate", plain),
+    };
     let (ttl, strategies, oauth2, webfinger) = (ttl(r), strategies(r), oauth2(r), webfinger(r));
     let oidc = oidc(r);
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use jose::SystemSecret;
+use jose::{SigningAlgorithm, SystemSecret};
 use oauth::jwt_access_token::ScopeClaim;
 use oauth::subject_identifier::PairwiseSalt;
 use oauth::{AccessTokenStrategy, Issuer, ScopeSet, ScopeStrategy, SubjectType, jwt_bearer};
@@ -189,6 +189,8 @@ pub struct Secrets {
 /// `keys`: our key sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keys {
+    /// What the keys of a token set sign with that no resource declares.
+    pub algorithm: SigningAlgorithm,
     /// Whether the server makes a missing token key set when it starts.
     pub autocreate: bool,
 }

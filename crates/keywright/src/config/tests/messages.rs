@@ -14,7 +14,7 @@ fn an_unknown_key_names_the_one_that_was_meant() {
         ("ttl: {accessToken: 1h}", "ttl.accessToken: unknown key; did you mean ttl.access_token?"),
         ("issuer: https://a", "issuer: unknown key; did you mean urls.self.issuer?"),
         ("cors: {enabled: true}", "cors: unknown key; did you mean serve.admin.cors or serve.public.cors?"),
-        ("keys: {zzzzzz: 1}", "keys.zzzzzz: unknown key; known here: autocreate"),
+        ("keys: {zzzzzz: 1}", "keys.zzzzzz: unknown key; known here: algorithm, autocreate"),
         ("\"a/b~c\": 1", "a/b~c: unknown key; known here: "),
         (
             "oauth2: {token_hook: {url: 'http://a', body: x}}",

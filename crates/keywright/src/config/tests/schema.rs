@@ -13,6 +13,7 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("DSN", "postgres://other/hydra"),
     ("DEV", "true"),
     ("DB_LISTEN_DSN", "postgres://direct/hydra"),
+    ("KEYS_ALGORITHM", "ES256"),
     ("KEYS_AUTOCREATE", "false"),
     ("CLIENTS_HTTP_DISALLOW_PRIVATE_IP_RANGES", "true"),
     ("CLIENTS_HTTP_PRIVATE_IP_EXCEPTION_URLS", "http://10.0.0.1/jwks"),

@@ -110,7 +110,7 @@ fn an_empty_spec_declares_the_default_set() {
     let declaration = declared(json!({}));
     assert_eq!(declaration.set, "invoices");
     assert_eq!(declaration.key_use, jose::KeyUse::Sig);
-    assert_eq!(declaration.policy, KeySetPolicy::undeclared());
+    assert_eq!(declaration.policy, KeySetPolicy::undeclared(jose::SigningAlgorithm::Rs256));
     assert_eq!(declaration.manager, me("invoices"));
     assert_eq!((declaration.rotate, declaration.rotate_now), (None, None));
     assert!(declaration.revoked.is_empty());
