@@ -61,9 +61,9 @@ pub(crate) struct StartupArgs {
     #[arg(long, value_name = "IP:PORT")]
     pub(crate) public: SocketAddr,
     /// How often it is started.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) times: u32,
-    /// For how long it is left alone before its memory is looked at.
+    /// For how long the last one is left alone before its memory is looked at.
     #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = seconds)]
     pub(crate) idle: Duration,
     /// The server's program and its arguments.

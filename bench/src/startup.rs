@@ -20,41 +20,30 @@ const LONGEST: Duration = Duration::from_mins(1);
 /// How often it is asked.
 const PAUSE: Duration = Duration::from_micros(500);
 
-/// Starts a server several times, and prints a row for them together.
+/// Starts a server several times, and prints a row for them together. Memory is looked at after the last start.
 pub(crate) async fn measure(args: &StartupArgs) -> Result<()> {
     let mut times = Vec::new();
-    let (mut resident, mut own) = (Vec::new(), Vec::new());
-    for _ in 0..args.times {
+    let mut memory = [0; 2];
+    for start_number in 1..=args.times {
         ensure!(!is_ready(args.public).await, "something serves {} already", args.public);
         let began = Instant::now();
         let mut child = start(&args.command)?;
         timeout(LONGEST, ready(args.public, &mut child)).await.context("the server is not ready")??;
         times.push(began.elapsed());
-        sleep(args.idle).await;
-        let pid = child.id().context("the server has ended")?;
-        resident.push(process::resident_bytes(&[pid])?);
-        own.push(process::own_bytes(&[pid])?);
+        if start_number == args.times {
+            sleep(args.idle).await;
+            let pid = child.id().context("the server has ended")?;
+            memory = [process::resident_bytes(&[pid])?, process::own_bytes(&[pid])?];
+        }
         child.kill().await?;
     }
     times.sort_unstable();
-    let milliseconds = |time: Duration| format!("{:.0}", time.as_secs_f64() * 1000.0);
-    let (fastest, middle, slowest) = (times[0], times[times.len() / 2], times[times.len() - 1]);
     print(
-        "| ready after ms, fastest | median | slowest | idle memory MiB, median | own |\n|--:|--:|--:|--:|--:|",
+        "| ready after ms, fastest | median | slowest | idle memory MiB | its own |\n|--:|--:|--:|--:|--:|",
     )?;
-    let cells = [
-        milliseconds(fastest),
-        milliseconds(middle),
-        milliseconds(slowest),
-        mebibytes(median(resident)),
-        mebibytes(median(own)),
-    ];
-    print(&format!("| {} |", cells.join(" | ")))
-}
-
-fn median(mut sizes: Vec<u64>) -> u64 {
-    sizes.sort_unstable();
-    sizes[sizes.len() / 2]
+    let milliseconds = |time: Duration| format!("{:.0}", time.as_secs_f64() * 1000.0);
+    let times = [times[0], times[times.len() / 2], times[times.len() - 1]].map(milliseconds);
+    print(&format!("| {} | {} |", times.join(" | "), memory.map(mebibytes).join(" | ")))
 }
 
 fn start(command: &[String]) -> Result<Child> {

@@ -15,6 +15,7 @@
 //!         ├─ trusted_issuers             who may vouch for subjects
 //!         ├─ purge                       forgetting all that, when it has expired
 //!         ├─ coalesce                    statements that wait together go together
+//!         ├─ at_hand                     connections that are used again without a word
 //!         ├─ root_keys                   one root key, wrapped by the system secret
 //!         ├─ caches ◀── invalidation     what servers keep in memory, and until when they may believe it
 //!         └─ clock                       the process's clock with the database's offset

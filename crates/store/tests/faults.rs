@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use common::proxy::Proxy;
 use common::{
     client_id, clock, create_client, databases, declaration, declare, every, minutes, named, new_client,
-    read, sql, try_open,
+    number, read, sql, try_open,
 };
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
@@ -177,12 +177,12 @@ async fn a_transaction_whose_server_vanished_does_not_lock_others_out() {
     });
     let waiting = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() \
                    AND wait_event_type = 'Lock'";
-    eventually("it waits for the lock", async || common::number(&database, waiting).await == 1).await;
+    eventually("it waits for the lock", async || number(&database, waiting).await == 1).await;
     proxy.swallow();
     hold.rollback().await.unwrap();
     let idle = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() \
                 AND state = 'idle in transaction'";
-    eventually("its transaction is left open", async || common::number(&database, idle).await == 1).await;
+    eventually("its transaction is left open", async || number(&database, idle).await == 1).await;
 
     eventually("others can write the row again", async || {
         let row = read(&other, "orders").await;
@@ -307,6 +307,33 @@ async fn many_callers_share_few_connections() {
         for call in calls {
             call.await.unwrap().unwrap();
         }
-        assert_eq!(common::number(&database, "SELECT COUNT(*) FROM clients").await, 51);
+        assert_eq!(number(&database, "SELECT COUNT(*) FROM clients").await, 51);
     }
+}
+
+#[tokio::test]
+async fn a_statement_is_one_round_trip() {
+    let database = TestDatabase::postgres().await;
+    let proxy = Proxy::to(&database.url).await;
+    let store = behind(&proxy, &database).await;
+    store.ping().await.unwrap();
+    let before = proxy.sent();
+    for _ in 0..50 {
+        store.ping().await.unwrap();
+    }
+    let sent = proxy.sent() - before;
+    // Once in a second, a connection is asked whether it still works.
+    assert!((50..80).contains(&sent), "{sent} messages for 50 statements");
+}
+
+#[tokio::test]
+async fn a_store_that_is_closed_leaves_no_connection_open() {
+    let database = TestDatabase::postgres().await;
+    let store = try_open(Options { listen_url: None, ..database.options() }).await.unwrap();
+    let (one, other) = tokio::join!(store.ping(), store.ping());
+    one.and(other).unwrap();
+    tokio::time::timeout(BOUND, store.close()).await.unwrap();
+    let others = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    eventually("the connections are closed", async || number(&database, others).await == 0).await;
+    assert!(matches!(store.ping().await, Err(Error::Unavailable(_))));
 }

@@ -234,7 +234,7 @@ async fn the_servers_sets_that_nobody_declares_are_made() {
     world.start_with(world.config.clone(), true).await;
     let made = async || world.store.read_key_set(ACCESS_TOKEN_SET).await.unwrap();
     let made = world.until("the access token set", made).await;
-    assert_eq!(made.policy, store::KeySetPolicy::undeclared(jose::SigningAlgorithm::Rs256));
+    assert_eq!(made.policy, store::KeySetPolicy::undeclared(SigningAlgorithm::Rs256));
     assert_eq!(made.manager, None);
     set.ready().await;
     let declared = world.store.read_key_set(ID_TOKEN_SET).await.unwrap().unwrap();

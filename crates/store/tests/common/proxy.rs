@@ -24,6 +24,8 @@ struct Network {
     /// Odd while bytes are swallowed. A connection made under another number than the present one is lost for ever.
     age: AtomicUsize,
     swallowed: AtomicUsize,
+    /// How many messages went to the database.
+    sent: AtomicUsize,
     /// Answers with this in them are kept back.
     held: watch::Sender<Option<&'static str>>,
     /// How many are, now.
@@ -45,6 +47,7 @@ impl Proxy {
             target,
             age: AtomicUsize::new(0),
             swallowed: AtomicUsize::new(0),
+            sent: AtomicUsize::new(0),
             held: watch::Sender::new(None),
             held_answers: AtomicUsize::new(0),
             connections: Mutex::default(),
@@ -68,6 +71,11 @@ impl Proxy {
     /// How many bytes have vanished.
     pub fn swallowed(&self) -> usize {
         self.network.swallowed.load(Ordering::SeqCst)
+    }
+
+    /// How many messages went to the database.
+    pub fn sent(&self) -> usize {
+        self.network.sent.load(Ordering::SeqCst)
     }
 
     /// Keeps back what the database answers with `text` in it, or lets everything through again.
@@ -127,6 +135,7 @@ impl Network {
         held: Option<watch::Receiver<Option<&'static str>>>,
     ) {
         let mut buffer = vec![0; 16 * 1024];
+        let goes_to_database = held.is_none();
         while let Ok(read @ 1..) = from.read(&mut buffer).await {
             let holds =
                 |text: &str| buffer[..read].windows(text.len()).any(|window| window == text.as_bytes());
@@ -138,8 +147,11 @@ impl Network {
             let lost = age % 2 == 1 || self.age.load(Ordering::SeqCst) != age;
             if lost {
                 self.swallowed.fetch_add(read, Ordering::SeqCst);
-            } else if to.write_all(&buffer[..read]).await.is_err() {
-                return;
+            } else {
+                self.sent.fetch_add(usize::from(goes_to_database), Ordering::SeqCst);
+                if to.write_all(&buffer[..read]).await.is_err() {
+                    return;
+                }
             }
         }
     }
