@@ -18,13 +18,14 @@ trap 'rm -f "$RESULT"' EXIT
 
 # machine: what it was measured on
 machine() {
-  local cpu memory changes=
+  local cpu memory version changes=
   cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | sort | uniq -c | sed 's/^ *\([0-9]*\) /\1 × /')
   memory=$(awk '/^MemTotal:/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo)
+  # shellcheck disable=SC2016  # the inner shell knows DATABASE_URL
+  version=$(e2e/postgres.sh sh -c 'psql -AtX "$DATABASE_URL" -c "SHOW server_version"')
   [ -z "$(git status --porcelain --untracked-files=no -- crates Cargo.lock)" ] || changes=" with changes"
   echo "Measured on $(date -u +%F) at commit $(git rev-parse --short HEAD)$changes, on $cpu, $memory, Linux $(uname -r)," \
-    "$(e2e/postgres.sh sh -c 'psql -AtX "$DATABASE_URL" -c "SHOW server_version"' | sed 's/^/PostgreSQL /')," \
-    "$BENCH_USERS users at the same time, $BENCH_SECONDS s for each operation; load before it: $(cut -d ' ' -f 1 /proc/loadavg)."
+    "PostgreSQL $version, $BENCH_USERS users at the same time, $BENCH_SECONDS s for each operation; load before it: $(cut -d ' ' -f 1 /proc/loadavg)."
 }
 
 # configuration DATABASE ALGORITHM PROCESSES
