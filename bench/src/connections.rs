@@ -22,6 +22,7 @@ pub(crate) struct Connections {
 }
 
 struct Connection {
+    address: SocketAddr,
     sender: SendRequest<Full<Bytes>>,
     host: HeaderValue,
 }
@@ -90,12 +91,15 @@ impl Connection {
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
         // It ends with the sender; what goes wrong before, the sender tells.
         tokio::spawn(connection);
-        Ok(Self { sender, host: address.to_string().try_into()? })
+        Ok(Self { address, sender, host: address.to_string().try_into()? })
     }
 
     async fn send(&mut self, request: Builder, body: Bytes) -> Result<Answer> {
+        // Servers close connections that lie idle.
+        if self.sender.ready().await.is_err() {
+            *self = Self::open(self.address).await?;
+        }
         let request = request.header(HOST, &self.host).body(Full::new(body))?;
-        self.sender.ready().await?;
         let (head, body) = self.sender.send_request(request).await?.into_parts();
         let body = body.collect().await?.to_bytes();
         Ok(Answer { status: head.status, headers: head.headers, body })
