@@ -312,7 +312,7 @@ async fn live_through(events: &[Vec<Event>]) {
         for event in chapter {
             history.happen(event).await;
         }
-        history.quiet().await;
+        Box::pin(history.quiet()).await;
     }
 }
 

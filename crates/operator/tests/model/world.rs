@@ -107,7 +107,8 @@ impl World {
 
     pub async fn reconcile_in(&self, namespace: &str, name: &str) -> Outcome {
         match self.objects.client(namespace, name) {
-            Some(client) => self.clients().reconcile(&client).await,
+            // It is large: a test that awaits it often would be, too.
+            Some(client) => Box::pin(self.clients().reconcile(&client)).await,
             None => Outcome::Nothing,
         }
     }
@@ -118,7 +119,7 @@ impl World {
         let mut before = self.writes().await;
         for _ in 0..5 {
             let Some(client) = self.client(name) else { return Outcome::Nothing };
-            let outcome = reconciler.reconcile(&client).await;
+            let outcome = Box::pin(reconciler.reconcile(&client)).await;
             let after = self.writes().await;
             if after == before && !matches!(outcome, Outcome::Failed { .. }) {
                 return outcome;
