@@ -95,12 +95,14 @@ async function check(page, name) {
   }
 }
 
-for (const [look, options] of Object.entries({
+const LOOKS = {
   'light, wide': { colorScheme: 'light', viewport: WIDE },
   'light, narrow': { colorScheme: 'light', viewport: NARROW },
   'dark, wide': { colorScheme: 'dark', viewport: WIDE },
   'dark, narrow': { colorScheme: 'dark', viewport: NARROW },
-})) {
+};
+
+for (const [look, options] of Object.entries(LOOKS)) {
   test(`a user clicks through to the tokens and out again (${look})`, async () => {
     const { context, page, wrong } = await open(options);
     const seen = (name) => check(page, `${look}, ${name}`);
@@ -152,6 +154,42 @@ for (const [look, options] of Object.entries({
     await page.goto(`${dev.server}/oauth2/auth`);
     await heading(page, 'The request cannot go on');
     await seen('error');
+    assert.deepEqual(wrong, []);
+    await context.close();
+  });
+}
+
+// Sends a form as a device does.
+async function ask(path, form) {
+  const response = await fetch(dev.server + path, { method: 'POST', body: new URLSearchParams(form) });
+  return response.json();
+}
+
+for (const [look, options] of Object.entries(LOOKS)) {
+  test(`a user lets a device in (${look})`, async () => {
+    const { context, page, wrong } = await open(options);
+    const seen = (name) => check(page, `${look}, ${name}`);
+    const device = { client_id: 'television' };
+    const codes = await ask('/oauth2/device/auth', { ...device, scope: 'openid profile' });
+    await page.goto(codes.verification_uri);
+    await heading(page, 'Connect a device');
+    await seen('device');
+    await page.getByLabel('Code').fill('nonsense');
+    await button(page, 'Continue').click();
+    await page.getByRole('alert').waitFor();
+    await seen('device code refused');
+    await page.getByLabel('Code').fill(codes.user_code.toLowerCase());
+    await button(page, 'Continue').click();
+    await heading(page, 'Log in to Television');
+    await logIn(page, 'alice', 'wonderland');
+    await heading(page, 'Television asks for access');
+    await seen('device consent');
+    await button(page, 'Allow').click();
+    await heading(page, 'Your device is connected');
+    await seen('device connected');
+
+    const grant = { grant_type: 'urn:ietf:params:oauth:grant-type:device_code', device_code: codes.device_code };
+    assert.match((await ask('/oauth2/token', { ...device, ...grant })).access_token, /^ory_at_/);
     assert.deepEqual(wrong, []);
     await context.close();
   });

@@ -12,6 +12,7 @@ use oauth::authorization_code::AuthorizationCode;
 use oauth::authorization_request::{AuthorizationRequest, Policy, Refusal};
 use oauth::authorization_response::AuthorizationResponse;
 use oauth::consent::{ConsentChallenge, ConsentVerifier};
+use oauth::device_authorization::{DeviceChallenge, DeviceCode, DeviceVerifier};
 use oauth::flow::Flow;
 use oauth::login::{LoginChallenge, LoginVerifier, session_of_cookie};
 use oauth::refresh_token::RefreshToken;
@@ -72,7 +73,7 @@ fuzz_target!(|input: Input<'_>| {
                 assert_eq!(LoginChallenge::open(&RING, &sealed).as_ref(), Some(&challenge));
                 assert!(LoginVerifier::open(&RING, &sealed).is_none());
             }
-            request.return_address
+            request.return_address.expect("a browser brought it")
         }
         Err(Refusal::ToClient(address, _)) => *address,
         Err(Refusal::ToUser(_)) => return,
@@ -95,6 +96,9 @@ fn nothing_opens(text: &str) {
     assert!(ConsentChallenge::open(&RING, text).is_none());
     assert!(ConsentVerifier::open(&RING, text).is_none());
     assert!(AuthorizationCode::open(&RING, text).is_none());
+    assert!(DeviceChallenge::open(&RING, text).is_none());
+    assert!(DeviceVerifier::open(&RING, text).is_none());
+    assert!(DeviceCode::open(&RING, text).is_none());
     assert!(RefreshToken::open(&RING, text).is_none());
     assert!(session_of_cookie(&RING, text).is_none());
 }

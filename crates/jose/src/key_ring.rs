@@ -43,6 +43,14 @@ pub enum SealPurpose {
     LogoutChallenge,
     /// What the logout app's answer becomes.
     LogoutVerifier,
+    /// What a device asks for tokens with.
+    DeviceCode,
+    /// What a device asked for, in its row.
+    DeviceRequest,
+    /// What the page for user codes answers.
+    DeviceChallenge,
+    /// What that answer becomes.
+    DeviceVerifier,
     /// Sealed values that are too long for a URL, in their row.
     Parked,
     /// What lets a client manage its own registration.
@@ -53,7 +61,7 @@ pub enum SealPurpose {
 
 impl SealPurpose {
     /// All purposes, in the order of their declaration.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 21] = [
         Self::AccessToken,
         Self::RefreshToken,
         Self::AuthorizationCode,
@@ -68,6 +76,10 @@ impl SealPurpose {
         Self::PageToken,
         Self::LogoutChallenge,
         Self::LogoutVerifier,
+        Self::DeviceCode,
+        Self::DeviceRequest,
+        Self::DeviceChallenge,
+        Self::DeviceVerifier,
         Self::Parked,
         Self::RegistrationToken,
         Self::TrustedIssuer,
@@ -89,6 +101,10 @@ impl SealPurpose {
             Self::PageToken => "keywright/page-token",
             Self::LogoutChallenge => "keywright/logout-challenge",
             Self::LogoutVerifier => "keywright/logout-verifier",
+            Self::DeviceCode => "keywright/device-code",
+            Self::DeviceRequest => "keywright/device-request",
+            Self::DeviceChallenge => "keywright/device-challenge",
+            Self::DeviceVerifier => "keywright/device-verifier",
             Self::Parked => "keywright/parked",
             Self::RegistrationToken => "keywright/registration-token",
             Self::TrustedIssuer => "keywright/trusted-issuer",
@@ -107,12 +123,14 @@ pub enum MacPurpose {
     FlowCookie,
     /// The random half of a refresh token, derived from the one before it.
     RefreshChain,
+    /// User codes, as they are stored.
+    UserCode,
 }
 
 impl MacPurpose {
     /// All purposes, in the order of their declaration.
-    pub const ALL: [Self; 4] =
-        [Self::TokenSignature, Self::ClientSecret, Self::FlowCookie, Self::RefreshChain];
+    pub const ALL: [Self; 5] =
+        [Self::TokenSignature, Self::ClientSecret, Self::FlowCookie, Self::RefreshChain, Self::UserCode];
 
     const fn label(self) -> &'static str {
         match self {
@@ -120,6 +138,7 @@ impl MacPurpose {
             Self::ClientSecret => "keywright/client-secret",
             Self::FlowCookie => "keywright/flow-cookie",
             Self::RefreshChain => "keywright/refresh-chain",
+            Self::UserCode => "keywright/user-code",
         }
     }
 }

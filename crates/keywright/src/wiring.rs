@@ -242,6 +242,7 @@ pub fn server_settings(config: &Config) -> server::Settings {
             insecure_redirects: config.dev,
         },
         flow: authorization_times(config),
+        user_codes: config.oauth2.user_codes.clone(),
         pages: pages(config),
         demonstration: None,
         cookies: cookies(config),
@@ -253,6 +254,7 @@ pub fn server_settings(config: &Config) -> server::Settings {
             jwks_url: discovery.jwks_url.clone(),
             token_url: discovery.token_url.clone(),
             auth_url: discovery.auth_url.clone(),
+            device_authorization_url: discovery.device_authorization_url.clone(),
             userinfo_url: discovery.userinfo_url.clone(),
             registration_url: registration_url(config),
             supported_claims: discovery.supported_claims.clone(),
@@ -284,6 +286,8 @@ fn registration_url(config: &Config) -> Option<String> {
 fn authorization_times(config: &Config) -> AuthorizationTimes {
     AuthorizationTimes {
         login_consent_request: config.ttl.login_consent_request,
+        device_user_code: config.ttl.device_user_code,
+        device_polling_interval: config.oauth2.device_polling_interval,
         auth_code: config.ttl.auth_code,
         authentication_session: config.ttl.authentication_session,
         refresh_token: match config.ttl.refresh_token {
@@ -311,6 +315,8 @@ fn pages(config: &Config) -> PageUrls {
         login: page(&urls.login),
         registration: page(&urls.registration),
         consent: page(&urls.consent),
+        device_verification: page(&urls.device_verification),
+        device_success: page(&urls.device_success),
         error: page(&urls.error),
         logout: page(&urls.logout),
         post_logout_redirect: page(&urls.post_logout_redirect),
@@ -327,6 +333,7 @@ fn cookies(config: &Config) -> CookieSettings {
         session_path: cookies.session_path.clone(),
         login_csrf: name(&cookies.login_csrf),
         consent_csrf: name(&cookies.consent_csrf),
+        device_csrf: name(&cookies.device_csrf),
         domain: cookies.domain.clone(),
         same_site: match cookies.same_site {
             config::SameSite::Strict => server::SameSite::Strict,

@@ -6,11 +6,13 @@ use crate::access_token::MAX_PAYLOAD;
 use crate::audience::Audience;
 use crate::authorization_response::ReturnAddress;
 use crate::claims_request::ClaimsRequest;
-use crate::flow::OWN_PARAMETERS;
+use crate::flow::{Flow, FlowKind, OWN_PARAMETERS};
 use crate::pkce::CodeChallenge;
 use crate::prompt::Prompts;
 use crate::response_mode::ResponseMode;
-use crate::{Client, Error, ErrorCode, Form, RedirectUri, ResponseType, ScopeSet, ScopeStrategy, requested};
+use crate::{
+    Client, Error, ErrorCode, Form, GrantType, RedirectUri, ResponseType, ScopeSet, ScopeStrategy, requested,
+};
 
 /// The longest list of scopes or audiences that is compared with what is registered, in bytes: half of what an access
 /// token can carry.
@@ -38,8 +40,8 @@ pub struct Policy {
 /// A request that a client may make.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthorizationRequest {
-    /// Where the response goes, and how.
-    pub return_address: ReturnAddress,
+    /// Where the response goes, and how; `None` for a device, which asks for it (RFC 8628 §3.4).
+    pub return_address: Option<ReturnAddress>,
     /// The redirect URI as it was sent; `None` where the client has only one and left it out.
     pub sent_redirect_uri: Option<RedirectUri>,
     /// What the response carries.
@@ -114,7 +116,7 @@ impl AuthorizationRequest {
         let Rest { scope, audience, nonce, code_challenge, prompts, max_age, claims } = rest;
         let acr_values = form.get("acr_values").unwrap_or_default().split_whitespace();
         Ok(Self {
-            return_address,
+            return_address: Some(return_address),
             sent_redirect_uri,
             response_type,
             scope,
@@ -126,6 +128,38 @@ impl AuthorizationRequest {
             acr_values: acr_values.map(str::to_owned).collect(),
             claims,
         })
+    }
+
+    /// Reads a device's request (RFC 8628 §3.1).
+    ///
+    /// # Errors
+    /// `unauthorized_client`, `invalid_scope`, `invalid_request` with the parameter at fault.
+    pub fn of_device(client: &Client, form: &Form, policy: Policy) -> Result<Self, Error> {
+        client.check_grant(GrantType::DeviceCode)?;
+        Ok(Self {
+            return_address: None,
+            sent_redirect_uri: None,
+            response_type: ResponseType::NONE,
+            scope: requested::scope(client, form, policy.scope_strategy, LONGEST_LIST)?.unwrap_or_default(),
+            audience: requested::audience(client, form, LONGEST_LIST)?,
+            nonce: None,
+            code_challenge: None,
+            prompts: Prompts::default(),
+            max_age: None,
+            acr_values: Vec::new(),
+            claims: ClaimsRequest::default(),
+        })
+    }
+
+    /// Reads the request of a flow that is under way.
+    ///
+    /// # Errors
+    /// As for a new one: what is registered of the client may have changed.
+    pub fn of_flow(client: &Client, flow: &Flow, policy: Policy) -> Result<Self, Refusal> {
+        match flow.kind {
+            FlowKind::Authorization => Self::parse(client, &flow.request, policy),
+            FlowKind::Device => Self::of_device(client, &flow.request, policy).map_err(Refusal::ToUser),
+        }
     }
 
     /// True where an ID token is asked for.

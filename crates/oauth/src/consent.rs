@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::authorization_request::AuthorizationRequest;
+use crate::authorization_response::ReturnAddress;
 use crate::denial::Denial;
 use crate::flow::{Flow, FlowReference};
 use crate::grant::SessionClaims;
@@ -123,8 +124,9 @@ pub struct RememberedConsent {
 
 /// Decides whether the user must be asked. `known` is what a session's lookup has already told.
 pub fn need(request: &AuthorizationRequest, client: &Client, known: Option<bool>) -> ConsentNeed {
-    // Any app on a device can claim a custom scheme, so nobody knows which one asks.
-    let could_be_anyone = client.is_public() && !request.return_address.redirect_uri.proves_its_owner();
+    // Any app on a device can claim a custom scheme, and any device a public client's id: nobody knows who asks.
+    let proves_itself = |address: &ReturnAddress| address.redirect_uri.proves_its_owner();
+    let could_be_anyone = client.is_public() && !request.return_address.as_ref().is_some_and(proves_itself);
     if request.prompts.consent || could_be_anyone {
         return ConsentNeed::Ask;
     }

@@ -16,6 +16,8 @@ pub struct DiscoveryPolicy {
     pub token_url: Option<String>,
     /// Replaces the URL of the authorization endpoint.
     pub auth_url: Option<String>,
+    /// Replaces the URL of the device authorization endpoint.
+    pub device_authorization_url: Option<String>,
     /// Replaces the URL of the userinfo endpoint.
     pub userinfo_url: Option<String>,
     /// The URL at which clients register themselves; `None` where they may not.
@@ -38,11 +40,15 @@ pub struct Discovery {
     pub claims_parameter_supported: bool,
     pub claims_supported: Vec<String>,
     pub code_challenge_methods_supported: [&'static str; 1],
+    pub device_authorization_endpoint: String,
     pub end_session_endpoint: String,
     pub frontchannel_logout_session_supported: bool,
     pub frontchannel_logout_supported: bool,
     pub grant_types_supported: Vec<GrantType>,
     pub id_token_signing_alg_values_supported: Vec<SigningAlgorithm>,
+    pub introspection_endpoint: String,
+    pub introspection_endpoint_auth_methods_supported: Vec<TokenEndpointAuthMethod>,
+    pub introspection_endpoint_auth_signing_alg_values_supported: [SigningAlgorithm; 10],
     pub issuer: Issuer,
     pub jwks_uri: String,
     pub prompt_values_supported: [&'static str; 4],
@@ -91,6 +97,7 @@ pub fn document(
         claims_parameter_supported: true,
         claims_supported: with("sub", &policy.supported_claims),
         code_challenge_methods_supported: ["S256"],
+        device_authorization_endpoint: url(&policy.device_authorization_url, "oauth2/device/auth"),
         end_session_endpoint: public.join("oauth2/sessions/logout"),
         frontchannel_logout_session_supported: true,
         frontchannel_logout_supported: true,
@@ -99,6 +106,12 @@ pub fn document(
             .chain(id_token_algorithms.iter().map(|algorithm| algorithm.as_str()))
             .collect(),
         id_token_signing_alg_values_supported: id_token_algorithms,
+        introspection_endpoint: public.join("oauth2/introspect"),
+        introspection_endpoint_auth_methods_supported: TokenEndpointAuthMethod::SERVED
+            .into_iter()
+            .filter(|method| *method != TokenEndpointAuthMethod::None)
+            .collect(),
+        introspection_endpoint_auth_signing_alg_values_supported: SigningAlgorithm::ALL,
         issuer: issuer.clone(),
         jwks_uri: url(&policy.jwks_url, ".well-known/jwks.json"),
         prompt_values_supported: ["none", "login", "consent", "select_account"],

@@ -52,6 +52,14 @@ pub enum ErrorCode {
     RequestUnauthorized,
     /// There is no such thing (Hydra).
     NotFound,
+    /// Nobody has decided about the device yet (RFC 8628 §3.5).
+    AuthorizationPending,
+    /// The same, and the device asks too often (RFC 8628 §3.5).
+    SlowDown,
+    /// The device code has expired (RFC 8628 §3.5).
+    ExpiredToken,
+    /// Somebody tries too often.
+    TooManyRequests,
     /// The server does not know this grant type.
     UnsupportedGrantType,
     /// A scope is unknown, malformed, or not allowed for the client.
@@ -92,6 +100,10 @@ impl ErrorCode {
             Self::RequestForbidden => "request_forbidden",
             Self::RequestUnauthorized => "request_unauthorized",
             Self::NotFound => "not_found",
+            Self::AuthorizationPending => "authorization_pending",
+            Self::SlowDown => "slow_down",
+            Self::ExpiredToken => "expired_token",
+            Self::TooManyRequests => "too_many_requests",
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::InvalidScope => "invalid_scope",
             Self::ServerError => "server_error",

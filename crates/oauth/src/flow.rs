@@ -39,7 +39,16 @@ const KNOWN: [&str; 24] = [
 ];
 
 /// The parameters that carry this server's own values, beside those of the client's request.
-pub const OWN_PARAMETERS: [&str; 2] = ["login_verifier", "consent_verifier"];
+pub const OWN_PARAMETERS: [&str; 3] = ["login_verifier", "consent_verifier", "device_verifier"];
+
+/// Where a flow began, and how it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FlowKind {
+    /// At the authorization endpoint (RFC 6749 §3.1): it ends at the client's redirect URI.
+    Authorization,
+    /// On a device (RFC 8628 §3.1): it ends in the device's row.
+    Device,
+}
 
 /// An authorization flow. It is not stored: it is sealed into the challenges that login and consent apps answer.
 ///
@@ -48,6 +57,8 @@ pub const OWN_PARAMETERS: [&str; 2] = ["login_verifier", "consent_verifier"];
 pub struct Flow {
     /// The id of the grant that will come of it. It tells when the flow began.
     pub id: GrantId,
+    /// Where it began.
+    pub kind: FlowKind,
     /// The client's incarnation.
     pub incarnation: Incarnation,
     /// The client's epoch.
@@ -62,6 +73,7 @@ pub struct Flow {
 pub struct FlowReference {
     /// The flow's id.
     pub id: GrantId,
+    kind: FlowKind,
     incarnation: Incarnation,
     epoch: i64,
     request: [u8; 16],
@@ -74,6 +86,8 @@ pub enum Interaction {
     Login,
     /// Consent.
     Consent,
+    /// The entry of a user code.
+    Device,
 }
 
 impl Interaction {
@@ -82,15 +96,31 @@ impl Interaction {
         match self {
             Self::Login => "login",
             Self::Consent => "consent",
+            Self::Device => "device",
         }
     }
 }
 
 impl Flow {
-    /// Begins a flow.
+    /// Begins a flow at the authorization endpoint.
     pub fn begin(client: &Client, request: Form, now: Timestamp, entropy: &Entropy) -> Self {
+        Self::begin_as(FlowKind::Authorization, client, request, (now, entropy))
+    }
+
+    /// Begins a flow on a device.
+    pub fn begin_on_device(client: &Client, request: Form, now: Timestamp, entropy: &Entropy) -> Self {
+        Self::begin_as(FlowKind::Device, client, request, (now, entropy))
+    }
+
+    fn begin_as(
+        kind: FlowKind,
+        client: &Client,
+        request: Form,
+        (now, entropy): (Timestamp, &Entropy),
+    ) -> Self {
         Self {
             id: GrantId::new(now, entropy),
+            kind,
             incarnation: client.incarnation,
             epoch: client.epoch,
             request: request.without(&OWN_PARAMETERS),
@@ -115,6 +145,7 @@ impl Flow {
     pub fn reference(&self) -> FlowReference {
         FlowReference {
             id: self.id,
+            kind: self.kind,
             incarnation: self.incarnation,
             epoch: self.epoch,
             request: digest(&self.request),
@@ -126,7 +157,8 @@ impl FlowReference {
     /// The flow, where `request` is the one with which it began and `client` its client.
     pub fn resume(&self, client: &Client, request: Form) -> Option<Flow> {
         let request = request.without(&OWN_PARAMETERS);
-        let flow = Flow { id: self.id, incarnation: self.incarnation, epoch: self.epoch, request };
+        let (id, kind, incarnation, epoch) = (self.id, self.kind, self.incarnation, self.epoch);
+        let flow = Flow { id, kind, incarnation, epoch, request };
         (flow.is_of(client) && bool::from(digest(&flow.request).ct_eq(&self.request))).then_some(flow)
     }
 }

@@ -44,12 +44,13 @@ impl GrantType {
     ];
 
     /// The grant types whose flow this server runs.
-    pub const SERVED: [Self; 5] = [
+    pub const SERVED: [Self; 6] = [
         Self::AuthorizationCode,
         Self::Implicit,
         Self::RefreshToken,
         Self::ClientCredentials,
         Self::JwtBearer,
+        Self::DeviceCode,
     ];
 
     /// The name on the wire.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::access_token::Meaning;
 use crate::grant::Grant;
 use crate::refresh_token::RefreshToken;
-use crate::{AccessToken, Audience, ClientId, Incarnation, Issuer, ScopeSet, ScopeStrategy};
+use crate::{AccessToken, Audience, Client, ClientId, Incarnation, Issuer, ScopeSet, ScopeStrategy};
 
 /// What the database says about a token's client and the token itself, at one instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +58,25 @@ pub struct Active {
 impl Introspection {
     /// The response for a token that is not live.
     pub const INACTIVE: Self = Self::Inactive { active: false };
+
+    /// What a client that has authenticated may see of it: tokens that were issued to it, and access tokens that are
+    /// for it, which their audience says by its id. Anything else it learns nothing of (RFC 7662 §4).
+    ///
+    /// The audiences that a client is registered for do not count: they say what it may ask for, not who it is.
+    #[must_use]
+    pub fn seen_by(self, client: &Client) -> Self {
+        match self {
+            Self::Active(active) if active.concerns(client) => Self::Active(active),
+            _ => Self::INACTIVE,
+        }
+    }
+}
+
+impl Active {
+    fn concerns(&self, client: &Client) -> bool {
+        let is_for_it = || self.aud.iter().any(|audience| audience.as_str() == client.id.as_str());
+        self.client_id == client.id || (self.token_use == "access_token" && is_for_it())
+    }
 }
 
 /// What the database says about a grant, and about one token of it, at one instant.
@@ -240,6 +259,35 @@ mod tests {
             let meaning = token().meaning(None).unwrap();
             let got = answer(&token(), meaning, &issuer, &required.parse().unwrap(), ScopeStrategy::Wildcard);
             assert_eq!(got != Introspection::INACTIVE, active, "{required}");
+        }
+    }
+
+    #[test]
+    fn a_client_sees_its_own_tokens_and_those_that_are_for_it() {
+        let issuer = Issuer::parse("https://id.example.com").unwrap();
+        let seen = |client_id: &str, audience: &str, token_use: &'static str| {
+            let audience = crate::audience::parse_list(audience).unwrap();
+            let meaning = Meaning { audience, ..token().meaning(None).unwrap() };
+            let Introspection::Active(active) =
+                answer(&token(), meaning, &issuer, &ScopeSet::default(), ScopeStrategy::Exact)
+            else {
+                panic!("it is live")
+            };
+            let registered = serde_json::json!({"audience": ["https://api"]});
+            let client = Client { id: ClientId::parse(client_id).unwrap(), ..Client::example(registered) };
+            Introspection::Active(Box::new(Active { token_use, ..*active })).seen_by(&client)
+                != Introspection::INACTIVE
+        };
+        for (client, audience, token_use, sees) in [
+            ("orders", "", "access_token", true),
+            ("orders", "api", "refresh_token", true),
+            ("api", "api", "access_token", true),
+            ("api", "other api", "access_token", true),
+            ("api", "api", "refresh_token", false),
+            ("api", "https://api", "access_token", false),
+            ("api", "", "access_token", false),
+        ] {
+            assert_eq!(seen(client, audience, token_use), sees, "{client} {audience} {token_use}");
         }
     }
 

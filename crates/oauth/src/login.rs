@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::authorization_request::AuthorizationRequest;
 use crate::denial::Denial;
-use crate::flow::{Flow, FlowReference};
+use crate::flow::{Flow, FlowKind, FlowReference};
 use crate::wanted_user::WantedUser;
 use crate::{ClientSubjects, Error, ErrorCode, SessionId, sealed};
 
@@ -163,6 +163,18 @@ impl LoginChallenge {
         let session_id =
             known.as_ref().map_or_else(|| SessionId::new(entropy), |known| known.login.session_id);
         Ok(Self { flow, session_id, known })
+    }
+
+    /// The same for whoever logged in, with a new session where the known one is somebody else's. A device's flow cannot
+    /// begin anew, as one at the authorization endpoint does: its user code has been entered.
+    #[must_use]
+    pub fn for_subject(self, subject: &str, entropy: &Entropy) -> Self {
+        match &self.known {
+            Some(known) if self.flow.kind == FlowKind::Device && known.login.subject != subject => {
+                Self { session_id: SessionId::new(entropy), known: None, ..self }
+            }
+            _ => self,
+        }
     }
 
     /// Decides what becomes of the app's answer.

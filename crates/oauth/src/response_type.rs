@@ -29,6 +29,9 @@ impl ResponseType {
     /// A code alone.
     pub const CODE: Self = Self { code: true, id_token: false, token: false };
 
+    /// Nothing: a device asks for its tokens itself.
+    pub const NONE: Self = Self { code: false, id_token: false, token: false };
+
     /// The response types that this server gives.
     pub const SERVED: [Self; 7] = [
         Self::CODE,

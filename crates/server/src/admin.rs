@@ -3,6 +3,7 @@
 pub(crate) mod clients;
 pub(crate) mod consent_request;
 pub(crate) mod consent_sessions;
+pub(crate) mod device_request;
 pub(crate) mod interaction;
 pub(crate) mod introspect;
 pub(crate) mod keys;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use oauth::flow::FlowKind;
 use oauth::{Client, GrantId};
 
 /// How long flows and what comes of them may take.
@@ -10,6 +11,10 @@ use oauth::{Client, GrantId};
 pub struct AuthorizationTimes {
     /// `ttl.login_consent_request`: from the authorization request to the consent.
     pub login_consent_request: Duration,
+    /// `ttl.device_user_code`: from a device's request to the consent, and to its tokens.
+    pub device_user_code: Duration,
+    /// `oauth2.device_authorization.token_polling_interval`: how often a device may ask for its tokens.
+    pub device_polling_interval: Duration,
     /// `ttl.auth_code`.
     pub auth_code: Duration,
     /// `ttl.authentication_session`: the longest that a login is remembered.
@@ -21,9 +26,17 @@ pub struct AuthorizationTimes {
 }
 
 impl AuthorizationTimes {
+    /// How long a flow may take.
+    pub(crate) fn of(&self, kind: FlowKind) -> Duration {
+        match kind {
+            FlowKind::Authorization => self.login_consent_request,
+            FlowKind::Device => self.device_user_code,
+        }
+    }
+
     /// When a flow has taken too long.
-    pub(crate) fn ends(&self, flow: GrantId) -> Timestamp {
-        after(flow.started_at(), self.login_consent_request)
+    pub(crate) fn ends(&self, kind: FlowKind, flow: GrantId) -> Timestamp {
+        after(flow.started_at(), self.of(kind))
     }
 
     /// Until when a login may last in which a client gets something now, and hence the grant must be there that names the

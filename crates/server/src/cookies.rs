@@ -25,6 +25,8 @@ pub struct CookieSettings {
     pub login_csrf: String,
     /// How the names of consent cookies begin.
     pub consent_csrf: String,
+    /// How the names of the cookies begin that go with the entry of a user code.
+    pub device_csrf: String,
     /// The domain that they are sent to; `None` means this host alone.
     pub domain: Option<String>,
     /// Whether they come with requests from other sites.
@@ -38,6 +40,7 @@ impl CookieSettings {
         match interaction {
             Interaction::Login => &self.login_csrf,
             Interaction::Consent => &self.consent_csrf,
+            Interaction::Device => &self.device_csrf,
         }
     }
 
@@ -82,8 +85,13 @@ impl CookieSettings {
     /// Removes the cookies of a flow that has ended.
     pub(crate) fn end_flow(&self, response: &mut Response, flow: GrantId) {
         for interaction in [Interaction::Login, Interaction::Consent] {
-            self.remove(response, &self.flow_name(interaction, flow), "/");
+            self.end(response, interaction, flow);
         }
+    }
+
+    /// Removes the cookie of one interaction that has ended.
+    pub(crate) fn end(&self, response: &mut Response, interaction: Interaction, id: GrantId) {
+        self.remove(response, &self.flow_name(interaction, id), "/");
     }
 
     /// Sets the cookie of the session.
@@ -166,6 +174,7 @@ mod tests {
             session_path: "/".to_owned(),
             login_csrf: "login".to_owned(),
             consent_csrf: "consent".to_owned(),
+            device_csrf: "device".to_owned(),
             domain: Some("example.com".to_owned()),
             same_site: SameSite::Lax,
             secure: true,

@@ -39,6 +39,9 @@ pub(crate) enum Failure {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// A hook that the configuration names refuses the token.
+    #[error("the token hook refuses this token")]
+    HookRefuses,
     /// A hook that the configuration names does not do its part.
     #[error("the hook of {setting} failed: {why}")]
     Hook {
@@ -76,6 +79,7 @@ impl Failure {
         match self {
             Self::Refused(error) => error.code,
             Self::Plain(_) | Self::TooLarge | Self::TooSlow | Self::NotByTls(_) => ErrorCode::InvalidRequest,
+            Self::HookRefuses => ErrorCode::AccessDenied,
             Self::Busy | Self::NoSigningKey => ErrorCode::TemporarilyUnavailable,
             Self::Store(error) if error.is_transient() => ErrorCode::TemporarilyUnavailable,
             Self::Store(_) | Self::Hook { .. } | Self::Defect(_) => ErrorCode::ServerError,
@@ -89,16 +93,20 @@ impl Failure {
             Self::TooSlow => return StatusCode::REQUEST_TIMEOUT,
             // As Hydra has it.
             Self::NotByTls(_) => return StatusCode::BAD_GATEWAY,
+            Self::HookRefuses => return StatusCode::FORBIDDEN,
             _ => {}
         }
         match self.code() {
             ErrorCode::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
             ErrorCode::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             ErrorCode::InvalidClient | ErrorCode::RequestUnauthorized => StatusCode::UNAUTHORIZED,
-            ErrorCode::AccessDenied | ErrorCode::RequestForbidden => StatusCode::FORBIDDEN,
+            ErrorCode::RequestForbidden => StatusCode::FORBIDDEN,
             ErrorCode::NotFound => StatusCode::NOT_FOUND,
+            ErrorCode::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             ErrorCode::InvalidRequest
             | ErrorCode::InvalidGrant
+            // A device is told so of its user's refusal (RFC 8628 §3.5).
+            | ErrorCode::AccessDenied
             | ErrorCode::UnauthorizedClient
             | ErrorCode::UnsupportedGrantType
             | ErrorCode::UnsupportedResponseType
@@ -115,6 +123,9 @@ impl Failure {
             | ErrorCode::JtiKnown
             | ErrorCode::MissingRequiredParameter
             | ErrorCode::RegistrationNotSupported
+            | ErrorCode::AuthorizationPending
+            | ErrorCode::SlowDown
+            | ErrorCode::ExpiredToken
             | ErrorCode::InvalidScope
             | ErrorCode::InvalidClientMetadata
             | ErrorCode::InvalidRedirectUri => StatusCode::BAD_REQUEST,
@@ -171,7 +182,7 @@ impl Failure {
     fn told(&self, code: ErrorCode, expose: bool) -> oauth::Error {
         let general = match (self, code) {
             (Self::Refused(error), _) => return error.clone(),
-            (Self::TooLarge | Self::TooSlow | Self::NotByTls(_) | Self::Plain(_), _) => {
+            (Self::TooLarge | Self::TooSlow | Self::NotByTls(_) | Self::Plain(_) | Self::HookRefuses, _) => {
                 return oauth::Error::new(code, sentence(&self.to_string()));
             }
             (_, ErrorCode::TemporarilyUnavailable) => "The server cannot serve this now; try again later.",

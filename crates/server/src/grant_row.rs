@@ -1,6 +1,7 @@
 //! The row of a grant, made from what is sealed into it.
 
 use jiff::Timestamp;
+use oauth::flow::FlowKind;
 use oauth::grant::Grant;
 use oauth::refresh_token::RefreshToken;
 use store::{NewGrant, NewRefresh};
@@ -22,7 +23,7 @@ pub(crate) fn grant_row<const N: usize>(
         expires_at: token.expires_at().unwrap_or(Timestamp::MAX),
     });
     // Another consent to the same login might still become a response, which must find this row.
-    let flow_ends = after(times.ends(grant.id), times.auth_code);
+    let flow_ends = after(times.ends(FlowKind::Authorization, grant.id), times.auth_code);
     let ends = ends.into_iter().chain(refresh.map(|refresh| refresh.expires_at));
     NewGrant {
         id: grant.id,

@@ -10,7 +10,6 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use oauth::consent::ConsentSession;
 use oauth::grant::SessionClaims;
 use oauth::token_hook::{HookAnswer, HookSubject};
-use oauth::{Error, ErrorCode};
 use serde_json::Value;
 use url::Url;
 
@@ -88,7 +87,7 @@ impl Hook {
 /// The claims that the token hook wants in place of `claims`; `None` where it leaves them, or there is no hook.
 ///
 /// # Errors
-/// `access_denied` where it refuses; [`Failure::Hook`] where it does not answer.
+/// [`Failure::HookRefuses`]; [`Failure::Hook`] where it does not answer.
 pub(crate) async fn token_claims(
     server: &Server,
     subject: &HookSubject<'_>,
@@ -147,9 +146,7 @@ async fn ask(
     match HookAnswer::parse(answer.status.as_u16(), &answer.body) {
         Ok(HookAnswer::Unchanged) => Ok(None),
         Ok(HookAnswer::Claims(session)) => Ok(Some(session)),
-        Ok(HookAnswer::Denied) => {
-            Err(Error::new(ErrorCode::AccessDenied, "The token hook refuses this token.").into())
-        }
+        Ok(HookAnswer::Denied) => Err(Failure::HookRefuses),
         Err(error) => Err(failed(error.to_string())),
     }
 }

@@ -27,6 +27,8 @@ type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 #[derive(Debug, Clone)]
 pub struct Metrics {
     token_requests: Family<TokenLabels, Counter>,
+    accepted_challenges: Family<ChallengeLabels, Counter>,
+    rejected_challenges: Family<ChallengeLabels, Counter>,
     http_requests: Family<HttpLabels, Counter>,
     http_durations: Histograms<HttpLabels>,
     http_response_times: Histograms<EndpointLabels>,
@@ -54,6 +56,32 @@ pub(crate) struct PoolMetrics {
 struct TokenLabels {
     grant_type: &'static str,
     outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ChallengeLabels {
+    kind: &'static str,
+}
+
+/// What an app decides about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ChallengeKind {
+    Login,
+    Consent,
+    Device,
+    Logout,
+}
+
+impl ChallengeKind {
+    fn labels(self) -> ChallengeLabels {
+        let kind = match self {
+            Self::Login => "login",
+            Self::Consent => "consent",
+            Self::Device => "device",
+            Self::Logout => "logout",
+        };
+        ChallengeLabels { kind }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -96,6 +124,8 @@ impl Metrics {
     pub fn new(registry: &mut Registry) -> Self {
         let metrics = Self {
             token_requests: Family::default(),
+            accepted_challenges: Family::default(),
+            rejected_challenges: Family::default(),
             http_requests: Family::default(),
             http_durations: histograms(),
             http_response_times: histograms(),
@@ -113,6 +143,16 @@ impl Metrics {
 
     fn register(&self, to: &mut Registry) {
         to.register("token_endpoint_requests", "Token requests by outcome", self.token_requests.clone());
+        to.register(
+            "oauth2_accepted_challenges",
+            "Challenges that an app accepted, by kind",
+            self.accepted_challenges.clone(),
+        );
+        to.register(
+            "oauth2_rejected_challenges",
+            "Challenges that an app rejected, by kind",
+            self.rejected_challenges.clone(),
+        );
         to.register("http_requests", "Requests", self.http_requests.clone());
         to.register(
             "http_requests_duration_seconds",
@@ -165,6 +205,16 @@ impl Metrics {
             outcome: outcome.map_or_else(ErrorCode::as_str, |()| "success"),
         };
         self.token_requests.get_or_create(&labels).inc();
+    }
+
+    /// Counts a challenge that was accepted: an answer that is given again counts again.
+    pub(crate) fn challenge_accepted(&self, kind: ChallengeKind) {
+        self.accepted_challenges.get_or_create(&kind.labels()).inc();
+    }
+
+    /// Counts a challenge that was rejected, in the same way.
+    pub(crate) fn challenge_rejected(&self, kind: ChallengeKind) {
+        self.rejected_challenges.get_or_create(&kind.labels()).inc();
     }
 
     /// Counts an answered request.

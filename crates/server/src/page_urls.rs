@@ -1,6 +1,6 @@
 //! Where people are sent (`urls.*`): to the pages of the configuration, else to those of this server.
 
-use oauth::Issuer;
+use oauth::{ClientId, Issuer};
 
 use crate::router;
 
@@ -13,6 +13,10 @@ pub struct PageUrls {
     pub registration: Option<String>,
     /// `urls.consent`.
     pub consent: Option<String>,
+    /// `urls.device.verification`: where user codes are entered.
+    pub device_verification: Option<String>,
+    /// `urls.device.success`: where somebody ends who let a device in.
+    pub device_success: Option<String>,
     /// `urls.error`.
     pub error: Option<String>,
     /// `urls.logout`.
@@ -33,6 +37,24 @@ impl PageUrls {
     pub(crate) fn consent(&self, public: &Issuer, challenge: &str) -> String {
         let page = self.consent.clone().unwrap_or_else(|| public.join(router::FALLBACK_CONSENT));
         with_query(&page, &[("consent_challenge", challenge)])
+    }
+
+    /// The page for user codes, with its challenge and the code where it is known.
+    pub(crate) fn device_verification(
+        &self,
+        public: &Issuer,
+        challenge: &str,
+        user_code: Option<&str>,
+    ) -> String {
+        let page = self.device_verification.clone().unwrap_or_else(|| public.join(router::FALLBACK_DEVICE));
+        let parameters = [Some(("device_challenge", challenge)), user_code.map(|code| ("user_code", code))];
+        with_query(&page, &parameters.into_iter().flatten().collect::<Vec<_>>())
+    }
+
+    /// Where somebody ends who let a client's device in.
+    pub(crate) fn device_success(&self, public: &Issuer, client: &ClientId) -> String {
+        let page = self.device_success.clone().unwrap_or_else(|| public.join(router::FALLBACK_DEVICE_DONE));
+        with_query(&page, &[("client_id", client.as_str())])
     }
 
     /// The logout page, with its challenge.

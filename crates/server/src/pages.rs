@@ -9,7 +9,7 @@ use http::{HeaderValue, StatusCode};
 use jose::Entropy;
 use oauth::RedirectUri;
 
-use crate::answer;
+use crate::{Server, answer, router};
 
 /// The page for an error that no client can be told.
 #[derive(Template)]
@@ -47,6 +47,33 @@ struct LoggingOutPage<'a> {
     limit: u32,
     return_to: &'a str,
     frames: &'a [String],
+}
+
+/// The page on which a user code is entered.
+#[derive(Template)]
+#[template(path = "device.html")]
+struct DevicePage<'a> {
+    nonce: &'a str,
+    action: &'a str,
+    form: DeviceForm<'a>,
+}
+
+/// What the page for user codes shows.
+#[derive(Clone, Copy)]
+pub(crate) struct DeviceForm<'a> {
+    /// The challenge, which goes along.
+    pub(crate) challenge: &'a str,
+    /// The code, as far as it is known.
+    pub(crate) user_code: &'a str,
+    /// What was wrong with it.
+    pub(crate) problem: Option<&'a str>,
+}
+
+/// The page at the end of a device's flow, where the configuration names no other.
+#[derive(Template)]
+#[template(path = "device_done.html")]
+struct DeviceDonePage<'a> {
+    nonce: &'a str,
 }
 
 /// The form that the browser posts to the client (OAuth 2.0 Form Post Response Mode §2).
@@ -89,6 +116,18 @@ pub(crate) fn logging_out(
     page_with(StatusCode::OK, entropy, &more, |nonce| {
         LoggingOutPage { nonce, limit, return_to, frames }.render()
     })
+}
+
+/// Lets somebody enter a user code. Nothing happens before they press the button: a link that brings a code along
+/// connects nobody's device by itself (RFC 8628 §5.4).
+pub(crate) fn device(status: StatusCode, server: &Server, form: DeviceForm<'_>) -> Response {
+    let action = server.settings().public_url.join(router::DEVICE_VERIFY);
+    page(status, server.store().entropy(), |nonce| DevicePage { nonce, action: &action, form }.render())
+}
+
+/// Tells somebody that their device may go on.
+pub(crate) fn device_done(entropy: &Entropy) -> Response {
+    page(StatusCode::OK, entropy, |nonce| DeviceDonePage { nonce }.render())
 }
 
 /// Lets the browser post a response to the client.

@@ -1,8 +1,10 @@
 //! The endpoints of the public API.
 
 pub(crate) mod authorize;
+pub(crate) mod device;
 pub(crate) mod discovery;
 pub(crate) mod fallbacks;
+pub(crate) mod introspect;
 pub(crate) mod jwks;
 pub(crate) mod logout;
 pub(crate) mod register;

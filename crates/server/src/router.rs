@@ -12,15 +12,17 @@ use prometheus_client::registry::Registry;
 use tower::ServiceBuilder;
 
 use crate::admin::{
-    clients, consent_request, consent_sessions, introspect, keys, login_request, logout_request, sessions,
-    trusted_issuers, version,
+    clients, consent_request, consent_sessions, device_request, introspect, keys, login_request,
+    logout_request, sessions, trusted_issuers, version,
 };
 use crate::cors::Reach;
 use crate::not_found::not_found;
 use crate::observe::{Observer, TIME_LIMIT, observe};
-use crate::public::{authorize, discovery, fallbacks, jwks, logout, register, revoke, token, userinfo};
+use crate::public::{
+    authorize, device, discovery, fallbacks, jwks, logout, register, revoke, token, userinfo,
+};
 use crate::state::Live;
-use crate::{ApiSettings, Server, Settings, health, metrics};
+use crate::{ApiSettings, Server, Settings, health, metrics, public};
 
 const OPENID_CONFIGURATION: &str = "/.well-known/openid-configuration";
 const AUTHORIZATION_SERVER: &str = "/.well-known/oauth-authorization-server";
@@ -29,6 +31,10 @@ pub(crate) const TOKEN: &str = "/oauth2/token";
 pub(crate) const AUTHORIZE: &str = "/oauth2/auth";
 pub(crate) const REGISTER: &str = "/oauth2/register";
 const REGISTERED: &str = "/oauth2/register/{id}";
+const DEVICE_AUTHORIZE: &str = "/oauth2/device/auth";
+pub(crate) const DEVICE_VERIFY: &str = "/oauth2/device/verify";
+pub(crate) const FALLBACK_DEVICE: &str = "/oauth2/fallbacks/device";
+pub(crate) const FALLBACK_DEVICE_DONE: &str = "/oauth2/fallbacks/device/done";
 const REVOKE: &str = "/oauth2/revoke";
 const USERINFO: &str = "/userinfo";
 pub(crate) const FALLBACK_LOGIN: &str = "/oauth2/fallbacks/login";
@@ -39,6 +45,7 @@ pub(crate) const FALLBACK_LOGGED_OUT: &str = "/oauth2/fallbacks/logout/callback"
 pub(crate) const FALLBACK_ERROR: &str = "/oauth2/fallbacks/error";
 const ALIVE: &str = "/health/alive";
 const READY: &str = "/health/ready";
+const PUBLIC_INTROSPECT: &str = "/oauth2/introspect";
 const INTROSPECT: &str = "/admin/oauth2/introspect";
 const LOGIN_REQUEST: &str = "/admin/oauth2/auth/requests/login";
 const LOGIN_ACCEPT: &str = "/admin/oauth2/auth/requests/login/accept";
@@ -49,6 +56,9 @@ const CONSENT_REJECT: &str = "/admin/oauth2/auth/requests/consent/reject";
 const LOGOUT_REQUEST: &str = "/admin/oauth2/auth/requests/logout";
 const LOGOUT_ACCEPT: &str = "/admin/oauth2/auth/requests/logout/accept";
 const LOGOUT_REJECT: &str = "/admin/oauth2/auth/requests/logout/reject";
+const DEVICE_REQUEST: &str = "/admin/oauth2/auth/requests/device";
+const DEVICE_ACCEPT: &str = "/admin/oauth2/auth/requests/device/accept";
+const DEVICE_REJECT: &str = "/admin/oauth2/auth/requests/device/reject";
 const CONSENT_SESSIONS: &str = "/admin/oauth2/auth/sessions/consent";
 const LOGIN_SESSIONS: &str = "/admin/oauth2/auth/sessions/login";
 const TOKENS: &str = "/admin/oauth2/tokens";
@@ -66,7 +76,7 @@ const ADMIN_ALIVE: &str = "/admin/health/alive";
 const ADMIN_READY: &str = "/admin/health/ready";
 
 /// Every path that is served, for labels that live as long as the program.
-pub(crate) const TEMPLATES: [&str; 42] = [
+pub(crate) const TEMPLATES: [&str; 50] = [
     TOKEN,
     AUTHORIZE,
     USERINFO,
@@ -88,6 +98,14 @@ pub(crate) const TEMPLATES: [&str; 42] = [
     FALLBACK_LOGIN,
     FALLBACK_CONSENT,
     FALLBACK_ERROR,
+    DEVICE_AUTHORIZE,
+    DEVICE_VERIFY,
+    FALLBACK_DEVICE,
+    FALLBACK_DEVICE_DONE,
+    DEVICE_REQUEST,
+    DEVICE_ACCEPT,
+    DEVICE_REJECT,
+    PUBLIC_INTROSPECT,
     INTROSPECT,
     JWKS,
     OPENID_CONFIGURATION,
@@ -120,11 +138,16 @@ impl Server {
             .route(JWKS, get(jwks::jwks))
             .route(TOKEN, post(token::token).options(token::options))
             .route(REVOKE, post(revoke::revoke))
+            .route(PUBLIC_INTROSPECT, post(public::introspect::introspect))
             .route(REGISTER, post(register::create))
             .route(REGISTERED, get(register::get).put(register::replace).delete(register::delete))
             .route(AUTHORIZE, get(authorize::authorize).post(authorize::authorize))
             .route(USERINFO, get(userinfo::userinfo).post(userinfo::userinfo))
             .route(LOGOUT, get(logout::logout).post(logout::logout))
+            .route(DEVICE_AUTHORIZE, post(device::authorize))
+            .route(DEVICE_VERIFY, get(device::verify).post(device::enter))
+            .route(FALLBACK_DEVICE, get(fallbacks::device))
+            .route(FALLBACK_DEVICE_DONE, get(fallbacks::device_done))
             .route(FALLBACK_LOGOUT, get(fallbacks::logout::show).post(fallbacks::logout::decide))
             .route(FALLBACK_LOGGED_OUT, get(fallbacks::logged_out))
             .route(FALLBACK_LOGIN, get(fallbacks::login::show).post(fallbacks::login::decide))
@@ -146,6 +169,9 @@ impl Server {
             .route(CONSENT_REQUEST, get(consent_request::get))
             .route(CONSENT_ACCEPT, put(consent_request::accept))
             .route(CONSENT_REJECT, put(consent_request::reject))
+            .route(DEVICE_REQUEST, get(device_request::get))
+            .route(DEVICE_ACCEPT, put(device_request::accept))
+            .route(DEVICE_REJECT, put(device_request::reject))
             .route(LOGOUT_REQUEST, get(logout_request::get))
             .route(LOGOUT_ACCEPT, put(logout_request::accept))
             .route(LOGOUT_REJECT, put(logout_request::reject))
@@ -218,8 +244,8 @@ pub(crate) fn is_probed(template: &str) -> bool {
 fn public_reach(template: &'static str) -> Reach {
     match template {
         AUTHORIZE | LOGOUT | FALLBACK_LOGIN | FALLBACK_CONSENT | FALLBACK_LOGOUT | FALLBACK_LOGGED_OUT
-        | FALLBACK_ERROR => Reach::Nobody,
-        TOKEN | REVOKE | USERINFO => Reach::Clients,
+        | FALLBACK_ERROR | DEVICE_VERIFY | FALLBACK_DEVICE | FALLBACK_DEVICE_DONE => Reach::Nobody,
+        TOKEN | REVOKE | PUBLIC_INTROSPECT | USERINFO | DEVICE_AUTHORIZE => Reach::Clients,
         OPENID_CONFIGURATION | AUTHORIZATION_SERVER | JWKS => Reach::Everybody,
         _ => Reach::Listed,
     }

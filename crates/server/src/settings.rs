@@ -5,7 +5,7 @@ use oauth::client_credentials::Policy;
 use oauth::discovery::DiscoveryPolicy;
 use oauth::jwt_access_token::ClaimsPolicy;
 use oauth::{
-    AccessTokenStrategy, Client, Issuer, Lifetimes, ScopeSet, ScopeStrategy, SubjectTypes,
+    AccessTokenStrategy, Client, Issuer, Lifetimes, ScopeSet, ScopeStrategy, SubjectTypes, UserCodeFormat,
     authorization_request, jwt_bearer,
 };
 
@@ -36,6 +36,8 @@ pub struct Settings {
     pub authorization: authorization_request::Policy,
     /// How long flows and what comes of them may take.
     pub flow: AuthorizationTimes,
+    /// `oauth2.device_authorization.user_code`: the user codes.
+    pub user_codes: UserCodeFormat,
     /// Where people are sent.
     pub pages: PageUrls,
     /// Who can log in on the built-in pages, which take the place of those that `pages` does not name. `None`, as in
@@ -128,11 +130,14 @@ impl Settings {
             authorization: authorization_request::Policy::default(),
             flow: AuthorizationTimes {
                 login_consent_request: hour,
+                device_user_code: hour,
+                device_polling_interval: Duration::from_secs(5),
                 auth_code: hour,
                 authentication_session: hour,
                 refresh_token: Some(hour),
                 rotation_grace: Duration::ZERO,
             },
+            user_codes: UserCodeFormat::default(),
             pages: PageUrls::default(),
             demonstration: None,
             cookies: CookieSettings {
@@ -140,6 +145,7 @@ impl Settings {
                 session_path: "/".to_owned(),
                 login_csrf: "login".to_owned(),
                 consent_csrf: "consent".to_owned(),
+                device_csrf: "device".to_owned(),
                 domain: None,
                 same_site: cookie::SameSite::Lax,
                 secure: true,

@@ -10,11 +10,13 @@ use jiff::Timestamp;
 use store::Store;
 use tokio::sync::{Notify, Semaphore};
 
+use crate::device_polls::DevicePolls;
 use crate::documents::Documents;
 use crate::fair_shares::FairShares;
 use crate::form::BODIES_UNDER_WAY;
 use crate::outbound::{Outbound, OutboundError};
 use crate::remote_keys::RemoteKeys;
+use crate::user_code_attempts::UserCodeAttempts;
 use crate::verified_secrets::VerifiedSecrets;
 use crate::work_pool::WorkPool;
 use crate::{Metrics, Settings};
@@ -59,6 +61,8 @@ struct Shared {
     unproven_reads: Semaphore,
     verified_secrets: VerifiedSecrets,
     logout_queue: Notify,
+    device_polls: DevicePolls,
+    user_code_attempts: UserCodeAttempts,
     documents: RwLock<Option<Arc<Documents>>>,
 }
 
@@ -90,6 +94,8 @@ impl Server {
             unproven_reads: Semaphore::new(UNPROVEN_READS),
             verified_secrets,
             logout_queue: Notify::new(),
+            device_polls: DevicePolls::new(),
+            user_code_attempts: UserCodeAttempts::new(),
             documents: RwLock::default(),
         };
         Ok(Self { shared: Arc::new(shared), settings })
@@ -171,6 +177,16 @@ impl Server {
     /// Wakes whoever tells clients of logouts.
     pub(crate) fn logout_queue(&self) -> &Notify {
         &self.shared.logout_queue
+    }
+
+    /// How often devices ask.
+    pub(crate) fn device_polls(&self) -> &DevicePolls {
+        &self.shared.device_polls
+    }
+
+    /// The wrong user codes.
+    pub(crate) fn user_code_attempts(&self) -> &UserCodeAttempts {
+        &self.shared.user_code_attempts
     }
 
     /// Where the documents that were rendered last are kept.

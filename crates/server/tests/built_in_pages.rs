@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use common::browser::{Answer, Browser, CALLBACK, REQUEST, application, prepared, request_with, text};
+use common::device::{DEVICE_GRANT, Device};
 use common::{TestClient, TestServer, databases, manual_clock, settings};
 use jose::Entropy;
 use serde_json::{Value, json};
@@ -292,6 +293,46 @@ async fn a_user_logs_out_or_stays() {
     let end = follow_all(&browser, browser.open("/oauth2/sessions/logout").await).await;
     assert!(end.body.contains("Your log out request however succeeded."), "{}", end.body);
     assert!(!end.body.contains("URLS_"), "in a demonstration nobody is to configure anything: {}", end.body);
+}
+
+#[tokio::test]
+async fn a_user_lets_a_device_in_or_not() {
+    let server = TestServer::alone(Clock::system(), with_pages()).await;
+    let mut metadata = registered();
+    metadata["grant_types"] = json!([DEVICE_GRANT, "refresh_token"]);
+    let client = prepared(&server, metadata).await;
+    for (decision, told, status, error) in [
+        ("allow", "Your device is connected", 200, Value::Null),
+        ("deny", "The user did not consent.", 400, json!("access_denied")),
+    ] {
+        let (device, browser) = (Device::start(&server, &client).await, Browser::new(&server));
+        let uri = text(&device.codes, "verification_uri_complete");
+        let page = follow_all(&browser, browser.open(uri).await).await;
+        assert!(page.body.contains(&format!("value=\"{}\"", device.user_code())), "{}", page.body);
+        let challenge = hidden(&page, "device_challenge");
+        let form = [("device_challenge", challenge.as_str()), ("user_code", device.user_code())];
+        let page = follow_all(&browser, browser.post("/oauth2/device/verify", &form).await).await;
+        assert!(page.body.contains("Log in to Shop"), "{}", page.body);
+        let page = follow_all(&browser, log_in(&browser, &page, &[]).await).await;
+        assert!(page.body.contains("It asks for a device."), "{}", page.body);
+        for of_a_client in ["you go on to", "Log in as somebody else"] {
+            assert!(!page.body.contains(of_a_client), "{}", page.body);
+        }
+        let decided = decide(&browser, &page, CONSENT, &[("decision", decision)]).await;
+        let end = follow_all(&browser, decided).await;
+        assert!(end.body.contains(told), "{}", end.body);
+        let (got, answer) = device.poll().await;
+        assert_eq!((got, &answer["error"]), (status, &error), "{answer}");
+    }
+    for (verdict, kind, count) in [
+        ("accepted", "device", 2.0),
+        ("accepted", "login", 2.0),
+        ("accepted", "consent", 1.0),
+        ("rejected", "consent", 1.0),
+    ] {
+        let series = format!("oauth2_{verdict}_challenges_total{{kind=\"{kind}\"}}");
+        assert_eq!(server.metric(&series).await, Some(count), "{series}");
+    }
 }
 
 #[tokio::test]

@@ -47,14 +47,21 @@ async fn discovery_names_what_is_served_and_no_more() {
             "code_challenge_methods_supported": ["S256"],
             "backchannel_logout_session_supported": true,
             "backchannel_logout_supported": true,
+            "device_authorization_endpoint": "https://id.example.com/oauth2/device/auth",
             "end_session_endpoint": "https://id.example.com/oauth2/sessions/logout",
             "frontchannel_logout_session_supported": true,
             "frontchannel_logout_supported": true,
             "grant_types_supported": [
                 "authorization_code", "implicit", "refresh_token", "client_credentials",
                 "urn:ietf:params:oauth:grant-type:jwt-bearer",
+                "urn:ietf:params:oauth:grant-type:device_code",
             ],
             "id_token_signing_alg_values_supported": ["ES256"],
+            "introspection_endpoint": "https://id.example.com/oauth2/introspect",
+            "introspection_endpoint_auth_methods_supported": [
+                "client_secret_basic", "client_secret_post", "private_key_jwt",
+            ],
+            "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
             "issuer": "https://id.example.com/",
             "jwks_uri": "https://id.example.com/.well-known/jwks.json",
             "prompt_values_supported": ["none", "login", "consent", "select_account"],
@@ -186,7 +193,7 @@ async fn what_is_not_served_is_not_found_in_the_form_that_the_caller_likes() {
     let cases = [
         (Method::GET, server.public_url("/"), None, "text/html; charset=utf-8"),
         (Method::GET, server.public_url("/version"), Some("text/plain"), "text/plain; charset=utf-8"),
-        (Method::GET, server.public_url("/oauth2/device/verify"), None, "text/html; charset=utf-8"),
+        (Method::GET, server.public_url("/oauth2/device"), None, "text/html; charset=utf-8"),
         (
             Method::GET,
             server.public_url("/oauth2/token"),

@@ -4,8 +4,10 @@
 mod common;
 
 use common::browser::{Browser, REQUEST, application, prepared, text, verified};
+use common::device::{DEVICE_GRANT, Device, device_client};
 use common::receiver::{Received, Receiver};
-use common::{TestClient, TestServer, databases, registered, registered_for_jwt, settings};
+use common::{TestClient, TestServer, databases, manual_clock, registered, registered_for_jwt, settings};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use server::{Hook, HookKeyPlace, Hooks, Settings};
 use store::Clock;
@@ -155,6 +157,27 @@ async fn a_clients_own_token_carries_the_claims_of_the_hook() {
         receiver.answer(&[(403, "")]);
         assert_eq!(server.request_token(&orders, &[]).await.status(), 403);
     }
+}
+
+#[tokio::test]
+async fn a_devices_tokens_carry_the_claims_of_the_hook() {
+    let receiver = Receiver::start().await;
+    let server = TestServer::alone(manual_clock(), hooked(&receiver, false)).await;
+    let client = prepared(&server, device_client()).await;
+    let device = Device::start(&server, &client).await;
+    assert_eq!(device.refused().await, "authorization_pending");
+    assert!(receiver.received().is_empty(), "there is no token to be made");
+    device.approve(&Browser::new(&server)).await;
+    server.store.clock().advance(SignedDuration::from_secs(10));
+    receiver.answer(&[(500, ""), (200, &claims(&json!({"role": "admin"}), &json!({})))]);
+    assert_eq!(device.poll().await.0, 500, "nothing is used up");
+    server.store.clock().advance(SignedDuration::from_secs(10));
+    let (status, tokens) = device.poll().await;
+    assert_eq!(status, 200, "{tokens}");
+    assert_eq!(ext(&server, &tokens).await, json!({"tenant": 7, "role": "admin"}));
+    let asked = &receiver.received()[1];
+    assert_eq!(told(asked)["request"]["grant_types"], json!([DEVICE_GRANT]));
+    assert!(!asked.body.contains("ory_"), "{}", asked.body);
 }
 
 #[tokio::test]

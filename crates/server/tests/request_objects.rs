@@ -104,6 +104,12 @@ async fn what_was_signed_cannot_be_changed_on_the_way() {
     let url = text(&asked, "request_url");
     assert!(url.contains("state-in-the-object") && url.contains("prompt=login"), "{url}");
 
+    // The verifier of another endpoint is none here: the object counts beside it.
+    let beside = [&by("request", &request)[..], &[("device_verifier", "x")]].concat();
+    let challenge_beside = browser.authorize(&beside).await.expect("login_challenge");
+    let asked: Value = server.asked("login", &challenge_beside).await.json().await.unwrap();
+    assert!(text(&asked, "request_url").contains("state-in-the-object"), "{asked}");
+
     // The browser comes back with the parameters of its flow, and with no others.
     let redirect = server.decide("login", "accept", &challenge, alice()).await;
     for other in [

@@ -96,7 +96,7 @@ fn forms(secret: &str) -> Vec<Case> {
         form("a grant of old", "grant_type=password", 400, ("unsupported_grant_type", "client_credentials")),
         form(
             "a grant to come",
-            "grant_type=urn:ietf:params:oauth:grant-type:device_code",
+            "grant_type=urn:ietf:params:oauth:grant-type:token-exchange",
             400,
             ("unsupported_grant_type", ""),
         ),

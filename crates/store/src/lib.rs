@@ -9,6 +9,7 @@
 //!         ├─ login_sessions, consents    what need not be asked again
 //!         ├─ consent_sessions            what a subject granted, to look at and to end
 //!         ├─ logouts                     the ends of logins, and who is told of them
+//!         ├─ device_authorizations       what devices ask for, until somebody has decided
 //!         ├─ parked                      what is too long for a URL
 //!         ├─ revoked_tokens              single tokens that died early
 //!         ├─ used_assertions             what was signed to be good once
@@ -35,6 +36,7 @@ mod coalesce;
 mod consent_sessions;
 mod consents;
 mod database;
+mod device_authorizations;
 mod error;
 mod grants;
 mod invalidation;
@@ -79,6 +81,7 @@ pub use clock::Clock;
 pub use consent_sessions::{ConsentSession, ConsentSessionPage, LiveGrant};
 pub use consents::{NewConsent, StoredConsent};
 pub use database::Dialect;
+pub use device_authorizations::{DeviceDecision, NewDeviceAuthorization, StoredDeviceRequest};
 pub use error::Error;
 pub use grants::GrantState;
 pub use key_registry::{ACCESS_TOKEN_SET, ID_TOKEN_SET, KeyRegistry, SigningKey, is_token_set};

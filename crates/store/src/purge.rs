@@ -50,8 +50,8 @@ impl PurgeWalk {
 
 impl Store {
     /// Takes one bite of what has expired in every table: revoked tokens, used assertions, trusted issuers, revocations,
-    /// ends of logins, remembered logins and consents, parked values, grants. True where more may be left. The grants that an expired revocation hits are marked before
-    /// it is forgotten.
+    /// ends of logins, remembered logins and consents, parked values, what devices asked for, grants. True where more may
+    /// be left. The grants that an expired revocation hits are marked before it is forgotten.
     ///
     /// # Guarantees
     /// Nothing is removed in the first ten minutes after it expired; a grant is not, however it ended, before all that
@@ -71,6 +71,8 @@ impl Store {
             "DELETE FROM trusted_issuers WHERE id IN \
              (SELECT id FROM trusted_issuers WHERE expires_at < $1 LIMIT $2)",
             "DELETE FROM parked WHERE id IN (SELECT id FROM parked WHERE expires_at < $1 LIMIT $2)",
+            "DELETE FROM device_authorizations WHERE id IN \
+             (SELECT id FROM device_authorizations WHERE expires_at < $1 LIMIT $2)",
             // The expiry once more: a login may be remembered for longer meanwhile.
             "DELETE FROM login_sessions WHERE id IN \
              (SELECT id FROM login_sessions WHERE expires_at < $1 LIMIT $2) AND expires_at < $1",

@@ -1,4 +1,5 @@
-//! How a grant gets its row: by the exchange of its code, or by an authorization response that carries an access token.
+//! How a grant gets its row: by the exchange of its code, by an authorization response that carries an access token, or
+//! when a device redeems what it was granted.
 
 use std::sync::LazyLock;
 
@@ -108,8 +109,18 @@ const ISSUE: &str = concatcp!(
      RETURNING id"
 );
 
+// A device asks again where an answer was lost: another operation than the first touches nothing.
+const REDEEM_DEVICE: &str = concatcp!(
+    INSERT,
+    "SET operation = excluded.operation \
+     WHERE grants.operation = excluded.operation AND grants.revoked_at IS NULL \
+     RETURNING id"
+);
+
 static REDEEM_TEXT: LazyLock<BatchText> = LazyLock::new(|| BatchText::new(ASKED, COLUMNS, REDEEM));
 static ISSUE_TEXT: LazyLock<BatchText> = LazyLock::new(|| BatchText::new(ASKED, COLUMNS, ISSUE));
+static REDEEM_DEVICE_TEXT: LazyLock<BatchText> =
+    LazyLock::new(|| BatchText::new(ASKED, COLUMNS, REDEEM_DEVICE));
 
 impl Store {
     /// Exchanges a code. One statement, which exchanges that come meanwhile share.
@@ -143,11 +154,35 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`]: whether the row was written is not known, and the same call may be repeated.
     pub async fn issue_grant(&self, grant: &NewGrant) -> Result<bool, Error> {
+        self.write(&ISSUE_TEXT, grant, None).await
+    }
+
+    /// Redeems what was granted to a device; false where it was redeemed before, or for one of the reasons of
+    /// [`Redemption::Refused`]. A device asks again where an answer was lost, so asking twice revokes nothing. One
+    /// statement.
+    ///
+    /// # Guarantees
+    /// Of any number of redemptions, on any number of servers, one operation is told true. Revocations count as in
+    /// [`Store::redeem_code`].
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]: whether it was redeemed is not known, and the same operation may be repeated.
+    pub async fn redeem_device(&self, grant: &NewGrant) -> Result<bool, Error> {
+        self.write(&REDEEM_DEVICE_TEXT, grant, Some((grant.operation, grant.refresh))).await
+    }
+
+    /// Executes a statement that shares nothing; false where it touched nothing.
+    async fn write(
+        &self,
+        text: &'static BatchText,
+        grant: &NewGrant,
+        exchange: Option<([u8; 16], Option<NewRefresh>)>,
+    ) -> Result<bool, Error> {
         let now = self.clock().now();
         if is_too_old(grant, now) {
             return Ok(false);
         }
-        let query = bound(self.db().query(ISSUE_TEXT.of(1)), grant, None, now);
+        let query = bound(self.db().query(text.of(1)), grant, exchange, now);
         Ok(self.db().fetch_optional(query).await?.is_some())
     }
 }

@@ -3,14 +3,14 @@
 
 mod common;
 
-use common::grants::{TOKEN, new_grant, remember, rotation, word};
+use common::grants::{TOKEN, new_device_authorization, new_grant, remember, rotation, word};
 use common::{clock, create_client, hours, sql};
 use futures::future::join_all;
 use harness::{TestDatabase, eventually};
 use oauth::assertion::SingleUse;
 use oauth::{AssertionId, TokenId};
 use sqlx::Row;
-use store::{NewGrant, Redemption, Store, StoredClient};
+use store::{DeviceDecision, NewGrant, Redemption, Store, StoredClient};
 
 /// How often each statement is executed: the planner turns to a generic plan after a few times.
 const TIMES: i64 = 30;
@@ -50,6 +50,10 @@ async fn fill(database: &TestDatabase) {
             "INSERT INTO trusted_issuers (id, identity, issuer, content, expires_at) \
                  SELECT {id}, {id}, 'issuer ' || i, {id}, i {n}"
         ),
+        format!(
+            "INSERT INTO device_authorizations (id, user_code, state, content, expires_at) \
+                 SELECT {id}, {id}, 'pending', {id}, i {n}"
+        ),
     ] {
         sql(database, fill).await;
     }
@@ -72,6 +76,17 @@ async fn requests(store: &Store, client: &StoredClient, subject: &str) {
     let hybrid = new_grant(store, client, subject);
     assert!(store.issue_grant(&hybrid).await.unwrap());
     assert_eq!(store.redeem_code(&hybrid).await.unwrap(), Redemption::Redeemed);
+    let asked = new_device_authorization(store, expires_at);
+    assert!(store.begin_device_authorization(&asked).await.unwrap());
+    assert!(store.device_request(asked.user_code).await.unwrap().is_some());
+    assert!(store.accept_user_code(asked.user_code, asked.id).await.unwrap().is_some());
+    assert!(store.grant_device(asked.id, vec![1]).await.unwrap());
+    store.deny_device(asked.id).await.unwrap();
+    assert_eq!(store.device_decision(asked.id).await.unwrap(), Some(DeviceDecision::Granted(vec![1])));
+    assert!(!store.reject_user_code(asked.user_code).await.unwrap());
+    let of_device = new_grant(store, client, subject);
+    assert!(store.redeem_device(&of_device).await.unwrap());
+
     assert_eq!(store.redeem_code(&grant).await.unwrap(), Redemption::Redeemed);
     for (generation, expected) in [(0, "rotated"), (1, "rotated"), (1, "reused")] {
         let outcome = store.rotate_refresh_token(&rotation(store, &grant, generation)).await.unwrap();
@@ -121,7 +136,8 @@ async fn reads(database: &TestDatabase) -> Vec<(String, i64, i64)> {
     let select = "SELECT CAST(t.relname AS TEXT), t.seq_scan, CAST(SUM(i.idx_tup_read) AS BIGINT) \
                   FROM pg_stat_user_tables t JOIN pg_stat_user_indexes i USING (relid) \
                   WHERE t.relname IN ('grants', 'clients', 'revocations', 'revoked_tokens', 'login_sessions', \
-                  'consents', 'parked', 'used_assertions', 'trusted_issuers', 'logouts') GROUP BY 1, 2 ORDER BY 1";
+                  'consents', 'parked', 'used_assertions', 'trusted_issuers', 'logouts', \
+                  'device_authorizations') GROUP BY 1, 2 ORDER BY 1";
     sql(database, select).await.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
 }
 
@@ -142,7 +158,7 @@ async fn no_request_reads_a_table_but_by_an_index() {
     fill(&database).await;
     settled(store, &database).await;
     let before = reads(&database).await;
-    assert_eq!(before.len(), 10);
+    assert_eq!(before.len(), 11);
 
     let options = store::Options { listen_url: None, max_connections: 1, ..database.options() };
     let store = common::try_open(options).await.unwrap();

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use jose::SystemSecret;
 use oauth::subject_identifier::PairwiseSalt;
-use oauth::{Issuer, Scope, ScopeSet, SubjectType, jwt_bearer};
+use oauth::user_code::InvalidUserCodeFormat;
+use oauth::{Issuer, Scope, ScopeSet, SubjectType, UserCodeFormat, jwt_bearer};
 use serde_json::Value;
 use server::Hooks;
 use url::Url;
@@ -13,7 +14,8 @@ use super::dsn::{self, Dsn, PostgresDsn};
 use super::issuer::{self, ParsedIssuer};
 use super::notice::{ConfigError, Notice, Origin};
 use super::reader::{
-    self, Expected, Reader, cookie_name, flow_time, grace_period, hook, host, lifetime, plain, text, web_url,
+    self, Expected, Reader, cookie_name, flow_time, grace_period, hook, host, lifetime, plain,
+    polling_interval, text, web_url,
 };
 use super::settings::{
     Clients, Config, Cookies, Discovery, JwtStrategy, Keys, Listener, Log, OAuth2, Oidc,
@@ -64,7 +66,8 @@ pub(super) fn parse(
     match (dsn, issuer) {
         (Some(dsn), Some(ParsedIssuer { issuer, .. })) if problems.is_empty() => {
             let public = public.unwrap_or_else(|| issuer.clone());
-            let [login, registration, consent, error, logout, post_logout_redirect] = pages;
+            let [login, registration, consent, device_verification, device_success, rest @ ..] = pages;
+            let [error, logout, post_logout_redirect] = rest;
             let urls = Urls {
                 issuer,
                 public,
@@ -72,6 +75,8 @@ pub(super) fn parse(
                 login,
                 registration,
                 consent,
+                device_verification,
+                device_success,
                 error,
                 logout,
                 post_logout_redirect,
@@ -124,17 +129,21 @@ fn cookies(r: &mut Reader<'_>) -> Cookies {
         secure: r.setting("serve.cookies.secure", plain),
         login_csrf: r.setting("serve.cookies.names.login_csrf", cookie_name),
         consent_csrf: r.setting("serve.cookies.names.consent_csrf", cookie_name),
+        device_csrf: r.setting("serve.cookies.names.device_csrf", cookie_name),
         session: r.setting("serve.cookies.names.session", cookie_name),
         session_path: r.setting("serve.cookies.paths.session", plain),
     }
 }
 
-/// The pages that people are sent to: login, registration, consent, error, logout, and the end of a logout. A reference is relative to the public URL.
-fn pages(r: &mut Reader<'_>, public: Option<&Issuer>) -> [Option<Url>; 6] {
-    const KEYS: [&str; 6] = [
+/// The pages that people are sent to: login, registration, consent, the entry of a user code and what comes after it,
+/// error, logout, and the end of a logout. A reference is relative to the public URL.
+fn pages(r: &mut Reader<'_>, public: Option<&Issuer>) -> [Option<Url>; 8] {
+    const KEYS: [&str; 8] = [
         "urls.login",
         "urls.registration",
         "urls.consent",
+        "urls.device.verification",
+        "urls.device.success",
         "urls.error",
         "urls.logout",
         "urls.post_logout_redirect",
@@ -224,6 +233,7 @@ fn ttl(r: &mut Reader<'_>) -> Ttl {
         auth_code: r.setting("ttl.auth_code", flow_time),
         login_consent_request: r.setting("ttl.login_consent_request", flow_time),
         authentication_session: r.setting("ttl.authentication_session", lifetime),
+        device_user_code: r.setting("ttl.device_user_code", flow_time),
     }
 }
 
@@ -270,6 +280,9 @@ fn oauth2(r: &mut Reader<'_>) -> OAuth2 {
             token: r.optional("oauth2.token_hook", hook),
             refresh: r.optional("oauth2.refresh_token_hook", hook),
         },
+        device_polling_interval: r
+            .setting("oauth2.device_authorization.token_polling_interval", polling_interval),
+        user_codes: user_codes(r),
     }
 }
 
@@ -294,17 +307,40 @@ fn pairwise_salt(value: &Value) -> Result<PairwiseSalt, Expected> {
     PairwiseSalt::new(plain(value)?).ok_or(Expected::AsDescribed)
 }
 
+/// A preset, of which length and characters may be changed.
+fn user_codes(r: &mut Reader<'_>) -> UserCodeFormat {
+    const LENGTH: &str = "oauth2.device_authorization.user_code.length";
+    const CHARACTERS: &str = "oauth2.device_authorization.user_code.character_set";
+    let preset: String = r.setting("oauth2.device_authorization.user_code.entropy_preset", plain);
+    let (characters, length) = match preset.as_str() {
+        "low" => (UserCodeFormat::DIGITS, 9),
+        "medium" => (UserCodeFormat::CONSONANTS, 8),
+        _ => (UserCodeFormat::UNAMBIGUOUS, 8),
+    };
+    let own_length: Option<usize> = r.optional(LENGTH, plain);
+    let own_characters: Option<String> = r.optional(CHARACTERS, plain);
+    let format =
+        UserCodeFormat::new(own_characters.as_deref().unwrap_or(characters), own_length.unwrap_or(length));
+    format.unwrap_or_else(|error| {
+        let is_of_length = own_characters.is_none() || error == InvalidUserCodeFormat::TooLong;
+        r.problem(if is_of_length { LENGTH } else { CHARACTERS }, format!("must be {error}"));
+        UserCodeFormat::default()
+    })
+}
+
 fn webfinger(r: &mut Reader<'_>) -> Webfinger {
     let mut url = |name: &str| r.optional(&format!("webfinger.oidc_discovery.{name}"), plain);
     let (jwks_url, token_url) = (url("jwks_url"), url("token_url"));
     let (auth_url, userinfo_url) = (url("auth_url"), url("userinfo_url"));
     let client_registration_url = url("client_registration_url");
+    let device_authorization_url = url("device_authorization_url");
     Webfinger {
         broadcast_keys: r.setting("webfinger.jwks.broadcast_keys", plain),
         discovery: Discovery {
             jwks_url,
             token_url,
             auth_url,
+            device_authorization_url,
             userinfo_url,
             client_registration_url,
             supported_claims: r.setting("webfinger.oidc_discovery.supported_claims", plain),

@@ -134,6 +134,15 @@ pub(super) fn grace_period(value: &Value) -> Result<Duration, Expected> {
     short.ok_or_else(|| "a duration no longer than 5m".into())
 }
 
+/// How often a device may ask: whole seconds, as it is told them.
+pub(super) fn polling_interval(value: &Value) -> Result<Duration, Expected> {
+    let duration = text(value)?.parse().ok().map(|GoDuration(duration)| duration);
+    let sensible = duration.filter(|duration| {
+        duration.subsec_nanos() == 0 && (Duration::from_secs(1)..=Duration::from_mins(1)).contains(duration)
+    });
+    sensible.ok_or_else(|| "whole seconds, from 1s to 1m".into())
+}
+
 /// The name of a cookie (RFC 6265 §4.1.1).
 pub(super) fn cookie_name(value: &Value) -> Result<String, Expected> {
     let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);

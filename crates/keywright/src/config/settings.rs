@@ -7,7 +7,7 @@ use std::time::Duration;
 use jose::{SigningAlgorithm, SystemSecret};
 use oauth::jwt_access_token::ScopeClaim;
 use oauth::subject_identifier::PairwiseSalt;
-use oauth::{AccessTokenStrategy, Issuer, ScopeSet, ScopeStrategy, SubjectType, jwt_bearer};
+use oauth::{AccessTokenStrategy, Issuer, ScopeSet, ScopeStrategy, SubjectType, UserCodeFormat, jwt_bearer};
 use serde::Deserialize;
 use server::Hooks;
 use url::Url;
@@ -101,6 +101,8 @@ pub struct Cookies {
     pub login_csrf: String,
     /// `names.consent_csrf`.
     pub consent_csrf: String,
+    /// `names.device_csrf`.
+    pub device_csrf: String,
     /// `names.session`.
     pub session: String,
     /// `paths.session`.
@@ -159,6 +161,10 @@ pub struct Urls {
     pub registration: Option<Url>,
     /// The consent page.
     pub consent: Option<Url>,
+    /// `device.verification`: the page for user codes.
+    pub device_verification: Option<Url>,
+    /// `device.success`: the page after it.
+    pub device_success: Option<Url>,
     /// The error page.
     pub error: Option<Url>,
     /// The logout page.
@@ -210,6 +216,8 @@ pub struct Ttl {
     pub login_consent_request: Duration,
     /// Login sessions.
     pub authentication_session: Duration,
+    /// Device and user codes.
+    pub device_user_code: Duration,
 }
 
 /// How long refresh tokens live.
@@ -259,6 +267,10 @@ pub struct OAuth2 {
     pub jwt_bearer: jwt_bearer::Policy,
     /// `token_hook`, `refresh_token_hook`.
     pub hooks: Hooks,
+    /// `device_authorization.token_polling_interval`: how often a device may ask for its tokens; whole seconds.
+    pub device_polling_interval: Duration,
+    /// `device_authorization.user_code`.
+    pub user_codes: UserCodeFormat,
 }
 
 /// `oidc`.
@@ -293,6 +305,8 @@ pub struct Discovery {
     pub token_url: Option<String>,
     /// `authorization_endpoint`.
     pub auth_url: Option<String>,
+    /// `device_authorization_endpoint`.
+    pub device_authorization_url: Option<String>,
     /// `userinfo_endpoint`.
     pub userinfo_url: Option<String>,
     /// `registration_endpoint`.

@@ -49,6 +49,7 @@ async fn the_samples_work_and_the_printed_command_gets_a_token() {
         ("OAuth2Client", "default/sample-app"),
         ("OAuth2Client", "default/shop"),
         ("OAuth2Client", "default/shop-mobile"),
+        ("OAuth2Client", "default/television"),
     ] {
         assert!(rows.contains(&vec![kind, name, "True", "Synced"]), "{name}: {welcome}");
     }

@@ -10,6 +10,7 @@ mod client_commands;
 mod commands;
 mod configuration;
 mod dev_crashes;
+mod dev_device;
 mod dev_edits;
 mod dev_login;
 mod dev_manifests;

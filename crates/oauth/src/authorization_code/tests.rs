@@ -32,11 +32,11 @@ fn client() -> Client {
 fn code(redirect_uri: Option<&str>, challenge: &str) -> AuthorizationCode {
     let uri = |uri: &str| RedirectUri::parse(uri).unwrap();
     let request = AuthorizationRequest {
-        return_address: ReturnAddress {
+        return_address: Some(ReturnAddress {
             redirect_uri: uri("https://a/cb"),
             mode: ResponseMode::Query,
             state: None,
-        },
+        }),
         sent_redirect_uri: redirect_uri.map(uri),
         response_type: ResponseType::CODE,
         scope: "openid".parse().unwrap(),

@@ -34,9 +34,10 @@ fn a_whole_request_is_read() {
          &max_age=60&audience=https://api.example.com/v1&response_mode=form_post&{CHALLENGE}"
     );
     let request = parse(&client(&json!({})), &form).unwrap();
-    assert_eq!(request.return_address.redirect_uri.as_str(), "https://a/cb");
-    assert_eq!(request.return_address.mode, ResponseMode::FormPost);
-    assert_eq!(request.return_address.state.as_deref(), Some("12345678"));
+    let address = request.return_address.as_ref().unwrap();
+    assert_eq!(address.redirect_uri.as_str(), "https://a/cb");
+    assert_eq!(address.mode, ResponseMode::FormPost);
+    assert_eq!(address.state.as_deref(), Some("12345678"));
     assert_eq!(request.scope.to_string(), "openid orders.read");
     assert_eq!(request.audience.len(), 1);
     assert_eq!(request.nonce.as_deref(), Some("n"));
@@ -136,8 +137,8 @@ fn a_redirect_uri_may_be_left_out_where_there_is_only_one_and_no_id_token() {
     let only = client(&json!({"redirect_uris": ["https://a/cb"]}));
     let request = parse(&only, "response_type=code").unwrap();
     assert_eq!(
-        (request.return_address.redirect_uri.as_str(), request.sent_redirect_uri),
-        ("https://a/cb", None)
+        (request.return_address.as_ref().unwrap().redirect_uri.as_str(), &request.sent_redirect_uri),
+        ("https://a/cb", &None)
     );
     assert_eq!(refusal(&only, "response_type=code&scope=openid"), ("user", "invalid_request"));
     let none = client(&json!({"redirect_uris": []}));
@@ -148,7 +149,7 @@ fn a_redirect_uri_may_be_left_out_where_there_is_only_one_and_no_id_token() {
 fn a_native_app_chooses_its_loopback_port() {
     let request =
         parse(&client(&json!({})), "response_type=code&redirect_uri=http://127.0.0.1:5123/cb").unwrap();
-    assert_eq!(request.return_address.redirect_uri.as_str(), "http://127.0.0.1:5123/cb");
+    assert_eq!(request.return_address.unwrap().redirect_uri.as_str(), "http://127.0.0.1:5123/cb");
 }
 
 #[test]
@@ -173,8 +174,9 @@ fn a_response_with_tokens_is_given_in_a_fragment_or_a_form_and_never_in_a_query(
     for response_type in ResponseType::SERVED {
         let words = response_type.to_string().replace(' ', "+");
         let form = format!("{form}&response_type={words}");
-        let mode =
-            |more: &str| parse(&front_channel(), &format!("{form}{more}")).unwrap().return_address.mode;
+        let mode = |more: &str| {
+            parse(&front_channel(), &format!("{form}{more}")).unwrap().return_address.unwrap().mode
+        };
         let default = if response_type == ResponseType::CODE { Query } else { Fragment };
         assert_eq!((mode(""), mode("&response_mode=form_post")), (default, FormPost), "{words}");
         assert_eq!(mode("&response_mode=fragment"), Fragment);
@@ -282,4 +284,21 @@ fn pkce_is_enforced_for_declared_public_clients_and_where_configured() {
         assert_eq!(parse(form).is_err(), enforced, "{policy:?}");
         assert!(parse(&with_challenge).is_ok());
     }
+}
+
+#[test]
+fn a_device_asks_for_what_its_client_may_have() {
+    let device = client(&json!({"grant_types": [GrantType::DeviceCode]}));
+    let read = |client: &Client, form: &str| {
+        AuthorizationRequest::of_device(client, &Form::parse(form.as_bytes()).unwrap(), Policy::default())
+    };
+    let request = read(&device, "scope=openid+orders.read&audience=https://api.example.com/v1").unwrap();
+    assert_eq!((request.scope.to_string().as_str(), request.audience.len()), ("openid orders.read", 1));
+    assert_eq!((request.return_address, request.response_type), (None, ResponseType::NONE));
+    for (form, code) in
+        [("scope=admin", ErrorCode::InvalidScope), ("audience=https://x", ErrorCode::InvalidRequest)]
+    {
+        assert_eq!(read(&device, form).unwrap_err().code, code, "{form}");
+    }
+    assert_eq!(read(&client(&json!({})), "").unwrap_err().code, ErrorCode::UnauthorizedClient);
 }

@@ -147,3 +147,19 @@ fn sealed_values_stay_short() {
     assert_eq!(ConsentChallenge::open(&ring, &sealed), Some(challenge));
     assert_eq!(ConsentVerifier::open(&ring, &sealed), None);
 }
+
+#[test]
+fn a_public_client_on_a_device_could_be_anyone() {
+    let device = |changes: &Value| {
+        let mut changes = changes.clone();
+        changes["grant_types"] = json!([crate::GrantType::DeviceCode]);
+        client(&changes)
+    };
+    let asked = |client: &Client| {
+        let request = AuthorizationRequest::of_device(client, &Form::default(), Policy::default()).unwrap();
+        need(&request, client, Some(true))
+    };
+    assert_eq!(asked(&device(&json!({}))), ConsentNeed::Skip);
+    let public = device(&json!({"token_endpoint_auth_method": "none", "skip_consent": true}));
+    assert_eq!(asked(&public), ConsentNeed::Ask);
+}

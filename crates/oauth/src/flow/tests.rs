@@ -51,6 +51,15 @@ fn a_flow_does_not_outlive_its_client() {
 }
 
 #[test]
+fn a_flow_stays_of_the_kind_that_it_began_as() {
+    let on_device = Flow::begin_on_device(&client(), form("client_id=app"), now(), &Entropy::seeded(2));
+    for (flow, kind) in [(on_device, FlowKind::Device), (flow("client_id=app"), FlowKind::Authorization)] {
+        let resumed = flow.reference().resume(&client(), form("client_id=app&device_verifier=v"));
+        assert_eq!(resumed.map(|flow| flow.kind), Some(kind));
+    }
+}
+
+#[test]
 fn a_flow_has_a_limited_time() {
     let id = flow("").id;
     let limit = Duration::from_mins(1);

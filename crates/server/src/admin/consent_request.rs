@@ -10,10 +10,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::interaction::{
-    self, OidcContext, RedirectTo, answered, challenge, client_object, oidc_context, request_url, under_way,
-    unknown,
+    self, OidcContext, RedirectTo, answered, challenge, client_object, oidc_context, under_way, unknown,
 };
 use crate::error::Failure;
+use crate::metrics::ChallengeKind;
+use crate::request_url::request_url;
 use crate::sealed_value::restore;
 use crate::{Server, json_body};
 
@@ -30,7 +31,7 @@ pub(crate) struct ConsentRequest {
     pub(super) requested_access_token_audience: Vec<Audience>,
     pub(super) skip: bool,
     pub(super) subject: String,
-    pub(super) oidc_context: OidcContext,
+    pub(super) oidc_context: Option<OidcContext>,
     #[cfg_attr(test, schemars(with = "crate::openapi::schemas::Client"))]
     pub(super) client: Value,
     pub(super) request_url: String,
@@ -91,7 +92,9 @@ pub(crate) async fn accept_with(
 ) -> Result<RedirectTo, Failure> {
     let under_way = under_way(server, &asked.flow).await?;
     let verifier = asked.accept(&under_way.request, answer, server.now())?;
-    decided(server, asked, &verifier).await
+    let accepted = decided(server, asked, &verifier).await?;
+    server.metrics().challenge_accepted(ChallengeKind::Consent);
+    Ok(accepted)
 }
 
 /// `PUT …/reject`: nothing was.
@@ -116,7 +119,9 @@ pub(crate) async fn reject_with(
 ) -> Result<RedirectTo, Failure> {
     under_way(server, &asked.flow).await?;
     let verifier = asked.reject(rejection.denial("consent request denied")?);
-    decided(server, asked, &verifier).await
+    let rejected = decided(server, asked, &verifier).await?;
+    server.metrics().challenge_rejected(ChallengeKind::Consent);
+    Ok(rejected)
 }
 
 async fn decided(

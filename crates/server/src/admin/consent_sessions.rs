@@ -101,7 +101,7 @@ fn shown(server: &Server, subject: &str, row: &store::ConsentSession) -> Option<
             requested_access_token_audience: audience,
             skip: false,
             subject: subject.to_owned(),
-            oidc_context: OidcContext::default(),
+            oidc_context: Some(OidcContext::default()),
             client: serde_json::to_value(object(&row.client)).unwrap_or_default(),
             request_url: String::new(),
             login_challenge: row.id.to_string(),

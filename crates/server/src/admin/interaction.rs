@@ -5,12 +5,13 @@ use std::sync::Arc;
 use axum::response::Response;
 use http::{StatusCode, Uri};
 use oauth::authorization_request::AuthorizationRequest;
-use oauth::flow::{Flow, is_too_old};
+use oauth::flow::{Flow, FlowKind, is_too_old};
 use oauth::{Client, ClientObject, Error, ErrorCode, Form};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::error::{Challenge, Failure};
+use crate::request_url::request_url;
 use crate::sealed_value::shorten;
 use crate::{Server, answer, id_token_hint};
 
@@ -78,13 +79,13 @@ pub(super) fn unknown() -> Failure {
 /// # Errors
 /// `request_unauthorized` where it has taken too long, `not_found` where its client is gone or no longer may ask.
 pub(crate) async fn under_way(server: &Server, flow: &Flow) -> Result<UnderWay, Failure> {
-    if is_too_old(flow.id, server.settings().flow.login_consent_request, server.now()) {
+    if is_too_old(flow.id, server.settings().flow.of(flow.kind), server.now()) {
         let why = "The request has expired, please try again.";
         return Err(Error::new(ErrorCode::RequestUnauthorized, why).into());
     }
     let client = server.store().client(&flow.client_id()?).await?.filter(|client| flow.is_of(client));
     let client = client.ok_or_else(unknown)?;
-    let request = AuthorizationRequest::parse(&client, &flow.request, server.settings().authorization);
+    let request = AuthorizationRequest::of_flow(&client, flow, server.settings().authorization);
     Ok(UnderWay { request: request.map_err(|_| unknown())?, client })
 }
 
@@ -97,7 +98,7 @@ pub(super) async fn decided(
     flow: &Flow,
     (verifier, sealed): (&str, String),
 ) -> Result<RedirectTo, Failure> {
-    let sealed = shorten(server, sealed, server.settings().flow.ends(flow.id)).await?;
+    let sealed = shorten(server, sealed, server.settings().flow.ends(flow.kind, flow.id)).await?;
     Ok(go_on(server, flow, (verifier, &sealed)))
 }
 
@@ -106,17 +107,14 @@ pub(super) fn go_on(server: &Server, flow: &Flow, more: (&str, &str)) -> Redirec
     RedirectTo { redirect_to: request_url(server, flow, Some(more)) }
 }
 
-/// The client's request as a URL.
-pub(super) fn request_url(server: &Server, flow: &Flow, more: Option<(&str, &str)>) -> String {
-    let endpoint = server.settings().public_url.join(crate::router::AUTHORIZE);
-    format!("{endpoint}?{}", flow.request.to_query(more))
-}
-
-/// What the client told of the user and the page.
+/// What the client told of the user and the page; `None` where a device asks.
 ///
 /// # Errors
 /// [`Failure::Store`] where the keys cannot be read that verify a hint.
-pub(super) async fn oidc_context(server: &Server, flow: &Flow) -> Result<OidcContext, Failure> {
+pub(super) async fn oidc_context(server: &Server, flow: &Flow) -> Result<Option<OidcContext>, Failure> {
+    if flow.kind == FlowKind::Device {
+        return Ok(None);
+    }
     let hint = match flow.request.get("id_token_hint") {
         Some(hint) => id_token_hint::verified(server, hint).await?,
         None => None,
@@ -124,14 +122,14 @@ pub(super) async fn oidc_context(server: &Server, flow: &Flow) -> Result<OidcCon
     let text = |name| flow.request.get(name).unwrap_or_default().to_owned();
     let list =
         |name| flow.request.get(name).unwrap_or_default().split_whitespace().map(str::to_owned).collect();
-    Ok(OidcContext {
+    Ok(Some(OidcContext {
         acr_values: list("acr_values"),
         claims: flow.request.get("claims").and_then(|claims| serde_json::from_str(claims).ok()),
         display: text("display"),
         id_token_hint_claims: hint.unwrap_or_default(),
         login_hint: text("login_hint"),
         ui_locales: list("ui_locales"),
-    })
+    }))
 }
 
 /// The client, as apps may show it.

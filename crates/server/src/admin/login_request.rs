@@ -11,10 +11,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::interaction::{
-    self, OidcContext, RedirectTo, answered, challenge, client_object, go_on, oidc_context, request_url,
-    under_way, unknown,
+    self, OidcContext, RedirectTo, answered, challenge, client_object, go_on, oidc_context, under_way,
+    unknown,
 };
 use crate::error::Failure;
+use crate::metrics::ChallengeKind;
+use crate::request_url::request_url;
 use crate::sealed_value::restore;
 use crate::{Server, json_body};
 
@@ -29,7 +31,7 @@ pub(crate) struct LoginRequest {
     requested_access_token_audience: Vec<Audience>,
     skip: bool,
     subject: String,
-    oidc_context: OidcContext,
+    oidc_context: Option<OidcContext>,
     #[cfg_attr(test, schemars(with = "crate::openapi::schemas::Client"))]
     client: Value,
     request_url: String,
@@ -80,10 +82,13 @@ pub(crate) async fn accept_with(
     answer: AcceptLogin,
 ) -> Result<RedirectTo, Failure> {
     under_way(server, &asked.flow).await?;
-    match asked.accept(answer, server.now())? {
-        AcceptedLogin::GoOn(verifier) => decided(server, &asked, &verifier).await,
-        AcceptedLogin::Restart => Ok(restart(server, asked.flow)),
-    }
+    let asked = asked.for_subject(&answer.subject, server.store().entropy());
+    let accepted = match asked.accept(answer, server.now())? {
+        AcceptedLogin::GoOn(verifier) => decided(server, &asked, &verifier).await?,
+        AcceptedLogin::Restart => restart(server, asked.flow),
+    };
+    server.metrics().challenge_accepted(ChallengeKind::Login);
+    Ok(accepted)
 }
 
 /// Begins the request anew, with a login.
@@ -116,7 +121,9 @@ pub(crate) async fn reject_with(
 ) -> Result<RedirectTo, Failure> {
     under_way(server, &asked.flow).await?;
     let verifier = asked.reject(rejection.denial("login request denied")?);
-    decided(server, asked, &verifier).await
+    let rejected = decided(server, asked, &verifier).await?;
+    server.metrics().challenge_rejected(ChallengeKind::Login);
+    Ok(rejected)
 }
 
 async fn decided(

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::interaction::{RedirectTo, answered, challenge, client_object, unknown};
 use crate::error::{Challenge, Failure};
+use crate::metrics::ChallengeKind;
 use crate::sealed_value::{restore, shorten};
 use crate::{Server, answer, router};
 
@@ -73,17 +74,26 @@ pub(crate) async fn accept_with(server: &Server, logout: &Logout) -> Result<Redi
     let expires_at = logout.expires_at(server.settings().flow.login_consent_request);
     let sealed = logout.seal_verifier(server.store().ring(), server.store().entropy());
     let sealed = shorten(server, sealed, expires_at).await?;
+    server.metrics().challenge_accepted(ChallengeKind::Logout);
     let endpoint = server.settings().public_url.join(router::LOGOUT);
     Ok(RedirectTo::new(format!("{endpoint}?logout_verifier={sealed}")))
 }
 
 /// `PUT …/reject`: the user stays logged in. Nothing is to be done.
 pub(crate) async fn reject(State(server): State<Server>, uri: Uri) -> Response {
-    let rejected = async { open(&server, &challenge(&uri, "logout_challenge")?).await };
-    match rejected.await {
-        Ok(_) => answer::empty(StatusCode::NO_CONTENT),
+    let opened = async { open(&server, &challenge(&uri, "logout_challenge")?).await };
+    match opened.await {
+        Ok(_) => {
+            rejected(&server);
+            answer::empty(StatusCode::NO_CONTENT)
+        }
         Err(failure) => failure.answer(server.settings(), Challenge::None),
     }
+}
+
+/// Notes that the user stays logged in.
+pub(crate) fn rejected(server: &Server) {
+    server.metrics().challenge_rejected(ChallengeKind::Logout);
 }
 
 /// Opens a challenge, while it lasts.

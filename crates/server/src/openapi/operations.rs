@@ -4,12 +4,13 @@ use http::Method;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::schemas::{
-    AcceptConsent, AcceptLogin, Client, DiscoveryDocument, Health, Introspection, JsonPatch, JsonWebKey,
-    JsonWebKeySet, Lifespans, Reject, TokenAnswer, TokenForm, TokenRequest, TrustIssuer, TrustedIssuer,
-    UserInfo, VersionAnswer,
+    AcceptConsent, AcceptLogin, Client, DeviceAuthorization, DeviceAuthorizationRequest, DiscoveryDocument,
+    Health, Introspection, JsonPatch, JsonWebKey, JsonWebKeySet, Lifespans, Reject, RejectUserCode,
+    TokenAnswer, TokenForm, TokenRequest, TrustIssuer, TrustedIssuer, UserCodeForm, UserInfo, VersionAnswer,
 };
 use crate::admin::consent_request::ConsentRequest;
 use crate::admin::consent_sessions::ConsentSession;
+use crate::admin::device_request::{AcceptUserCode, DeviceRequest};
 use crate::admin::interaction::RedirectTo;
 use crate::admin::keys::NewKey;
 use crate::admin::login_request::LoginRequest;
@@ -118,6 +119,10 @@ impl Operation {
         Self { status: 302, outcome: "The browser goes on.", ..self }
     }
 
+    fn continues(self) -> Self {
+        Self { status: 303, outcome: "The browser goes on.", ..self }
+    }
+
     fn with(self, scheme: &'static str) -> Self {
         Self { security: Some(scheme), ..self }
     }
@@ -130,6 +135,7 @@ pub(super) fn operations() -> Vec<Operation> {
     let groups = [
         ("oAuth2", oauth2()),
         ("oAuth2", requests()),
+        ("oAuth2", device()),
         ("oAuth2", sessions()),
         ("oAuth2", clients()),
         ("oAuth2", trusted_issuers()),
@@ -156,6 +162,10 @@ fn oauth2() -> Vec<Operation> {
         post("/oauth2/revoke", "revokeOAuth2Token", "Ends a token, and what belongs to it.")
             .takes(form::<TokenForm>())
             .gives(Content::None)
+            .with("basic"),
+        post("/oauth2/introspect", "introspectOAuth2TokenAsClient", "Says what a token means to a client.")
+            .takes(form::<TokenForm>())
+            .gives(json::<Introspection>())
             .with("basic"),
         post("/admin/oauth2/introspect", "introspectOAuth2Token", "Says what a token means now.")
             .takes(form::<TokenForm>())
@@ -212,6 +222,47 @@ fn requests() -> Vec<Operation> {
             .gives(json::<RedirectTo>()),
         put("/admin/oauth2/auth/requests/logout/reject", "rejectOAuth2LogoutRequest", "The user stays.")
             .needs(LOGOUT),
+    ]
+}
+
+fn device() -> Vec<Operation> {
+    const VERIFY: &str = "/oauth2/device/verify";
+    const DEVICE: &[&str] = &["device_challenge"];
+    vec![
+        post("/oauth2/device/auth", "oAuth2DeviceFlow", "A device begins an authorization (RFC 8628).")
+            .takes(form::<DeviceAuthorizationRequest>())
+            .gives(json::<DeviceAuthorization>())
+            .with("basic"),
+        get(VERIFY, "performOAuth2DeviceVerificationFlow", "Begins or continues the user's part.")
+            .query(&["user_code"])
+            .redirects(),
+        post(VERIFY, "enterUserCode", "Takes the user code from the page of this server.")
+            .takes(form::<UserCodeForm>())
+            .continues(),
+        get(
+            "/admin/oauth2/auth/requests/device",
+            "getUserCodeRequest",
+            "What the page for user codes is asked.",
+        )
+        .needs(DEVICE)
+        .query(&["user_code"])
+        .gives(json::<DeviceRequest>()),
+        put(
+            "/admin/oauth2/auth/requests/device/accept",
+            "acceptUserCodeRequest",
+            "The user has entered a code.",
+        )
+        .needs(DEVICE)
+        .takes(json::<AcceptUserCode>())
+        .gives(json::<RedirectTo>()),
+        put(
+            "/admin/oauth2/auth/requests/device/reject",
+            "rejectUserCodeRequest",
+            "The user does not want the device.",
+        )
+        .needs(DEVICE)
+        .takes(json::<RejectUserCode>())
+        .gives(json::<RedirectTo>()),
     ]
 }
 
@@ -358,6 +409,10 @@ fn pages() -> Vec<Operation> {
         post(LOGIN, "answerFallbackLogin", "The built-in login page's form.").page(),
         get(CONSENT, "fallbackConsent", "The built-in consent page, or that none is configured.").page(),
         post(CONSENT, "answerFallbackConsent", "The built-in consent page's form.").page(),
+        get("/oauth2/fallbacks/device", "fallbackDevice", "The built-in page for user codes.")
+            .query(&["device_challenge", "user_code"])
+            .page(),
+        get("/oauth2/fallbacks/device/done", "fallbackDeviceDone", "Says that the device is let in.").page(),
         get(LOGOUT, "fallbackLogout", "The built-in logout page, or that none is configured.").page(),
         post(LOGOUT, "answerFallbackLogout", "The built-in logout page's form.").page(),
         get("/oauth2/fallbacks/logout/callback", "fallbackLoggedOut", "Says that the user is logged out.")

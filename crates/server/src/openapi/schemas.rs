@@ -139,6 +139,7 @@ pub(crate) struct TokenRequest {
     redirect_uri: Option<String>,
     code_verifier: Option<String>,
     refresh_token: Option<String>,
+    device_code: Option<String>,
     scope: Option<String>,
     audience: Option<String>,
     /// For the JWT bearer grant: what the issuer signed (RFC 7523 §2.1).
@@ -187,6 +188,41 @@ pub(crate) struct TrustedIssuer {
 pub(crate) struct TrustedKey {
     set: String,
     kid: String,
+}
+
+/// What a device asks for (RFC 8628 §3.1).
+#[derive(JsonSchema)]
+#[schemars(rename = "deviceAuthorizationRequest")]
+pub(crate) struct DeviceAuthorizationRequest {
+    scope: Option<String>,
+    audience: Option<String>,
+    client_id: Option<String>,
+    client_secret: Option<String>,
+    client_assertion_type: Option<String>,
+    /// What the client signed, where it authenticates by private_key_jwt (RFC 7523 §2.2).
+    client_assertion: Option<String>,
+}
+
+/// A device's codes (RFC 8628 §3.2).
+#[derive(JsonSchema)]
+#[schemars(rename = "deviceAuthorization")]
+pub(crate) struct DeviceAuthorization {
+    device_code: String,
+    /// In seconds.
+    expires_in: i64,
+    /// In seconds: how often the device may ask for tokens.
+    interval: i64,
+    user_code: String,
+    verification_uri: String,
+    verification_uri_complete: String,
+}
+
+/// A user code, from the page of this server.
+#[derive(JsonSchema)]
+#[schemars(rename = "userCodeForm")]
+pub(crate) struct UserCodeForm {
+    device_challenge: String,
+    user_code: String,
 }
 
 /// Tokens (RFC 6749 §5.1).
@@ -281,17 +317,28 @@ pub(crate) struct Reject {
     status_code: Option<i64>,
 }
 
+/// The user code whose device is refused, and the error that the user is told.
+#[derive(JsonSchema)]
+#[schemars(rename = "rejectUserCodeRequest")]
+pub(crate) struct RejectUserCode {
+    user_code: String,
+    #[schemars(flatten)]
+    rejection: Reject,
+}
+
 /// What this server does (OpenID Connect Discovery §3, RFC 8414 §2). More members are there where they say something.
 #[derive(JsonSchema)]
 #[schemars(rename = "oidcConfiguration")]
 pub(crate) struct DiscoveryDocument {
     issuer: String,
     authorization_endpoint: String,
+    device_authorization_endpoint: Option<String>,
     token_endpoint: String,
     userinfo_endpoint: Option<String>,
     jwks_uri: String,
     registration_endpoint: Option<String>,
     revocation_endpoint: Option<String>,
+    introspection_endpoint: Option<String>,
     end_session_endpoint: Option<String>,
     response_types_supported: Vec<String>,
     grant_types_supported: Option<Vec<String>>,

@@ -8,11 +8,11 @@
 //!            after_consent ─▶ client       (consent_verifier in, code or tokens out)
 //! ```
 
-mod after_consent;
-mod after_login;
+pub(crate) mod after_consent;
+pub(crate) mod after_login;
 mod request_object;
 mod response;
-mod start;
+pub(crate) mod start;
 mod stop;
 
 use std::sync::Arc;
@@ -23,7 +23,8 @@ use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
 use oauth::authorization_request::AuthorizationRequest;
 use oauth::consent::RememberedConsent;
-use oauth::flow::{Flow, FlowReference, Interaction, OWN_PARAMETERS, is_too_old};
+use oauth::denial::Denial;
+use oauth::flow::{Flow, FlowKind, FlowReference, Interaction, is_too_old};
 use oauth::logout::Hint;
 use oauth::wanted_user::WantedUser;
 use oauth::{Client, ClientId, ClientSubjects, Error, ErrorCode};
@@ -33,13 +34,18 @@ use crate::browser_request::BrowserRequest;
 pub(crate) use crate::public::authorize::stop::Stop;
 use crate::{Server, browser_flow, id_token_hint};
 
+/// The parameters with which a flow goes on here. A device's goes on elsewhere: its verifier says nothing here.
+const VERIFIERS: [&str; 2] = ["consent_verifier", "login_verifier"];
+
 /// A request that its client may make, with everything that a step needs.
-struct Asked<'a> {
-    server: &'a Server,
-    browser: &'a BrowserRequest,
-    client: Arc<Client>,
-    request: AuthorizationRequest,
-    subjects: ClientSubjects,
+pub(crate) struct Asked<'a> {
+    pub(crate) server: &'a Server,
+    pub(crate) browser: &'a BrowserRequest,
+    /// Where the request came from.
+    pub(crate) kind: FlowKind,
+    pub(crate) client: Arc<Client>,
+    pub(crate) request: AuthorizationRequest,
+    pub(crate) subjects: ClientSubjects,
 }
 
 pub(crate) async fn authorize(State(server): State<Server>, request: Request) -> Response {
@@ -54,16 +60,13 @@ async fn step(server: &Server, mut browser: BrowserRequest) -> Result<Response, 
     let client = client(server, &browser).await?;
     tracing::Span::current().record("client_id", client.id.as_str());
     // A verifier comes with the parameters that were resolved when its flow began, and is bound to them.
-    if OWN_PARAMETERS.into_iter().all(|own| browser.form.get(own).is_none()) {
+    if VERIFIERS.into_iter().all(|verifier| browser.form.get(verifier).is_none()) {
         browser.form = request_object::resolved(server, &client, browser.form).await?;
     }
     let request = AuthorizationRequest::parse(&client, &browser.form, server.settings().authorization)?;
-    let subjects = server
-        .settings()
-        .subject_types
-        .of(&client)
-        .map_err(|error| Stop::ToClient(Box::new(request.return_address.clone()), error.into()))?;
-    let asked = Asked { server, browser: &browser, client, request, subjects };
+    let subjects = server.settings().subject_types.of(&client);
+    let subjects = subjects.map_err(|error| tell(&request, error.into()))?;
+    let asked = Asked { server, browser: &browser, kind: FlowKind::Authorization, client, request, subjects };
     if let Some(verifier) = browser.form.get("consent_verifier") {
         after_consent::go_on(&asked, verifier).await
     } else if let Some(verifier) = browser.form.get("login_verifier") {
@@ -73,7 +76,11 @@ async fn step(server: &Server, mut browser: BrowserRequest) -> Result<Response, 
     }
 }
 
-async fn client(server: &Server, browser: &BrowserRequest) -> Result<Arc<Client>, Stop> {
+/// The client that a browser's request names.
+///
+/// # Errors
+/// The user is told where there is none.
+pub(crate) async fn client(server: &Server, browser: &BrowserRequest) -> Result<Arc<Client>, Stop> {
     let unknown = || Stop::ToUser(Error::invalid_client("The client_id names no client of this server."));
     let id =
         ClientId::parse(browser.form.require("client_id").map_err(Stop::ToUser)?).map_err(|_| unknown())?;
@@ -83,18 +90,28 @@ async fn client(server: &Server, browser: &BrowserRequest) -> Result<Arc<Client>
 impl Asked<'_> {
     /// The flow that a verifier goes on with, for the browser in which it began.
     fn resume(&self, reference: Option<&FlowReference>, interaction: Interaction) -> Result<Flow, Stop> {
+        let flow = self.flow(reference, interaction)?;
+        browser_flow::check(self.server, &self.browser.headers, interaction, flow.id)
+            .map_err(Stop::ToUser)?;
+        Ok(flow)
+    }
+
+    /// The flow that a verifier goes on with, while it lasts, in whichever browser.
+    pub(crate) fn flow(
+        &self,
+        reference: Option<&FlowReference>,
+        interaction: Interaction,
+    ) -> Result<Flow, Stop> {
         let name = interaction.as_str();
         let resumed = reference.and_then(|flow| flow.resume(&self.client, self.browser.form.clone()));
-        let flow = resumed.ok_or_else(|| {
+        let flow = resumed.filter(|flow| flow.kind == self.kind).ok_or_else(|| {
             let why = format!("The {name}_verifier is not valid, or not for this request.");
             self.to_client(Error::new(ErrorCode::AccessDenied, why))
         })?;
-        let server = self.server;
-        if is_too_old(flow.id, server.settings().flow.login_consent_request, server.now()) {
+        if is_too_old(flow.id, self.server.settings().flow.of(flow.kind), self.server.now()) {
             let why = "The request took too long: begin again.";
             return Err(Stop::ToUser(Error::new(ErrorCode::RequestUnauthorized, why)));
         }
-        browser_flow::check(server, &self.browser.headers, interaction, flow.id).map_err(Stop::ToUser)?;
         Ok(flow)
     }
 
@@ -109,7 +126,12 @@ impl Asked<'_> {
     }
 
     fn to_client(&self, error: Error) -> Stop {
-        Stop::ToClient(Box::new(self.request.return_address.clone()), error.into())
+        self.denied(error.into())
+    }
+
+    /// Tells the client, wherever it waits for an answer.
+    fn denied(&self, denial: Denial) -> Stop {
+        tell(&self.request, denial)
     }
 
     /// The user whom the request is about. Any published key may have signed the `id_token_hint`; it may have expired
@@ -125,6 +147,13 @@ impl Asked<'_> {
             None => None,
         };
         Ok(WantedUser { subjects: self.subjects.clone(), hint })
+    }
+}
+
+fn tell(request: &AuthorizationRequest, denial: Denial) -> Stop {
+    match &request.return_address {
+        Some(address) => Stop::ToClient(Box::new(address.clone()), denial),
+        None => Stop::ToDevice(None, denial),
     }
 }
 

@@ -1,7 +1,8 @@
 //! The pages in place of those that the configuration does not name.
 //!
 //! Where the settings have users for a demonstration, these are pages to log in, consent and log out with; elsewhere
-//! they say what to configure. They decide by the very functions by which the admin API does for apps.
+//! they say what to configure. They decide by the very functions by which the admin API does for apps. The page for user
+//! codes is always there: it knows nobody.
 //!
 //! # Guarantees
 //! A page is shown, and an answer to it taken, only in the browser in which its flow began, which the flow's cookie
@@ -22,6 +23,18 @@ use crate::admin::interaction::RedirectTo;
 use crate::error::Failure;
 use crate::public::authorize;
 use crate::{Server, pages};
+
+/// The page for user codes. Its answer goes to the endpoint of the flow, which asks for the cookie.
+pub(crate) async fn device(State(server): State<Server>, RawQuery(query): RawQuery) -> Response {
+    let form = Form::parse(query.unwrap_or_default().as_bytes()).unwrap_or_default();
+    let challenge = form.get("device_challenge").unwrap_or_default();
+    let user_code = form.get("user_code").unwrap_or_default();
+    pages::device(StatusCode::OK, &server, pages::DeviceForm { challenge, user_code, problem: None })
+}
+
+pub(crate) async fn device_done(State(server): State<Server>) -> Response {
+    pages::device_done(server.store().entropy())
+}
 
 pub(crate) async fn logged_out(State(server): State<Server>) -> Response {
     pages::logged_out(server.settings().demonstration.is_some(), server.store().entropy())

@@ -2,6 +2,8 @@
 
 mod authorization_code;
 mod client_credentials;
+mod device_code;
+mod first_tokens;
 mod jwt_bearer;
 mod refresh_token;
 
@@ -56,6 +58,7 @@ async fn issue(server: &Server, request: &FormRequest) -> Result<Issued, Failure
         Some(GrantType::ClientCredentials) => client_credentials::issue(server, request).await,
         Some(GrantType::JwtBearer) => jwt_bearer::issue(server, request).await,
         Some(GrantType::AuthorizationCode) => authorization_code::issue(server, request).await,
+        Some(GrantType::DeviceCode) => device_code::issue(server, request).await,
         Some(GrantType::RefreshToken) => refresh_token::issue(server, request).await,
         _ => Err(unsupported().into()),
     }

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses its own part of this")]
 
 pub mod browser;
+pub mod device;
 pub mod receiver;
 pub mod signing;
 pub mod silent_proxy;
@@ -19,7 +20,7 @@ use oauth::discovery::DiscoveryPolicy;
 use oauth::jwt_access_token::ClaimsPolicy;
 use oauth::{
     AccessTokenStrategy, ClientId, ClientSecret, ClientSecretHash, Incarnation, Issuer, Lifetimes,
-    ScopeStrategy, SubjectTypes,
+    ScopeStrategy, SubjectTypes, UserCodeFormat,
 };
 use prometheus_client::registry::Registry;
 use reqwest::Response;
@@ -68,14 +69,19 @@ pub fn settings() -> Settings {
         authorization: oauth::authorization_request::Policy::default(),
         flow: AuthorizationTimes {
             login_consent_request: Duration::from_mins(30),
+            device_user_code: Duration::from_mins(10),
+            device_polling_interval: Duration::from_secs(5),
             auth_code: Duration::from_mins(10),
             authentication_session: Duration::from_hours(720),
             refresh_token: Some(Duration::from_hours(720)),
             rotation_grace: Duration::ZERO,
         },
+        user_codes: UserCodeFormat::default(),
         pages: PageUrls {
             login: Some("https://pages.example.com/login".to_owned()),
             consent: Some("https://pages.example.com/consent".to_owned()),
+            device_verification: Some("https://pages.example.com/device".to_owned()),
+            device_success: Some("https://pages.example.com/done".to_owned()),
             error: Some("https://pages.example.com/error".to_owned()),
             ..PageUrls::default()
         },
@@ -85,6 +91,7 @@ pub fn settings() -> Settings {
             session_path: "/".to_owned(),
             login_csrf: "ory_hydra_login_csrf".to_owned(),
             consent_csrf: "ory_hydra_consent_csrf".to_owned(),
+            device_csrf: "ory_hydra_device_csrf".to_owned(),
             domain: None,
             same_site: SameSite::Lax,
             secure: true,

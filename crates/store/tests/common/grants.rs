@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use harness::TestDatabase;
 use jiff::Timestamp;
+use oauth::user_code::UserCodeHash;
 use oauth::{GrantId, SessionId, TokenId};
 use sqlx::Row;
 use store::{
-    GrantState, NewConsent, NewGrant, NewLogin, NewRefresh, RefreshOutcome, RefreshRotation, Store,
-    StoredClient, StoredConsent,
+    GrantState, NewConsent, NewDeviceAuthorization, NewGrant, NewLogin, NewRefresh, RefreshOutcome,
+    RefreshRotation, Store, StoredClient, StoredConsent,
 };
 
 use super::{hours, sql};
@@ -37,6 +38,16 @@ pub fn new_grant(store: &Store, client: &StoredClient, subject: &str) -> NewGran
         started_at: now,
         refresh: Some(NewRefresh { hash: hash(0), expires_at: now + hours(24) }),
         expires_at: now + hours(24),
+    }
+}
+
+/// What a device asks for, until `expires_at`.
+pub fn new_device_authorization(store: &Store, expires_at: Timestamp) -> NewDeviceAuthorization {
+    NewDeviceAuthorization {
+        id: GrantId::new(store.clock().now(), store.entropy()),
+        user_code: UserCodeHash(store.entropy().bytes()),
+        content: b"what is asked for, sealed".to_vec(),
+        expires_at,
     }
 }
 

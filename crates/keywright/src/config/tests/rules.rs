@@ -157,6 +157,13 @@ fn flows_cookies_and_grace_periods_have_limits() {
         ("TTL_AUTH_CODE", "0s", "longer than 0s"),
         ("OAUTH2_GRANT_REFRESH_TOKEN_ROTATION_GRACE_PERIOD", "6m", "no longer than 5m"),
         ("SERVE_COOKIES_NAMES_SESSION", "a b", "a cookie's name"),
+        ("TTL_DEVICE_USER_CODE", "13h", "no longer than 12h"),
+        ("OAUTH2_DEVICE_AUTHORIZATION_TOKEN_POLLING_INTERVAL", "1500ms", "whole seconds"),
+        ("OAUTH2_DEVICE_AUTHORIZATION_TOKEN_POLLING_INTERVAL", "0s", "whole seconds"),
+        ("OAUTH2_DEVICE_AUTHORIZATION_USER_CODE_LENGTH", "5", "at least 6"),
+        ("OAUTH2_DEVICE_AUTHORIZATION_USER_CODE_LENGTH", "41", "at most 40"),
+        ("OAUTH2_DEVICE_AUTHORIZATION_USER_CODE_CHARACTER_SET", "ABCDEFGH", "as nine digits"),
+        ("OAUTH2_DEVICE_AUTHORIZATION_USER_CODE_CHARACTER_SET", "ABCDEFGH-JKLMNPQ", "letters and digits"),
     ] {
         let problems = Given::variables(&[(name, text)]).problems();
         assert!(problems.len() == 1 && problems[0].contains(fragment), "{problems:?}");

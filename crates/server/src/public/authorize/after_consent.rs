@@ -11,6 +11,7 @@ use store::{NewConsent, StoredConsent};
 use super::response;
 use super::stop::respond;
 use super::{Asked, Stop};
+use crate::error::Failure;
 use crate::sealed_value::restore;
 
 /// The authentication context of a login that is of none of those that were asked for (OpenID Connect Core §2).
@@ -19,24 +20,43 @@ const NO_ACR: &str = "0";
 /// One write where the response carries an access token, and one where the consent is remembered. A code carries the
 /// grant: it is written when the code is exchanged.
 pub(super) async fn go_on(asked: &Asked<'_>, verifier: &str) -> Result<Response, Stop> {
-    let server = asked.server;
-    let verifier = ConsentVerifier::open(server.store().ring(), &restore(server, verifier).await?);
-    let flow = asked.resume(verifier.as_ref().map(|verifier| &verifier.flow), Interaction::Consent)?;
-    let outcome = verifier.map(|verifier| verifier.outcome);
-    let (grant, memory) = granted(asked, &flow, outcome).map_err(|stop| stop.ending(flow.id))?;
-    let response = response::Response::prepare(asked, grant).await.map_err(|stop| stop.ending(flow.id))?;
-    response.record(asked).await.map_err(|stop| stop.ending(flow.id))?;
+    let (server, settings) = (asked.server, asked.server.settings());
+    let (grant, memory) = answered(asked, verifier).await?;
+    let flow = grant.id;
+    let Some(address) = &asked.request.return_address else {
+        return Err(Stop::Failed(Failure::Defect("the request names no address".to_owned())));
+    };
+    let response = response::Response::prepare(asked, grant).await.map_err(|stop| stop.ending(flow))?;
+    response.record(asked).await.map_err(|stop| stop.ending(flow))?;
     if let Some(memory) = memory {
         remember(asked, response.grant(), memory).await?;
     }
 
     let parameters = response.parameters(asked).await?;
-    let mut response = respond(server, &asked.request.return_address, parameters);
-    server.settings().cookies.end_flow(&mut response, flow.id);
+    let mut response = respond(server, address, parameters);
+    settings.cookies.end_flow(&mut response, flow);
     Ok(response)
 }
 
-fn granted(
+/// What the user granted, as the consent app says. No statement, or one where it is to be remembered.
+pub(crate) async fn granted(asked: &Asked<'_>, verifier: &str) -> Result<Grant, Stop> {
+    let (grant, memory) = answered(asked, verifier).await?;
+    if let Some(memory) = memory {
+        remember(asked, &grant, memory).await?;
+    }
+    Ok(grant)
+}
+
+/// What the consent app answered: what was granted, and for how long it is remembered.
+async fn answered(asked: &Asked<'_>, verifier: &str) -> Result<(Grant, Option<Memory>), Stop> {
+    let server = asked.server;
+    let verifier = ConsentVerifier::open(server.store().ring(), &restore(server, verifier).await?);
+    let flow = asked.resume(verifier.as_ref().map(|verifier| &verifier.flow), Interaction::Consent)?;
+    let outcome = verifier.map(|verifier| verifier.outcome);
+    decided(asked, &flow, outcome).map_err(|stop| stop.ending(flow.id))
+}
+
+fn decided(
     asked: &Asked<'_>,
     flow: &Flow,
     outcome: Option<ConsentOutcome>,
@@ -70,9 +90,7 @@ fn granted(
             };
             Ok((grant, remember_for.map(|seconds| Memory { seconds, decided_at })))
         }
-        Some(ConsentOutcome::Rejected(denial)) => {
-            Err(Stop::ToClient(Box::new(asked.request.return_address.clone()), denial))
-        }
+        Some(ConsentOutcome::Rejected(denial)) => Err(asked.denied(denial)),
         None => Err(asked.to_client(Error::new(ErrorCode::AccessDenied, "The consent is not valid."))),
     }
 }

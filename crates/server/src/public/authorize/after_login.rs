@@ -17,7 +17,7 @@ use crate::authorization_times::after;
 use crate::sealed_value::{restore, shorten};
 
 /// At most one read, and one write where the session is remembered or forgotten.
-pub(super) async fn go_on(asked: &Asked<'_>, verifier: &str) -> Result<Response, Stop> {
+pub(crate) async fn go_on(asked: &Asked<'_>, verifier: &str) -> Result<Response, Stop> {
     let sealed = restore(asked.server, verifier).await?;
     let verifier = LoginVerifier::open(asked.server.store().ring(), &sealed);
     let flow = asked.resume(verifier.as_ref().map(|verifier| &verifier.flow), Interaction::Login)?;
@@ -37,9 +37,7 @@ async fn ask_for_consent(
         Some(LoginOutcome::Accepted { login, context, known, memory, forced_subject }) => {
             (login, context, known, memory, forced_subject)
         }
-        Some(LoginOutcome::Rejected(denial)) => {
-            return Err(Stop::ToClient(Box::new(asked.request.return_address.clone()), denial));
-        }
+        Some(LoginOutcome::Rejected(denial)) => return Err(asked.denied(denial)),
         None => return Err(asked.to_client(Error::new(ErrorCode::AccessDenied, "The login is not valid."))),
     };
     let wanted = asked.wanted_user().await?;
@@ -53,11 +51,10 @@ async fn ask_for_consent(
     challenge.check_prompts(&asked.request).map_err(|error| asked.to_client(error))?;
 
     let id = challenge.flow.id;
-    let sealed = shorten(server, challenge.seal(ring, entropy), settings.flow.ends(id)).await?;
+    let sealed = shorten(server, challenge.seal(ring, entropy), settings.flow.ends(asked.kind, id)).await?;
     let mut response = found(&settings.pages.consent(&settings.public_url, &sealed));
     apply(asked, &challenge.login, (memory, id.started_at()), &mut response).await?;
-    let (value, lifetime) =
-        (cookie_value(ring, Interaction::Consent, id), settings.flow.login_consent_request);
+    let (value, lifetime) = (cookie_value(ring, Interaction::Consent, id), settings.flow.of(asked.kind));
     let flow = (Interaction::Consent, id);
     settings.cookies.set_flow(&mut response, &asked.browser.headers, flow, value, (now, lifetime));
     Ok(response)

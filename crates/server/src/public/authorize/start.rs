@@ -10,19 +10,23 @@ use crate::sealed_value::shorten;
 
 /// One statement where the browser has a session, none where it has not.
 pub(super) async fn go_on(asked: &Asked<'_>) -> Result<Response, Stop> {
+    let (server, form) = (asked.server, asked.browser.form.clone());
+    ask_for_login(asked, Flow::begin(&asked.client, form, server.now(), server.store().entropy())).await
+}
+
+/// Sends the browser to the login page, for a flow that has begun. Statements as above.
+pub(crate) async fn ask_for_login(asked: &Asked<'_>, flow: Flow) -> Result<Response, Stop> {
     let (server, settings, now) = (asked.server, asked.server.settings(), asked.server.now());
     let entropy = server.store().entropy();
     let session = session(asked).await?;
     let wanted = asked.wanted_user().await?;
-
-    let flow = Flow::begin(&asked.client, asked.browser.form.clone(), now, entropy);
     let challenge = LoginChallenge::decide(flow, &asked.request, session, &wanted, (now, entropy))
         .map_err(|error| asked.to_client(error))?;
 
     let ring = server.store().ring();
-    let lifetime = settings.flow.login_consent_request;
-    let sealed =
-        shorten(server, challenge.seal(ring, entropy), settings.flow.ends(challenge.flow.id)).await?;
+    let lifetime = settings.flow.of(asked.kind);
+    let ends = settings.flow.ends(asked.kind, challenge.flow.id);
+    let sealed = shorten(server, challenge.seal(ring, entropy), ends).await?;
     let page = settings.pages.login(&settings.public_url, &sealed, asked.request.prompts.registration);
     let mut response = found(&page);
     let value = cookie_value(ring, Interaction::Login, challenge.flow.id);

@@ -19,6 +19,8 @@ pub(crate) enum Stop {
     ToClient(Box<ReturnAddress>, Denial),
     /// The client is told, and the flow has ended in this browser.
     Ended(GrantId, Box<ReturnAddress>, Denial),
+    /// The device is told when it asks, where its flow is known to be the browser's; the user is told now.
+    ToDevice(Option<GrantId>, Denial),
     /// The server cannot serve it.
     Failed(Failure),
 }
@@ -28,6 +30,7 @@ impl Stop {
     pub(super) fn ending(self, flow: GrantId) -> Self {
         match self {
             Self::ToClient(address, denial) => Self::Ended(flow, address, denial),
+            Self::ToDevice(_, denial) => Self::ToDevice(Some(flow), denial),
             other => other,
         }
     }
@@ -39,6 +42,14 @@ impl Stop {
             Self::Ended(flow, address, denial) => {
                 let mut response = to_client(server, address, denial);
                 settings.cookies.end_flow(&mut response, *flow);
+                response
+            }
+            Self::ToDevice(flow, denial) => {
+                let page = settings.pages.error(&settings.public_url, &denial.error, &denial.description);
+                let mut response = found(&page);
+                if let Some(flow) = flow {
+                    settings.cookies.end_flow(&mut response, *flow);
+                }
                 response
             }
             Self::ToUser(error) => {

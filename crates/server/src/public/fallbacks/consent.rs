@@ -26,8 +26,7 @@ struct ConsentPage<'a> {
     subject: &'a str,
     scopes: &'a [Asks<'a>],
     audience: &'a [String],
-    destination: &'a str,
-    another_user: &'a str,
+    back: Option<&'a Back>,
     challenge: &'a str,
 }
 
@@ -51,6 +50,12 @@ impl<'a> Asks<'a> {
         };
         Self { scope, meaning: Some(meaning) }
     }
+}
+
+/// Where the browser goes after the answer, or instead of one; there is no such place where a device asks.
+struct Back {
+    destination: String,
+    another_user: String,
 }
 
 /// What the page asks: the challenge as it came, what it holds, and whose it is.
@@ -86,8 +91,10 @@ async fn shown(server: &Server, users: &DemonstrationUsers, request: Request) ->
     let scopes: Vec<_> = request.scope.iter().map(Asks::of).collect();
     let audience: Vec<_> = request.audience.iter().map(|audience| audience.as_str().to_owned()).collect();
     let client = ClientNames::of(&asked.under_way.client);
-    let destination = request.return_address.redirect_uri.destination();
-    let another_user = login_request::restart(server, asked.challenge.flow.clone());
+    let back = request.return_address.as_ref().map(|address| Back {
+        destination: address.redirect_uri.destination(),
+        another_user: login_request::restart(server, asked.challenge.flow.clone()).as_str().to_owned(),
+    });
     Ok(pages::page(StatusCode::OK, server.store().entropy(), |nonce| {
         let page = ConsentPage {
             nonce,
@@ -95,8 +102,7 @@ async fn shown(server: &Server, users: &DemonstrationUsers, request: Request) ->
             subject: &asked.challenge.login.subject,
             scopes: &scopes,
             audience: &audience,
-            destination: &destination,
-            another_user: another_user.as_str(),
+            back: back.as_ref(),
             challenge: asked.text,
         };
         page.render()

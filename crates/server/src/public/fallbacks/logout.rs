@@ -74,9 +74,12 @@ async fn decided(server: &Server, request: Request) -> Result<Response, Failure>
     match browser.form.require("decision")? {
         "allow" => Ok(go_on(&logout_request::accept_with(server, &logout).await?)),
         // Nothing is to be done: the challenge ends by itself.
-        "deny" => Ok(pages::page(StatusCode::OK, server.store().entropy(), |nonce| {
-            StillLoggedInPage { nonce, subject: &logout.subject }.render()
-        })),
+        "deny" => {
+            logout_request::rejected(server);
+            Ok(pages::page(StatusCode::OK, server.store().entropy(), |nonce| {
+                StillLoggedInPage { nonce, subject: &logout.subject }.render()
+            }))
+        }
         _ => Err(Error::invalid_request("The parameter 'decision' must be allow or deny.").into()),
     }
 }
