@@ -65,6 +65,22 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Lets the successor of a key that was revoked just after it had retired sign by every clock: one that is behind
+    /// still waits for it, and has nothing else to sign with.
+    pub(super) fn succeed_the_revoked(&mut self) {
+        let recent = before(self.now, CLOCK_TOLERANCE);
+        for revoked in &self.revoked {
+            let successor = self.keys.iter_mut().find(|key| {
+                key.algorithm == revoked.algorithm
+                    && key.instants.state(self.now) == State::Active
+                    && key.instants.active_at > recent
+            });
+            if let Some(successor) = successor {
+                successor.instants.published_at = successor.instants.active_at;
+            }
+        }
+    }
+
     /// Gives the lines that will need one a next key.
     pub(super) fn publish(&mut self) {
         if self.policy.suspended {

@@ -84,6 +84,7 @@ impl Plan {
 pub fn plan(policy: &Policy, keys: &[ScheduledKey], requests: &Requests<'_>, now: Timestamp) -> Plan {
     let mut draft = Draft::new(policy, keys, requests, whole_second(now));
     draft.put_into_service();
+    draft.succeed_the_revoked();
     draft.publish();
     draft.retire();
     draft.compare(keys)

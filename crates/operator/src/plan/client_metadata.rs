@@ -181,10 +181,7 @@ mod tests {
             "owner": "team-a",
         })))
         .unwrap();
-        assert_eq!(
-            not_served(&metadata),
-            ["grantTypes urn:ietf:params:oauth:grant-type:token-exchange", "jwksUri"]
-        );
+        assert_eq!(not_served(&metadata), ["grantTypes urn:ietf:params:oauth:grant-type:token-exchange"]);
         let served =
             of_spec(&spec(json!({"grantTypes": ["client_credentials"], "contacts": ["a@b"]}))).unwrap();
         assert!(not_served(&served).is_empty());

@@ -145,7 +145,7 @@ async fn every_field_arrives_and_goes_again() {
     let row = world.row(&id).await.unwrap();
     assert_eq!(serde_json::to_value(&row.metadata).unwrap(), everything_registered());
     let message = &client.condition(&ConditionType::Ready).unwrap().message;
-    assert!(message.contains("not served yet") && message.contains("jwks"), "{message}");
+    assert!(!message.contains("not served yet"), "{message}");
 
     // What is not declared any more is as if it had never been.
     let mut nothing: Value = declared;

@@ -23,6 +23,9 @@ enum Network {
     Down,
 }
 
+/// PostgreSQL's `Sync` alone: the pool asks whether a connection that it gets back still works.
+const PING: &[u8] = b"S\0\0\0\x04";
+
 /// Stands between the operator and a server.
 pub struct Proxy {
     address: SocketAddr,
@@ -114,9 +117,10 @@ async fn carry(
         let mut buffer = vec![0; 16 * 1024];
         while let Ok(read @ 1..) = client_reads.read(&mut buffer).await {
             if *stalled.borrow() == Network::Stalled {
-                counters.waiting.fetch_add(1, Ordering::SeqCst);
+                let requests = usize::from(&buffer[..read] != PING);
+                counters.waiting.fetch_add(requests, Ordering::SeqCst);
                 let _ = stalled.wait_for(|network| *network != Network::Stalled).await;
-                counters.waiting.fetch_sub(1, Ordering::SeqCst);
+                counters.waiting.fetch_sub(requests, Ordering::SeqCst);
             }
             if server_writes.write_all(&buffer[..read]).await.is_err() {
                 return;

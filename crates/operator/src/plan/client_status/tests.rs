@@ -82,9 +82,13 @@ fn each_standing_is_told_by_its_conditions() {
 
 #[test]
 fn what_is_kept_but_not_served_is_named() {
-    let scene = scene(json!({"jwksUri": "https://a/jwks", "owner": "team-a"})).settled();
+    let exchange = "urn:ietf:params:oauth:grant-type:token-exchange";
+    let scene = scene(json!({"grantTypes": [exchange], "owner": "team-a"})).settled();
     let message = &written(&scene).conditions[0].message;
-    assert_eq!(message, "client generated-id is registered; kept, but not served yet: jwksUri");
+    assert_eq!(
+        *message,
+        format!("client generated-id is registered; kept, but not served yet: grantTypes {exchange}")
+    );
 }
 
 #[test]
