@@ -77,5 +77,5 @@ node_relying_party() {
 }
 
 for party in "$@"; do
-  "${party}_relying_party" || { cat "$work"/*.log >&2; die "$party failed"; }
+  "${party}_relying_party" || { grep -v " INFO " "$work"/*.log >&2; die "$party failed"; }
 done

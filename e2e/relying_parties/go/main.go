@@ -151,16 +151,21 @@ func (p *party) asClient(endpoint, token string) []byte {
 	return do(request)
 }
 
+// device logs in a device, which is a public client.
 func (p *party) device() {
-	device, err := p.config.DeviceAuth(p.ctx)
+	config := oauth2.Config{ClientID: "device", Endpoint: p.provider.Endpoint(), Scopes: []string{oidc.ScopeOpenID}}
+	config.Endpoint.AuthStyle = oauth2.AuthStyleInParams
+	device, err := config.DeviceAuth(p.ctx)
 	check(err)
 	response, err := p.browser.Get(device.VerificationURIComplete)
 	check(err)
 	defer response.Body.Close()
 	must(response.StatusCode == http.StatusOK, "the device's login ends on a page: "+response.Status)
-	token, err := p.config.DeviceAccessToken(p.ctx, device)
+	token, err := config.DeviceAccessToken(p.ctx, device)
 	check(err)
-	must(p.verify(token).Subject == "alice", "the device is alice's")
+	verified, err := p.provider.Verifier(&oidc.Config{ClientID: config.ClientID}).Verify(p.ctx, raw(token))
+	check(err)
+	must(verified.Subject == "alice", "the device is alice's")
 }
 
 func (p *party) logout(idToken string) {
