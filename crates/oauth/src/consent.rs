@@ -126,7 +126,11 @@ pub struct RememberedConsent {
 pub fn need(request: &AuthorizationRequest, client: &Client, known: Option<bool>) -> ConsentNeed {
     // Any app on a device can claim a custom scheme, and any device a public client's id: nobody knows who asks.
     let proves_itself = |address: &ReturnAddress| address.redirect_uri.proves_its_owner();
-    let could_be_anyone = client.is_public() && !request.return_address.as_ref().is_some_and(proves_itself);
+    let could_be_anyone = match &request.return_address {
+        Some(address) => client.is_public() && !proves_itself(address),
+        // Whoever has one of the devices has the client's secret, and can send anybody the address of the code's page.
+        None => true,
+    };
     if request.prompts.consent || could_be_anyone {
         return ConsentNeed::Ask;
     }

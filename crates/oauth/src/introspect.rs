@@ -66,13 +66,21 @@ impl Introspection {
     #[must_use]
     pub fn seen_by(self, client: &Client) -> Self {
         match self {
-            Self::Active(active) if active.concerns(client) => Self::Active(active),
+            Self::Active(active) if active.concerns(client) => Self::Active(active.without_own_name()),
             _ => Self::INACTIVE,
         }
     }
 }
 
 impl Active {
+    /// What a client is told of a user that it knows by a pairwise name: that name alone, as in its ID tokens.
+    fn without_own_name(mut self: Box<Self>) -> Box<Self> {
+        if let Some(pairwise) = self.obfuscated_subject.take() {
+            self.sub = pairwise;
+        }
+        self
+    }
+
     fn concerns(&self, client: &Client) -> bool {
         let is_for_it = || self.aud.iter().any(|audience| audience.as_str() == client.id.as_str());
         self.client_id == client.id || (self.token_use == "access_token" && is_for_it())

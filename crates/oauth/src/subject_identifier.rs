@@ -131,12 +131,15 @@ impl SubjectTypes {
 }
 
 fn sector(metadata: &ClientMetadata) -> Result<String, &'static str> {
+    // Without one, nothing shows that the client is of the sector that it names.
+    if metadata.redirect_uris.is_empty() {
+        return Err("pairwise needs a redirect URI");
+    }
     if let Some(uri) = &metadata.sector_identifier_uri {
         return Ok(uri.clone());
     }
     match &metadata.redirect_uris[..] {
         [only] => Ok(authority(only.as_str()).to_owned()),
-        [] => Err("pairwise needs a redirect URI or sector_identifier_uri"),
         _ => Err("pairwise needs sector_identifier_uri where there is more than one redirect URI"),
     }
 }

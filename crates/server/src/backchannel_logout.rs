@@ -137,7 +137,7 @@ impl Deliveries {
             return store.postpone_logout(&due, due.attempts - 1, after(self.server.now(), LOOK_EVERY)).await;
         }
         host.load += 1;
-        let (server, places) = (self.server.clone(), host.places.clone());
+        let (server, places) = (self.server.current(), host.places.clone());
         let task = self.tasks.spawn(async move {
             // It is never closed; without a place the request goes all the same.
             let _place = places.acquire().await.ok();

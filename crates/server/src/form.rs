@@ -1,5 +1,7 @@
 //! The form that an OAuth endpoint receives.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::Request;
 use headers::{ContentType, HeaderMapExt};
@@ -9,6 +11,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
 use mime::Mime;
 use oauth::{ClientId, Error, Form, PresentedCredentials};
+use tokio::time::timeout;
 
 use crate::Server;
 use crate::cors::Caller;
@@ -18,6 +21,9 @@ use crate::error::{Challenge, Failure};
 ///
 /// What is read is held before anybody has authenticated, so it is small, and so is the number of those that hold it.
 pub(crate) const BODY_LIMIT: usize = 64 * 1024;
+
+/// How long a body may be on its way: with it, its place is taken from others.
+const BODY_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How many bodies may be on their way at once; further requests are asked to come again.
 pub(crate) const BODIES_UNDER_WAY: usize = 1024;
@@ -89,7 +95,8 @@ pub(crate) async fn read_body(body: Body) -> Result<bytes::Bytes, Failure> {
     if body.size_hint().lower() > BODY_LIMIT as u64 {
         return Err(Failure::TooLarge);
     }
-    match Limited::new(body, BODY_LIMIT).collect().await {
+    let late = || Error::invalid_request("The request body took too long.");
+    match timeout(BODY_DEADLINE, Limited::new(body, BODY_LIMIT).collect()).await.map_err(|_| late())? {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Failure::TooLarge),
         Err(_) => Err(Error::invalid_request("The request body did not arrive whole.").into()),

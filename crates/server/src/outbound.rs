@@ -26,7 +26,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(10);
 /// How long a connection may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
-/// How many requests may be under way.
+/// How many requests of a kind may be under way.
 const UNDER_WAY: usize = 64;
 
 /// What the configuration says about requests that the server makes.
@@ -47,7 +47,10 @@ pub(crate) struct Outbound {
     exempt: reqwest::Client,
     guarded: Option<reqwest::Client>,
     exceptions: HashSet<Url>,
-    places: Semaphore,
+    /// For what callers that have proven nothing can bring about, and for what the server has to say: apart, so that slow
+    /// addresses of the ones do not hold up the others.
+    fetches: Semaphore,
+    messages: Semaphore,
 }
 
 /// An answer, read whole.
@@ -100,7 +103,8 @@ impl Outbound {
             exempt: client(reqwest::Client::builder())?,
             guarded: policy.public_addresses_only.then(guarded).transpose()?,
             exceptions: policy.exceptions.into_iter().collect(),
-            places: Semaphore::new(UNDER_WAY),
+            fetches: Semaphore::new(UNDER_WAY),
+            messages: Semaphore::new(UNDER_WAY),
         })
     }
 
@@ -134,6 +138,7 @@ impl Outbound {
         body: Option<OutboundBody>,
         limit: usize,
     ) -> Result<OutboundAnswer, OutboundError> {
+        let places = if body.is_some() { &self.messages } else { &self.fetches };
         let host = url.host_str().unwrap_or("an address without host").to_owned();
         let mut request = self.client_for(url)?.request(method, url.clone()).headers(headers);
         if let Some(body) = body {
@@ -141,7 +146,7 @@ impl Outbound {
         }
         let exchange = async {
             // It is never closed; without a place the request goes all the same.
-            let _place = self.places.acquire().await.ok();
+            let _place = places.acquire().await.ok();
             let mut response = request.send().await.map_err(|error| unreachable(&host, error))?;
             let mut read = BytesMut::new();
             while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(&host, error))? {

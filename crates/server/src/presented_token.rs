@@ -96,7 +96,9 @@ pub(crate) async fn live_refresh_token(
     if token.is_expired(server.now()) {
         return Ok(None);
     }
-    let Some((state, grant)) = grant(server, token.grant, TokenId([0; 16])).await? else { return Ok(None) };
+    let Some((state, grant)) = grant(server, token.grant, TokenId(*token.grant.as_bytes())).await? else {
+        return Ok(None);
+    };
     let of_this_client = state.incarnation == token.incarnation && state.epoch == token.epoch;
     let is_live = !state.revoked && of_this_client && state.generation == token.generation;
     Ok(grant.filter(|_| is_live))

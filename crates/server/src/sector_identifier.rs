@@ -17,7 +17,11 @@ const LONGEST_LIST: usize = 256 * 1024;
 pub(crate) async fn check(server: &Server, metadata: &ClientMetadata) -> Result<(), Failure> {
     server.settings().subject_types.check(metadata)?;
     let Some(uri) = &metadata.sector_identifier_uri else { return Ok(()) };
-    let listed = fetch(server, uri).await.map_err(|why| refused(&why))?;
+    // Why not is for the log: whoever registers would learn what lies at other addresses than the client's.
+    let listed = fetch(server, uri).await.map_err(|why| {
+        tracing::info!(%why, "the redirect URIs of a sector cannot be read");
+        refused("no JSON array of redirect URIs can be got there")
+    })?;
     match metadata.redirect_uris.iter().find(|uri| !listed.iter().any(|listed| listed == uri.as_str())) {
         None => Ok(()),
         Some(missing) => Err(refused(&format!("the list that lies there does not have '{missing}'")).into()),

@@ -123,7 +123,7 @@ async fn each_step_takes_its_statements_and_no_more() {
         ("code verified", 0),
         ("login request", 0),
         ("login accepted", 0),
-        ("login verified", 1),
+        ("login verified", 0),
         ("consent accepted and verified", 1),
         ("tokens", 2),
     ];

@@ -5,8 +5,10 @@
 //! statements and commits.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures::FutureExt;
 use sqlx::any::AnyRow;
 use tokio::sync::oneshot;
 
@@ -66,7 +68,8 @@ impl<C: Coalesced> Coalescer<C> {
         Self { database, line: Arc::new(Mutex::new(line)) }
     }
 
-    /// Executes a call, alone or with others. A caller that goes away cancels nothing.
+    /// Executes a call, alone or with others. A caller that goes away while its call waits takes it along; what was sent
+    /// to the database is not cancelled.
     ///
     /// # Errors
     /// [`Error::Unavailable`] where too many calls wait, or where it is not known what became of it; else what the
@@ -108,14 +111,18 @@ async fn work<C: Coalesced>(database: Database, line: Arc<Mutex<Line<C>>>) {
             }
             batch
         };
-        execute(&database, batch).await;
+        // A defect that ends one batch must not end the line with it: its callers learn that it was given up.
+        if AssertUnwindSafe(execute(&database, batch)).catch_unwind().await.is_err() {
+            tracing::error!("a statement for several callers ended in a panic");
+        }
     }
 }
 
 /// The calls that waited for longest, one for each row, as many as there is a statement for.
 fn next_batch<C: Coalesced>(waiting: &mut VecDeque<Call<C>>) -> Vec<Call<C>> {
     let (mut batch, mut others, mut keys) = (Vec::new(), VecDeque::new(), HashSet::new());
-    for call in waiting.drain(..) {
+    // Nobody would use what a call got whose caller went away while it waited.
+    for call in waiting.drain(..).filter(|call| !call.answer.is_closed()) {
         if batch.len() < MAX_BATCH && keys.insert(call.asked.key()) {
             batch.push(call);
         } else {

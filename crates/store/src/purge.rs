@@ -124,7 +124,18 @@ impl Store {
             )
             .bind(cut);
         self.db().execute(logins).await?;
-        let forget = self.db().query("DELETE FROM revocations WHERE expires_at <= $1").bind(cut);
+        // Not one that still hits a grant: another server may have marked the same bite, and this one nothing.
+        let forget = self
+            .db()
+            .query(
+                "DELETE FROM revocations WHERE expires_at <= $1 \
+                 AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.subject = revocations.subject \
+                 AND g.revoked_at IS NULL AND g.started_at <= revocations.before \
+                 AND (revocations.client_id IS NULL OR revocations.client_id = g.client_id)) \
+                 AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.session_id = revocations.session_id \
+                 AND g.revoked_at IS NULL)",
+            )
+            .bind(cut);
         self.db().execute(forget).await?;
         Ok(full.is_some())
     }

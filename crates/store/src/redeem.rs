@@ -92,6 +92,7 @@ const REDEEM: &str = concatcp!(
     "SET revoked_at = CASE WHEN grants.operation IS NULL OR grants.operation = excluded.operation THEN NULL \
      ELSE excluded.created_at END, \
      operation = COALESCE(grants.operation, excluded.operation), \
+     content = CASE WHEN grants.operation IS NULL THEN excluded.content ELSE grants.content END, \
      refresh_hash = CASE WHEN grants.operation IS NULL THEN excluded.refresh_hash ELSE grants.refresh_hash END, \
      refresh_expires_at = CASE WHEN grants.operation IS NULL THEN excluded.refresh_expires_at \
      ELSE grants.refresh_expires_at END, \

@@ -44,7 +44,13 @@ impl ClientRegistration {
         let mut registration = Self::parse(document, default_scope)?;
         let metadata = &mut registration.metadata;
         metadata.lifespans = held.lifespans.clone();
-        metadata.skip_consent = held.skip_consent;
+        // It was given to the client as it was: users are asked again about another one.
+        let is_as_it_was = metadata.redirect_uris == held.redirect_uris
+            && metadata.scope == held.scope
+            && metadata.audience == held.audience
+            && metadata.grant_types == held.grant_types
+            && metadata.token_endpoint_auth_method == held.token_endpoint_auth_method;
+        metadata.skip_consent = held.skip_consent && is_as_it_was;
         metadata.skip_logout_consent = held.skip_logout_consent;
         metadata.access_token_strategy = held.access_token_strategy;
         if let Some(kept) = held.other.get("metadata") {
@@ -142,7 +148,8 @@ mod tests {
     fn a_replacement_keeps_what_the_administrator_set() {
         let held: ClientMetadata = serde_json::from_value(json!({
             "skip_consent": true, "access_token_strategy": "jwt", "metadata": {"team": 1},
-            "client_credentials_grant_access_token_lifespan": "31h", "client_name": "before", "scope": "read",
+            "client_credentials_grant_access_token_lifespan": "31h", "client_name": "before",
+            "redirect_uris": ["https://app.example.com/cb"],
         }))
         .unwrap();
         let id = ClientId::parse("app").unwrap();
@@ -160,6 +167,13 @@ mod tests {
             assert_eq!(metadata.lifespans, held.lifespans);
             assert_eq!(metadata.access_token_strategy, held.access_token_strategy);
             assert_eq!(metadata.other["metadata"], json!({"team": 1}));
+        }
+        for more in [
+            json!({"redirect_uris": ["https://other.example.com/cb"]}),
+            json!({"scope": "read"}),
+            json!({"token_endpoint_auth_method": "none"}),
+        ] {
+            assert!(!replace(&more).unwrap().metadata.skip_consent, "users are asked again: {more}");
         }
         for more in [
             json!({"client_id": "other"}),

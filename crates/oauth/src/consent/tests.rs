@@ -149,7 +149,7 @@ fn sealed_values_stay_short() {
 }
 
 #[test]
-fn a_public_client_on_a_device_could_be_anyone() {
+fn whoever_asks_from_a_device_could_be_anyone() {
     let device = |changes: &Value| {
         let mut changes = changes.clone();
         changes["grant_types"] = json!([crate::GrantType::DeviceCode]);
@@ -159,7 +159,7 @@ fn a_public_client_on_a_device_could_be_anyone() {
         let request = AuthorizationRequest::of_device(client, &Form::default(), Policy::default()).unwrap();
         need(&request, client, Some(true))
     };
-    assert_eq!(asked(&device(&json!({}))), ConsentNeed::Skip);
+    assert_eq!(asked(&device(&json!({"skip_consent": true}))), ConsentNeed::Ask);
     let public = device(&json!({"token_endpoint_auth_method": "none", "skip_consent": true}));
     assert_eq!(asked(&public), ConsentNeed::Ask);
 }

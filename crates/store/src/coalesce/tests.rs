@@ -16,8 +16,15 @@ impl Coalesced for Asked {
     }
 }
 
-fn waiting(keys: &[u8]) -> VecDeque<Call<Asked>> {
-    keys.iter().map(|key| Call { asked: Asked(*key), answer: oneshot::channel().0 }).collect()
+type Waiting = (VecDeque<Call<Asked>>, Vec<oneshot::Receiver<Result<u8, Error>>>);
+
+/// Calls, and the callers that wait for them.
+fn waiting(keys: &[u8]) -> Waiting {
+    let call = |key: &u8| {
+        let (answer, answered) = oneshot::channel();
+        (Call { asked: Asked(*key), answer }, answered)
+    };
+    keys.iter().map(call).unzip()
 }
 
 fn keys<'a>(calls: impl IntoIterator<Item = &'a Call<Asked>>) -> Vec<u8> {
@@ -36,15 +43,24 @@ fn a_batch_has_each_row_once_in_order_and_a_size_for_which_there_is_a_statement(
         (&[9, 8, 9, 7, 6, 5], &[6, 7, 8, 9], &[5, 9]),
     ];
     for (asked, batch, left) in cases {
-        let mut line = waiting(asked);
+        let (mut line, _callers) = waiting(asked);
         assert_eq!(keys(&next_batch(&mut line)), batch, "{asked:?}");
         assert_eq!(keys(&line), left, "{asked:?}");
     }
     let many: Vec<u8> = (0..100).collect();
-    let mut line = waiting(&many);
+    let (mut line, _callers) = waiting(&many);
     for (size, left) in [(32, 68), (32, 36), (32, 4), (4, 0), (0, 0)] {
         assert_eq!((next_batch(&mut line).len(), line.len()), (size, left));
     }
+}
+
+#[test]
+fn a_call_whose_caller_went_away_is_not_sent() {
+    let (mut line, mut callers) = waiting(&[1, 2, 3, 4]);
+    callers.remove(1);
+    callers.remove(1);
+    assert_eq!(keys(&next_batch(&mut line)), [1, 4]);
+    assert!(line.is_empty());
 }
 
 #[test]

@@ -59,14 +59,14 @@ impl Response {
         &self.code.grant
     }
 
-    /// Writes the grant that an access token refers to, or by which a client is found that is told of logouts. A statement whose answer was lost is repeated once: it finds its
-    /// own work.
+    /// Writes the grant of which the response carries a token: an access token refers to it, a client that is told of
+    /// logouts is found by it, and no other response comes of the flow, nor one after a revocation. A statement whose
+    /// answer was lost is repeated once: it finds its own work.
     ///
     /// # Errors
     /// `access_denied` where the flow had such a response before, or what was granted has been revoked.
     pub(super) async fn record(&self, asked: &Asked<'_>) -> Result<(), Stop> {
-        let is_told = self.id.is_some() && asked.client.metadata.is_told_of_logouts();
-        if self.access.is_none() && !is_told {
+        if self.access.is_none() && self.id.is_none() {
             return Ok(());
         }
         let (server, store) = (asked.server, asked.server.store());

@@ -2,18 +2,21 @@
 
 use std::time::Duration;
 
+use oauth::grant::SessionClaims;
 use oauth::jwt_bearer::{BearerAssertion, check_client};
 use oauth::lifespan::own_or;
-use oauth::{AccessToken, Client};
+use oauth::token_hook::HookSubject;
+use oauth::{AccessToken, Client, GrantType};
 use store::MAX_FLOW_AGE;
 
 use super::Issued;
-use crate::Server;
 use crate::authenticate::assertion::use_up;
 use crate::authenticate::authenticate;
+use crate::authorization_times::after;
 use crate::error::Failure;
 use crate::form::FormRequest;
 use crate::issue::AccessTokenIssue;
+use crate::{Server, hooks};
 
 /// One read of the issuer, and one write that uses the assertion up. The token carries itself. Everything that can fail
 /// before the write does.
@@ -28,6 +31,24 @@ pub(super) async fn issue(server: &Server, request: &FormRequest) -> Result<Issu
     let trusted = assertion.trusted_by(&known, now)?;
     let granted = assertion.decide((&client, &request.form), trusted, settings.scope_strategy(), policy)?;
     let lifetime = lifetime(server, &client);
+    let subject = HookSubject {
+        issuer: &settings.issuer,
+        client_id: &client.id,
+        grant_type: GrantType::JwtBearer,
+        form: &request.form,
+        grant: None,
+        scope: &granted.scope,
+        audience: &granted.audience,
+        now,
+        access_token_ends: after(now, lifetime),
+        refresh_token_ends: None,
+        excludes_not_before: settings.jwt.exclude_not_before,
+    };
+    let claims = hooks::token_claims(server, &subject, &SessionClaims::default()).await?;
+    if claims.is_some_and(|claims| !claims.access_token.is_empty()) {
+        let why = "oauth2.token_hook gave claims, and a token of the JWT bearer grant carries none";
+        return Err(Failure::Defect(why.to_owned()));
+    }
     let plan = AccessTokenIssue::prepare(server, settings.strategy_of(&client), lifetime, now).await?;
 
     let times = (now, plan.expires_at);
