@@ -70,7 +70,10 @@ pub(crate) struct CrossOrigin {
     origin: Option<HeaderValue>,
     method: Method,
     reach: Reach,
+    /// Allowed by a pattern, whichever.
     listed: bool,
+    /// Allowed by a pattern that is not for everybody.
+    named: bool,
     preflight: Option<Preflight>,
     caller: Caller,
 }
@@ -87,7 +90,8 @@ impl CrossOrigin {
         let headers = request.headers();
         let origin = headers.get(ORIGIN).cloned();
         let text = origin.as_ref().and_then(|origin| origin.to_str().ok());
-        let listed = text.is_some_and(|text| cors.origins.iter().any(|pattern| pattern.allows(text)));
+        let allowing = || cors.origins.iter().filter(|pattern| text.is_some_and(|text| pattern.allows(text)));
+        let (listed, named) = (allowing().next().is_some(), allowing().any(|pattern| !pattern.is_any()));
         let asked =
             headers.get(ACCESS_CONTROL_REQUEST_METHOD).filter(|_| request.method() == Method::OPTIONS);
         let preflight = asked.map(|method| Preflight {
@@ -98,7 +102,7 @@ impl CrossOrigin {
         if origin.is_some() && !listed && reach == Reach::Clients {
             request.extensions_mut().insert(caller.clone());
         }
-        Self { origin, method: request.method().clone(), reach, listed, preflight, caller }
+        Self { origin, method: request.method().clone(), reach, listed, named, preflight, caller }
     }
 
     /// The answer to a preflight request, where no handler is to see it.
@@ -119,9 +123,10 @@ impl CrossOrigin {
         };
         response.headers_mut().append(VARY, HeaderValue::from_static(vary));
         let Some(origin) = &self.origin else { return };
-        if self.listed || self.is_clients(cors, server, origin).await {
+        if self.named || (!self.listed && self.is_clients(cors, server, origin).await) {
             self.allow(cors, origin.clone(), cors.credentials, response.headers_mut());
-        } else if self.reach == Reach::Everybody {
+        } else if self.listed || self.reach == Reach::Everybody {
+            // With credentials, any page could do what whoever looks at it may: nobody means that by "everybody".
             self.allow(cors, HeaderValue::from_static("*"), false, response.headers_mut());
         }
     }

@@ -49,7 +49,6 @@ mod not_found;
 mod observe;
 #[cfg(test)]
 mod openapi;
-#[allow(dead_code, reason = "its callers come with the flows that need it")]
 mod outbound;
 mod page_urls;
 mod pages;

@@ -130,7 +130,6 @@ impl Server {
     }
 
     /// The client for requests that the server makes itself.
-    #[allow(dead_code, reason = "its callers come with the flows that need it")]
     pub(crate) fn outbound(&self) -> &Outbound {
         &self.shared.outbound
     }

@@ -86,6 +86,17 @@ async fn a_configured_origin_may_use_both_apis() {
 }
 
 #[tokio::test]
+async fn where_everybody_is_allowed_nobody_is_with_credentials() {
+    let any = Cors { origins: vec![OriginPattern::parse("*", false).unwrap()], ..cors() };
+    let server = TestServer::alone(manual_clock(), with_cors(&any)).await;
+    for url in [server.public_url("/userinfo"), server.admin_url("/admin/version")] {
+        let answer = server.http.get(&url).header("origin", NOBODYS).send().await.unwrap();
+        assert_eq!(allowed(&answer), Some("*"));
+        assert_eq!(header(&answer, "access-control-allow-credentials"), None);
+    }
+}
+
+#[tokio::test]
 async fn a_preflight_request_is_answered_by_what_is_configured() {
     let server = server().await;
     let url = server.admin_url("/admin/clients");

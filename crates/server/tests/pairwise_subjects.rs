@@ -72,6 +72,10 @@ async fn a_pairwise_client_reads_its_own_name_of_a_user_everywhere_and_inside_it
         for token in ["access_token", "refresh_token"].map(|name| text(&refreshed, name)) {
             let state = server.introspect(&[("token", token)]).await;
             assert_eq!((&state["sub"], &state["obfuscated_subject"]), (&json!("alice"), &json!(alice_here)));
+            let seen = server.http.post(server.public_url("/oauth2/introspect")).form(&[("token", token)]);
+            let seen = seen.basic_auth(client.id.as_str(), Some(client.secret.expose()));
+            let seen: Value = seen.send().await.unwrap().json().await.unwrap();
+            assert_eq!((&seen["sub"], seen.get("obfuscated_subject")), (&json!(alice_here), None));
         }
         assert_eq!(server.userinfo(text(&refreshed, "access_token")).await.1["sub"], alice_here);
 
