@@ -7,9 +7,11 @@ use std::fmt;
 
 use http::header::{COOKIE, InvalidHeaderName, InvalidHeaderValue};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use jiff::Timestamp;
 use oauth::consent::ConsentSession;
 use oauth::grant::SessionClaims;
 use oauth::token_hook::{HookAnswer, HookSubject};
+use oauth::{Audience, Client, Form, GrantType, ScopeSet};
 use serde_json::Value;
 use url::Url;
 
@@ -97,6 +99,35 @@ pub(crate) async fn token_claims(
         Some(hook) => ask(server, hook, "oauth2.token_hook", &subject.token_request(claims)).await,
         None => Ok(None),
     }
+}
+
+/// What the token hook gives a token that no user granted: claims, where it gives any. `times` are now and the end of the
+/// access token.
+///
+/// # Errors
+/// As [`token_claims`].
+pub(crate) async fn own_token_claims(
+    server: &Server,
+    (client, form): (&Client, &Form),
+    grant_type: GrantType,
+    (scope, audience): (&ScopeSet, &[Audience]),
+    (now, access_token_ends): (Timestamp, Timestamp),
+) -> Result<Option<ConsentSession>, Failure> {
+    let settings = server.settings();
+    let subject = HookSubject {
+        issuer: &settings.issuer,
+        client_id: &client.id,
+        grant_type,
+        form,
+        grant: None,
+        scope,
+        audience,
+        now,
+        access_token_ends,
+        refresh_token_ends: None,
+        excludes_not_before: settings.jwt.exclude_not_before,
+    };
+    token_claims(server, &subject, &SessionClaims::default()).await
 }
 
 /// The claims that the hooks want for a refresh in place of `claims`: first the refresh hook, then the token hook. `None`

@@ -8,8 +8,9 @@ use const_format::concatcp;
 use jiff::{SignedDuration, Timestamp};
 use oauth::{ClientId, Incarnation, SessionId};
 use serde_json::Value;
-use sqlx::Row;
-use sqlx::any::AnyRow;
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
+use sqlx::{Any, Row};
 
 use crate::grants::{client_id, instant, session_id};
 use crate::revocations::{KEPT_FOR, session_key, subject_key};
@@ -134,16 +135,8 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`]: whether it was ended is not known; ending it again is as good as once.
     pub async fn end_login(&self, id: SessionId) -> Result<Vec<ClientId>, Error> {
-        let now = self.clock().now();
-        let query = self
-            .db()
-            .query(END_LOGIN)
-            .bind(session_key(id))
-            .bind(id.to_string())
-            .bind(i64::MAX)
-            .bind(now.as_second())
-            .bind(until(now, KEPT_FOR))
-            .bind(until(now, TOLD_FOR));
+        let times = (self.clock().now(), i64::MAX);
+        let query = self.ending(END_LOGIN, session_key(id), id.to_string(), times);
         let rows = self.db().fetch_all(query).await?;
         let clients = rows.iter().filter(|row| !is_the_end(row)).map(|row| client_id(row, 0));
         clients.collect()
@@ -155,16 +148,8 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn end_unremembered_login(&self, id: SessionId) -> Result<(), Error> {
-        let now = self.clock().now();
-        let query = self
-            .db()
-            .query(END_UNREMEMBERED_LOGIN)
-            .bind(session_key(id))
-            .bind(id.to_string())
-            .bind(i64::MAX)
-            .bind(now.as_second())
-            .bind(until(now, KEPT_FOR))
-            .bind(until(now, TOLD_FOR));
+        let times = (self.clock().now(), i64::MAX);
+        let query = self.ending(END_UNREMEMBERED_LOGIN, session_key(id), id.to_string(), times);
         self.db().execute(query).await?;
         Ok(())
     }
@@ -176,17 +161,23 @@ impl Store {
     /// [`Error::Unavailable`].
     pub async fn end_logins_of(&self, subject: &str) -> Result<(), Error> {
         let now = self.clock().now();
-        let query = self
-            .db()
-            .query(END_LOGINS_OF)
-            .bind(subject_key(subject))
-            .bind(subject.to_owned())
-            .bind(now.as_second())
-            .bind(now.as_second())
-            .bind(until(now, KEPT_FOR))
-            .bind(until(now, TOLD_FOR));
+        let times = (now, now.as_second());
+        let query = self.ending(END_LOGINS_OF, subject_key(subject), subject.to_owned(), times);
         self.db().execute(query).await?;
         Ok(())
+    }
+
+    /// Binds one of the statements that end logins: `of` is the session's id, or the subject; what began up to `ended_at`
+    /// has ended.
+    fn ending(
+        &self,
+        sql: &'static str,
+        key: String,
+        of: String,
+        (now, ended_at): (Timestamp, i64),
+    ) -> Query<'static, Any, AnyArguments> {
+        let query = self.db().query(sql).bind(key).bind(of).bind(ended_at).bind(now.as_second());
+        query.bind(until(now, KEPT_FOR)).bind(until(now, TOLD_FOR))
     }
 
     /// Forgets a login: another one took its place in the browser. That is no logout, and nobody is told. One statement.

@@ -1,8 +1,6 @@
 //! The client credentials grant (RFC 6749 §4.4).
 
-use oauth::grant::SessionClaims;
 use oauth::lifespan::own_or;
-use oauth::token_hook::HookSubject;
 use oauth::{AccessToken, GrantType, client_credentials};
 
 use super::Issued;
@@ -20,20 +18,11 @@ pub(super) async fn issue(server: &Server, request: &FormRequest) -> Result<Issu
     let granted = client_credentials::decide(&client, &request.form, settings.client_credentials)?;
     let own = client.metadata.lifespans.client_credentials_grant_access_token_lifespan;
     let lifetime = own_or(own, settings.lifetimes.access_token);
-    let subject = HookSubject {
-        issuer: &settings.issuer,
-        client_id: &client.id,
-        grant_type: GrantType::ClientCredentials,
-        form: &request.form,
-        grant: None,
-        scope: &granted.scope,
-        audience: &granted.audience,
-        now,
-        access_token_ends: after(now, lifetime),
-        refresh_token_ends: None,
-        excludes_not_before: settings.jwt.exclude_not_before,
-    };
-    let claims = hooks::token_claims(server, &subject, &SessionClaims::default()).await?.unwrap_or_default();
+    let (asks, rights) = ((&*client, &request.form), (&granted.scope, &granted.audience[..]));
+    let times = (now, after(now, lifetime));
+    let claims = hooks::own_token_claims(server, asks, GrantType::ClientCredentials, rights, times)
+        .await?
+        .unwrap_or_default();
     let now = server.now();
     let plan = AccessTokenIssue::prepare(server, settings.strategy_of(&client), lifetime, now).await?;
     let times = (now, plan.expires_at);

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use oauth::grant::SessionClaims;
 use oauth::jwt_bearer::{BearerAssertion, check_client};
 use oauth::lifespan::own_or;
-use oauth::token_hook::HookSubject;
 use oauth::{AccessToken, Client, GrantType};
 use store::MAX_FLOW_AGE;
 
@@ -31,20 +29,9 @@ pub(super) async fn issue(server: &Server, request: &FormRequest) -> Result<Issu
     let trusted = assertion.trusted_by(&known, now)?;
     let granted = assertion.decide((&client, &request.form), trusted, settings.scope_strategy(), policy)?;
     let lifetime = lifetime(server, &client);
-    let subject = HookSubject {
-        issuer: &settings.issuer,
-        client_id: &client.id,
-        grant_type: GrantType::JwtBearer,
-        form: &request.form,
-        grant: None,
-        scope: &granted.scope,
-        audience: &granted.audience,
-        now,
-        access_token_ends: after(now, lifetime),
-        refresh_token_ends: None,
-        excludes_not_before: settings.jwt.exclude_not_before,
-    };
-    let claims = hooks::token_claims(server, &subject, &SessionClaims::default()).await?;
+    let (asks, rights) = ((&*client, &request.form), (&granted.scope, &granted.audience[..]));
+    let times = (now, after(now, lifetime));
+    let claims = hooks::own_token_claims(server, asks, GrantType::JwtBearer, rights, times).await?;
     if claims.is_some_and(|claims| !claims.access_token.is_empty()) {
         let why = "oauth2.token_hook gave claims, and a token of the JWT bearer grant carries none";
         return Err(Failure::Defect(why.to_owned()));
