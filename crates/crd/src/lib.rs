@@ -1,4 +1,4 @@
-//! Keywright's custom resources, `OAuth2Client` and `JsonWebKeySet`, and nothing else: types, the
+//! Keywright's custom resources, `OAuth2Client` and `JsonWebKeySet`, and the one of Hydra Maester that is read beside them: types, the
 //! CustomResourceDefinitions generated from them, and the check of a manifest without an API server.
 //!
 //! ```text
@@ -13,6 +13,7 @@ mod condition;
 mod duration;
 mod json_web_key_set;
 mod lifespans;
+pub mod maester;
 pub mod names;
 mod oauth2_client;
 mod public_jwks;

@@ -37,6 +37,8 @@ pub enum Command {
     Keys(KeysCommand),
     /// Print the CustomResourceDefinitions.
     Crds,
+    /// Print Hydra Maester's resources as ours.
+    Convert(ConvertArgs),
     /// Register something at a running server.
     #[command(subcommand)]
     Create(api::CreateCommand),
@@ -173,6 +175,23 @@ impl FromStr for SampleApp {
     }
 }
 
+/// `keywright convert`.
+#[derive(Debug, Args)]
+pub struct ConvertArgs {
+    /// Manifests, YAML or JSON, with the Secrets that the resources name: these hold the clients' ids. By default
+    /// standard input.
+    pub files: Vec<PathBuf>,
+    /// The instance that the clients are for (`spec.instance`).
+    #[arg(long, default_value = "default")]
+    pub instance: String,
+    /// Entry of the Secrets with the client id, where Maester was told another one.
+    #[arg(long, env = "CLIENT_ID_KEY", default_value = "CLIENT_ID")]
+    pub client_id_key: String,
+    /// Entry of the Secrets with the client secret, where Maester was told another one.
+    #[arg(long, env = "CLIENT_SECRET_KEY", default_value = "CLIENT_SECRET")]
+    pub client_secret_key: String,
+}
+
 /// `keywright migrate …`.
 #[derive(Debug, Subcommand)]
 pub enum MigrateDatabase {
@@ -283,6 +302,7 @@ mod tests {
             "keywright completion bash",
             "keywright keys reseal -c a.yml",
             "keywright operator --instance b --key-set-namespaces x,y",
+            "keywright convert a.yaml b.yaml --client-id-key client_id",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
         }

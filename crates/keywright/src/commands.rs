@@ -1,6 +1,7 @@
 //! The commands.
 
 mod api;
+mod convert;
 mod dev;
 mod janitor;
 mod keys;
@@ -25,6 +26,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Migrate { database: MigrateDatabase::Sql(args) } => migrate::run(args).await,
         Command::Keys(command) => keys::run(command).await,
         Command::Crds => print(&crd::crds_yaml()),
+        Command::Convert(args) => convert::run(&args),
         Command::Create(command) => api::create(command).await,
         Command::Get(command) => api::get(command).await,
         Command::List(command) => api::list(command).await,

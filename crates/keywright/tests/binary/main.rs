@@ -9,6 +9,7 @@ mod canaries;
 mod client_commands;
 mod commands;
 mod configuration;
+mod convert;
 mod dev_crashes;
 mod dev_device;
 mod dev_edits;
