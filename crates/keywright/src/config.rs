@@ -33,6 +33,7 @@ mod system_secret;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod traces;
 
 use std::path::PathBuf;
 
@@ -43,8 +44,9 @@ pub use dsn::{Dsn, DsnError, PoolOptions, PostgresDsn};
 pub use notice::{ConfigError, Notice, Origin};
 pub use restart::RestartKeys;
 pub use settings::{
-    Clients, Config, Cookies, Discovery, JwtStrategy, Keys, Listener, Log, LogFormat, OAuth2,
-    RefreshTokenLifetime, SameSite, Secrets, Serve, Strategies, Ttl, Urls, Webfinger,
+    Clients, Config, Cookies, Discovery, Host, JwtStrategy, Keys, Listener, Log, LogFormat, OAuth2,
+    RefreshTokenLifetime, SameSite, Secrets, Serve, SocketOwner, Strategies, TraceProvider, Tracing, Ttl,
+    Urls, Webfinger,
 };
 pub use system_secret::SystemSecretError;
 pub use tls::{Pem, Tls};

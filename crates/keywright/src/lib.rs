@@ -14,5 +14,7 @@ mod open_files;
 mod probes;
 mod reload;
 mod shutdown;
+mod socket_owner;
 mod telemetry;
+mod traces;
 mod wiring;

@@ -11,7 +11,7 @@ use oauth::discovery::DiscoveryPolicy;
 use oauth::jwt_access_token::ClaimsPolicy;
 use oauth::{Lifetimes, SubjectType, SubjectTypes, authorization_request};
 use serde_json::{Map, Value};
-use server::{ApiSettings, AuthorizationTimes, CookieSettings, Cors, Endpoint, PageUrls, Tls};
+use server::{ApiSettings, AuthorizationTimes, CookieSettings, Cors, Endpoint, PageUrls, Tls, UnixSocket};
 use store::{Clock, Options, Store};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -20,7 +20,8 @@ use url::Url;
 
 use crate::certificate::Certificate;
 use crate::cli::ConfigArgs;
-use crate::config::{self, Config, Dsn, Listener, Loaded, Notice, RefreshTokenLifetime, Sources};
+use crate::config::{self, Config, Dsn, Host, Listener, Loaded, Notice, RefreshTokenLifetime, Sources};
+use crate::socket_owner;
 
 /// How many connections a process opens to a database whose DSN does not say.
 const MAX_CONNECTIONS: u32 = 16;
@@ -135,17 +136,25 @@ pub async fn open(
 
 /// A listener that is bound, and its TLS. It is bound as long as this value or an endpoint of it is there.
 pub struct Bound {
-    listener: std::net::TcpListener,
+    socket: Socket,
     tls: Option<Tls>,
 }
 
+enum Socket {
+    Tcp(std::net::TcpListener),
+    Unix(UnixSocket),
+}
+
 impl Bound {
-    /// Where it listens.
+    /// Where it listens; `None` for a unix socket.
     ///
     /// # Errors
     /// Where the system does not say.
-    pub fn local_addr(&self) -> std::io::Result<std::net::SocketAddr> {
-        self.listener.local_addr()
+    pub fn local_addr(&self) -> std::io::Result<Option<std::net::SocketAddr>> {
+        match &self.socket {
+            Socket::Tcp(listener) => listener.local_addr().map(Some),
+            Socket::Unix(_) => Ok(None),
+        }
     }
 
     /// The same listener, to be served.
@@ -153,7 +162,12 @@ impl Bound {
     /// # Errors
     /// Where it cannot be shared.
     pub fn endpoint(&self) -> Result<Endpoint> {
-        Ok(Endpoint::new(TcpListener::from_std(self.listener.try_clone()?)?, self.tls.clone()))
+        match &self.socket {
+            Socket::Tcp(listener) => {
+                Ok(Endpoint::new(TcpListener::from_std(listener.try_clone()?)?, self.tls.clone()))
+            }
+            Socket::Unix(socket) => Ok(Endpoint::unix(socket.try_clone()?, self.tls.clone())?),
+        }
     }
 }
 
@@ -183,9 +197,19 @@ pub async fn meanwhile<T>(
 /// # Errors
 /// Naming the setting and the address.
 pub async fn bind(listener: &Listener, setting: &str, certificate: Option<&Certificate>) -> Result<Bound> {
-    let bound = TcpListener::bind(listener.to_string()).await.and_then(TcpListener::into_std);
-    let listener = bound.with_context(|| format!("{setting}: cannot listen on {listener}"))?;
-    Ok(Bound { listener, tls: certificate.map(|certificate| certificate.tls().clone()) })
+    let cannot = || format!("{setting}: cannot listen on {listener}");
+    let socket = match &listener.host {
+        Host::Name(_) => {
+            let bound = TcpListener::bind(listener.to_string()).await.and_then(TcpListener::into_std);
+            Socket::Tcp(bound.with_context(cannot)?)
+        }
+        Host::Socket(path) => {
+            let access =
+                socket_owner::resolve(&listener.socket).with_context(|| format!("{setting}.socket"))?;
+            Socket::Unix(UnixSocket::bind(path, access).with_context(cannot)?)
+        }
+    };
+    Ok(Bound { socket, tls: certificate.map(|certificate| certificate.tls().clone()) })
 }
 
 /// The certificates of the public and the admin API: each API's own settings where they are enabled, else those for

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
-use crate::Tls;
 use crate::head_deadline::{HeadDeadline, Phase};
+use crate::{Tls, UnixSocket};
 
 /// How much of a request's head is read, in bytes; more is answered with 431.
 const HEAD_LIMIT: u32 = 64 * 1024;
@@ -63,14 +63,47 @@ impl Default for ListenerLimits {
 
 /// Where a router is served.
 pub struct Endpoint {
-    listener: TcpListener,
+    listener: Listener,
     tls: Option<Tls>,
+}
+
+enum Listener {
+    Tcp(TcpListener),
+    /// With what keeps its file in place.
+    Unix {
+        listener: UnixListener,
+        _file: Box<dyn Send + Sync>,
+    },
 }
 
 impl Endpoint {
     /// A listener, with TLS or without.
     pub fn new(listener: TcpListener, tls: Option<Tls>) -> Self {
-        Self { listener, tls }
+        Self { listener: Listener::Tcp(listener), tls }
+    }
+
+    /// A unix socket, with TLS or without.
+    ///
+    /// # Errors
+    /// Where the reactor cannot take it.
+    pub fn unix(socket: UnixSocket, tls: Option<Tls>) -> io::Result<Self> {
+        let (listener, file) = socket.into_parts()?;
+        Ok(Self { listener: Listener::Unix { listener, _file: Box::new(file) }, tls })
+    }
+}
+
+/// A connection as it was accepted.
+enum Accepted {
+    Tcp(TcpStream, SocketAddr),
+    Unix(UnixStream),
+}
+
+impl Listener {
+    async fn accept(&self) -> io::Result<Accepted> {
+        match self {
+            Self::Tcp(listener) => listener.accept().await.map(|(stream, peer)| Accepted::Tcp(stream, peer)),
+            Self::Unix { listener, .. } => listener.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
+        }
     }
 }
 
@@ -80,7 +113,8 @@ impl From<TcpListener> for Endpoint {
     }
 }
 
-/// Who is at the other end of a request's connection: the client, or a proxy in front.
+/// Who is at the other end of a request's connection: the client, or a proxy in front. Of a unix socket it is this
+/// machine.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
@@ -109,8 +143,8 @@ pub async fn serve(
     let graceful = GracefulShutdown::new();
     let cut = CancellationToken::new();
     let places = Arc::new(Semaphore::new(limits.connections));
-    while let Some((stream, peer, place)) = shutdown.run_until_cancelled(accept(&listener, &places)).await {
-        let connection = connections.clone().run(stream, peer, graceful.watcher());
+    while let Some((accepted, place)) = shutdown.run_until_cancelled(accept(&listener, &places)).await {
+        let connection = connections.clone().run(accepted, graceful.watcher());
         let cut = cut.clone();
         tokio::spawn(async move {
             cut.run_until_cancelled(connection).await;
@@ -125,14 +159,11 @@ pub async fn serve(
 }
 
 /// The next connection, as soon as there is a place for it.
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) {
+async fn accept(listener: &Listener, places: &Arc<Semaphore>) -> (Accepted, Option<OwnedSemaphorePermit>) {
     let place = Arc::clone(places).acquire_owned().await.ok();
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => return (stream, peer, place),
+            Ok(accepted) => return (accepted, place),
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
                 tracing::error!(%error, "no connection can be accepted; trying again");
@@ -165,9 +196,23 @@ fn http(limits: &ListenerLimits) -> Builder<TokioExecutor> {
 
 impl Connections {
     /// One connection to its end. Whatever ends it, be it the client's nonsense, is of no consequence to the others.
-    async fn run(self, stream: TcpStream, peer: SocketAddr, watcher: Watcher) {
-        // Answers are written whole; waiting for more to send would only delay them.
-        let _ = stream.set_nodelay(true);
+    async fn run(self, accepted: Accepted, watcher: Watcher) {
+        match accepted {
+            Accepted::Tcp(stream, peer) => {
+                // Answers are written whole; waiting for more to send would only delay them.
+                let _ = stream.set_nodelay(true);
+                self.secured(stream, Peer(peer.ip().to_canonical()), watcher).await;
+            }
+            Accepted::Unix(stream) => {
+                self.secured(stream, Peer(Ipv4Addr::LOCALHOST.into()), watcher).await;
+            }
+        }
+    }
+
+    async fn secured<S>(&self, stream: S, peer: Peer, watcher: Watcher)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let Some(tls) = &self.tls else { return self.requests(stream, peer, watcher).await };
         let handshake = timeout(self.head, tls.acceptor().accept(stream));
         // A client in its handshake has asked for nothing yet.
@@ -178,11 +223,10 @@ impl Connections {
         }
     }
 
-    async fn requests<S>(&self, stream: S, peer: SocketAddr, watcher: Watcher)
+    async fn requests<S>(&self, stream: S, peer: Peer, watcher: Watcher)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let peer = Peer(peer.ip().to_canonical());
         let phase = Arc::new(Phase::default());
         let socket = TokioIo::new(HeadDeadline::new(stream, Arc::clone(&phase), self.head));
         let router = self.router.clone();

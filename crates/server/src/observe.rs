@@ -9,6 +9,7 @@ use axum::response::Response;
 use futures::FutureExt;
 use http::header::{CACHE_CONTROL, HOST};
 use http::{HeaderValue, Method, Version};
+use opentelemetry::trace::FutureExt as _;
 use tokio::time::timeout;
 use tracing::Instrument;
 use tracing::field::Empty;
@@ -16,6 +17,7 @@ use tracing::field::Empty;
 use crate::cors::{CrossOrigin, Reach};
 use crate::error::{Challenge, Failure};
 use crate::request_id::{RequestId, X_REQUEST_ID};
+use crate::traces::RequestSpan;
 use crate::{ApiSettings, Server, Settings, router, tls_termination};
 
 /// The usual time limit of a request.
@@ -45,8 +47,12 @@ pub(crate) async fn observe(State(observer): State<Observer>, request: Request, 
     let api = (observer.api)(server.settings());
     let id = RequestId::of(request.headers(), server.store().entropy());
     // Lines that matter are in this span whatever the log's level, hence its own.
-    let span = tracing::error_span!("request", request_id = id.as_str(), client_id = Empty);
+    let span = tracing::error_span!("request", request_id = id.as_str(), client_id = Empty, trace_id = Empty);
     let entry = Entry::begin(&server, api, &request);
+    let trace = entry.trace.as_ref().map(RequestSpan::context);
+    if let Some(trace) = &entry.trace {
+        span.record("trace_id", trace.trace_id());
+    }
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let watched = async {
         let mut response = answered(&observer, (&server, api, entry.endpoint), request, next).await;
@@ -59,7 +65,11 @@ pub(crate) async fn observe(State(observer): State<Observer>, request: Request, 
         entry.finish(response.status().as_u16());
         response
     };
-    watched.instrument(span).await
+    let watched = watched.instrument(span);
+    match trace {
+        Some(context) => watched.with_context(context).await,
+        None => watched.await,
+    }
 }
 
 /// The answer, with what a browser has to know about it.
@@ -123,6 +133,7 @@ struct Entry {
     logged: bool,
     started: Instant,
     status: u16,
+    trace: Option<RequestSpan>,
 }
 
 impl Entry {
@@ -135,6 +146,7 @@ impl Entry {
             logged: !(api.quiet_health && router::is_health(endpoint)),
             started: Instant::now(),
             status: CLIENT_GONE,
+            trace: RequestSpan::served(request, endpoint),
         }
     }
 
@@ -148,6 +160,11 @@ impl Drop for Entry {
     fn drop(&mut self) {
         let took = self.started.elapsed();
         self.server.metrics().http_request(self.status, &self.method, self.endpoint, took);
+        match &self.trace {
+            Some(trace) if self.status == CLIENT_GONE => trace.failed("client_gone"),
+            Some(trace) => trace.answered(self.status),
+            None => {}
+        }
         if self.logged {
             tracing::info!(
                 method = %self.method,

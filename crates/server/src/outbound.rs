@@ -20,6 +20,8 @@ use url::{Host, Url};
 
 use addresses::is_public;
 
+use crate::traces::RequestSpan;
+
 /// How long a request may take in all, the wait for a place included.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 
@@ -84,6 +86,18 @@ pub enum OutboundError {
     Unusable(String),
 }
 
+impl OutboundError {
+    /// A word for each.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Refused(..) => "refused",
+            Self::Unreachable(..) => "unreachable",
+            Self::TooLarge(..) => "too_large",
+            Self::Unusable(_) => "unusable",
+        }
+    }
+}
+
 impl Outbound {
     /// The client that keeps to `policy`.
     ///
@@ -131,6 +145,24 @@ impl Outbound {
     }
 
     async fn ask(
+        &self,
+        method: Method,
+        url: &Url,
+        mut headers: HeaderMap,
+        body: Option<OutboundBody>,
+        limit: usize,
+    ) -> Result<OutboundAnswer, OutboundError> {
+        let span = RequestSpan::asked(&method, url, &mut headers);
+        let answer = self.exchange(method, url, headers, body, limit).await;
+        match (&span, &answer) {
+            (Some(span), Ok(answer)) => span.got(answer.status.as_u16()),
+            (Some(span), Err(error)) => span.failed(error.kind()),
+            (None, _) => {}
+        }
+        answer
+    }
+
+    async fn exchange(
         &self,
         method: Method,
         url: &Url,

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use crate::Error;
 use crate::database::{Database, Dialect};
 use crate::grants::bytes;
+use crate::traces::StatementSpan;
 
 /// The most calls in one statement. A power of two: there is one text for each, and each connection prepares it.
 pub(crate) const MAX_BATCH: usize = 32;
@@ -27,6 +28,9 @@ const MAX_WAITING: usize = 2_048;
 
 /// What is asked of one row, in a statement that can ask it of several.
 pub(crate) trait Coalesced: Send + Sync + 'static {
+    /// What it does, for its spans.
+    const OPERATION: &'static str;
+
     /// True for a statement that writes.
     const WRITES: bool;
 
@@ -75,6 +79,11 @@ impl<C: Coalesced> Coalescer<C> {
     /// [`Error::Unavailable`] where too many calls wait, or where it is not known what became of it; else what the
     /// database says of this very call.
     pub(crate) async fn call(&self, asked: C) -> Result<C::Outcome, Error> {
+        let span = StatementSpan::begin(C::OPERATION, self.database.dialect());
+        span.end(self.answer(asked).await)
+    }
+
+    async fn answer(&self, asked: C) -> Result<C::Outcome, Error> {
         let (answer, answered) = oneshot::channel();
         let starts = {
             let mut line = lock(&self.line);

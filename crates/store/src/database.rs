@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use crate::at_hand::{AtHand, KEPT_FOR, Kept};
 use crate::clock::{Clock, process_micros};
 use crate::loan::Loan;
+use crate::traces::StatementSpan;
 use crate::{Error, Options};
 
 /// The longest that one statement may take before the database counts as away. It bounds a connection that a network
@@ -114,18 +115,26 @@ impl Database {
         &self,
         query: Query<'static, Any, AnyArguments>,
     ) -> Result<Vec<AnyRow>, Error> {
-        let mut loan = self.loan().await?;
-        let rows = bounded(query.fetch_all(&mut *loan)).await?;
-        loan.done();
-        Ok(rows)
+        let span = StatementSpan::begin("query", self.dialect);
+        let rows = async {
+            let mut loan = self.loan().await?;
+            let rows = bounded(query.fetch_all(&mut *loan)).await?;
+            loan.done();
+            Ok(rows)
+        };
+        span.end(rows.await)
     }
 
     /// Runs a statement, and tells how many rows it changed.
     pub(crate) async fn execute(&self, query: Query<'static, Any, AnyArguments>) -> Result<u64, Error> {
-        let mut loan = self.loan().await?;
-        let done = bounded(query.execute(&mut *loan)).await?;
-        loan.done();
-        Ok(done.rows_affected())
+        let span = StatementSpan::begin("execute", self.dialect);
+        let done = async {
+            let mut loan = self.loan().await?;
+            let done = bounded(query.execute(&mut *loan)).await?;
+            loan.done();
+            Ok(done.rows_affected())
+        };
+        span.end(done.await)
     }
 
     /// Lends a connection.

@@ -124,6 +124,8 @@ pub(crate) struct GrantQuestion {
 impl Coalesced for GrantQuestion {
     type Outcome = Option<GrantState>;
 
+    const OPERATION: &'static str = "look up a grant";
+
     const WRITES: bool = false;
 
     fn key(&self) -> [u8; 16] {

@@ -57,6 +57,7 @@ mod revocations;
 mod revoked_tokens;
 mod root_keys;
 mod signed_lifetimes;
+mod traces;
 mod trusted_issuers;
 mod turn;
 mod used_assertions;

@@ -202,6 +202,8 @@ pub(crate) struct Exchange {
 impl Coalesced for Exchange {
     type Outcome = Redemption;
 
+    const OPERATION: &'static str = "exchange a code";
+
     const WRITES: bool = true;
 
     fn key(&self) -> [u8; 16] {

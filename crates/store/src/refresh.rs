@@ -165,6 +165,8 @@ pub(crate) struct Refresh {
 impl Coalesced for Refresh {
     type Outcome = RefreshOutcome;
 
+    const OPERATION: &'static str = "refresh a grant";
+
     const WRITES: bool = true;
 
     fn key(&self) -> [u8; 16] {

@@ -97,6 +97,8 @@ pub(crate) struct TokenQuestion {
 impl Coalesced for TokenQuestion {
     type Outcome = Option<TokenState>;
 
+    const OPERATION: &'static str = "look up a token";
+
     const WRITES: bool = false;
 
     fn key(&self) -> [u8; 16] {

@@ -28,7 +28,8 @@ use super::print;
 use crate::cli::{self, DevArgs};
 use crate::config::{Config, Loaded, LogFormat};
 use crate::reload::{Reload, ReloadMetrics, SourceFiles};
-use crate::{open_files, shutdown, telemetry, wiring};
+use crate::wiring::Bound;
+use crate::{open_files, shutdown, telemetry, traces, wiring};
 
 /// Where the sample app listens by default: its manifest in the samples has this address.
 const SAMPLE_APP: ([u8; 4], u16) = ([127, 0, 0, 1], 5555);
@@ -47,13 +48,14 @@ pub(super) async fn run(args: DevArgs) -> Result<()> {
     let level = telemetry::start(loaded.config.log, LogFormat::Text);
     let entropy = Entropy::system();
     wiring::prepare(&mut loaded, &entropy)?;
+    let traces = traces::start(&loaded.config.tracing)?;
     let users = users::read(args.users.as_deref(), &entropy)?;
     let shutdown = shutdown::on_signal()?;
     let serve = &loaded.config.serve;
     let [public_tls, admin_tls] = wiring::certificates(serve)?;
     let public = wiring::bind(&serve.public, "serve.public", public_tls.as_ref()).await?;
     let admin = wiring::bind(&serve.admin, "serve.admin", admin_tls.as_ref()).await?;
-    let sample_app = bind_sample_app(args.sample_app).await?;
+    let sample_app = bind_sample_app(args.sample_app, &admin).await?;
     let database = wiring::database(&mut loaded.config)?;
     let Some(store) = wiring::open(&database.options, &entropy, &shutdown).await? else { return Ok(()) };
 
@@ -76,8 +78,8 @@ pub(super) async fn run(args: DevArgs) -> Result<()> {
     let registry = Arc::new(registry);
     let sample_app_at = sample_app.as_ref().map(std::net::TcpListener::local_addr).transpose()?;
     let mut apis = Vec::new();
-    if let Some((listener, address)) = sample_app.zip(sample_app_at) {
-        let app = SampleApp::new(address, admin.local_addr()?, &config.urls.issuer, (data.clone(), entropy))?;
+    if let Some(((listener, address), admin)) = sample_app.zip(sample_app_at).zip(admin.local_addr()?) {
+        let app = SampleApp::new(address, admin, &config.urls.issuer, (data.clone(), entropy))?;
         apis.push((Endpoint::from(TcpListener::from_std(listener)?), app.router()));
     }
     apis.push((public.endpoint()?, server.public_router()));
@@ -97,6 +99,9 @@ pub(super) async fn run(args: DevArgs) -> Result<()> {
     shutdown.cancel();
     while tasks.join_next().await.is_some() {}
     store.close().await;
+    if let Some(traces) = traces {
+        traces.finish().await;
+    }
     result
 }
 
@@ -133,8 +138,15 @@ fn server_settings(config: &Config, users: &DemonstrationUsers) -> server::Setti
     server::Settings { demonstration: Some(users.clone()), ..wiring::server_settings(config) }
 }
 
-/// Where it was not said where, and another process listens there already, there is no sample app.
-async fn bind_sample_app(asked: Option<cli::SampleApp>) -> Result<Option<std::net::TcpListener>> {
+/// Where it was not said where, and another process listens there already, there is no sample app; nor where it cannot
+/// ask the admin API, which listens on a unix socket.
+async fn bind_sample_app(
+    asked: Option<cli::SampleApp>,
+    admin: &Bound,
+) -> Result<Option<std::net::TcpListener>> {
+    if admin.local_addr()?.is_none() {
+        return Ok(None);
+    }
     let address = match asked {
         Some(cli::SampleApp::Off) => return Ok(None),
         Some(cli::SampleApp::At(address)) => address,

@@ -14,7 +14,7 @@ use crate::cli::{Api, ServeArgs};
 use crate::config::{self, Config, LogFormat};
 use crate::reload::{Reload, ReloadMetrics, SourceFiles};
 use crate::wiring::Bound;
-use crate::{open_files, probes, shutdown, telemetry, wiring};
+use crate::{open_files, probes, shutdown, telemetry, traces, wiring};
 
 /// What is bound before the database is open.
 struct Ports {
@@ -31,6 +31,7 @@ pub(super) async fn run(args: ServeArgs) -> Result<()> {
     let level = telemetry::start(loaded.config.log, LogFormat::Json);
     let entropy = Entropy::system();
     wiring::prepare(&mut loaded, &entropy)?;
+    let traces = traces::start(&loaded.config.tracing)?;
     let shutdown = shutdown::on_signal()?;
 
     let mut ports = bind(&loaded.config.serve, api).await?;
@@ -61,6 +62,9 @@ pub(super) async fn run(args: ServeArgs) -> Result<()> {
     server.maintain(current.keys.autocreate, shutdown.clone()).await;
     while tasks.join_next().await.is_some() {}
     store.close().await;
+    if let Some(traces) = traces {
+        traces.finish().await;
+    }
     Ok(())
 }
 

@@ -19,10 +19,10 @@ use super::reader::{
 };
 use super::settings::{
     Clients, Config, Cookies, Discovery, JwtStrategy, Keys, Listener, Log, OAuth2, Oidc,
-    RefreshTokenLifetime, Secrets, Serve, Strategies, Ttl, Urls, Webfinger,
+    RefreshTokenLifetime, Secrets, Serve, SocketOwner, Strategies, Ttl, Urls, Webfinger,
 };
 use super::tls::Tls;
-use super::{cors, system_secret, tls};
+use super::{cors, system_secret, tls, traces};
 
 /// Parses every key that is served.
 ///
@@ -60,6 +60,7 @@ pub(super) fn parse(
     };
     let (ttl, strategies, oauth2, webfinger) = (ttl(r), strategies(r), oauth2(r), webfinger(r));
     let oidc = oidc(r);
+    let tracing = traces::read(r);
 
     let Reader { mut problems, warnings, .. } = reader;
     problems.sort_by(|a, b| a.key.cmp(&b.key));
@@ -96,6 +97,7 @@ pub(super) fn parse(
                 oauth2,
                 oidc,
                 webfinger,
+                tracing,
                 insecure_origins,
             };
             Ok((config, warnings))
@@ -105,7 +107,16 @@ pub(super) fn parse(
 }
 
 fn api(r: &mut Reader<'_>, name: &str, insecure_origins: bool) -> Listener {
+    let owner = |r: &mut Reader<'_>, part: &str| {
+        let name: String = r.setting(&format!("serve.{name}.socket.{part}"), plain);
+        Some(name).filter(|name| !name.is_empty())
+    };
     Listener {
+        socket: SocketOwner {
+            owner: owner(r, "owner"),
+            group: owner(r, "group"),
+            mode: r.setting(&format!("serve.{name}.socket.mode"), plain),
+        },
         tls: tls::read(r, &format!("serve.{name}.tls")),
         cors: Some(cors::read(r, &format!("serve.{name}.cors"), insecure_origins)),
         ..listener(r, name)
@@ -117,6 +128,7 @@ fn listener(r: &mut Reader<'_>, name: &str) -> Listener {
         host: r.setting(&format!("serve.{name}.host"), host),
         port: r.setting(&format!("serve.{name}.port"), plain),
         quiet_health: r.setting(&format!("serve.{name}.request_log.disable_for_health"), plain),
+        socket: SocketOwner { owner: None, group: None, mode: 0o755 },
         tls: Tls::default(),
         cors: None,
     }

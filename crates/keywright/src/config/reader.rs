@@ -13,6 +13,7 @@ use super::dsn::{Dsn, DsnError};
 use super::layer::{Layers, pointer};
 use super::notice::Notice;
 use super::schema::Schema;
+use super::settings::Host;
 
 /// The longest lifetime that makes sense, a hundred years; all instants stay far from the clock's end.
 const LONGEST_LIFETIME: Duration = Duration::from_hours(100 * 365 * 24);
@@ -173,16 +174,17 @@ pub(super) fn dsn(value: &Value) -> Result<Dsn, Expected> {
     text(value)?.parse().map_err(|e: DsnError| e.expected().into())
 }
 
-/// The host name or IP address of a listener.
-pub(super) fn host(value: &Value) -> Result<String, Expected> {
+/// Where a listener is: a host name or an IP address, or the path of a unix socket.
+pub(super) fn host(value: &Value) -> Result<Host, Expected> {
     match text(value)? {
         // Hydra's way to say all interfaces.
-        "" => Ok("0.0.0.0".to_owned()),
-        host if host.starts_with("unix:") => {
-            Err("an IP address or a host name; unix sockets are not served yet".into())
-        }
-        host if host.contains(['/', ' ']) => Err(Expected::AsDescribed),
-        host => Ok(host.trim_start_matches('[').trim_end_matches(']').to_owned()),
+        "" => Ok(Host::Name("0.0.0.0".to_owned())),
+        host => match host.strip_prefix("unix:") {
+            Some(path) if path.starts_with('/') => Ok(Host::Socket(path.into())),
+            Some(_) => Err("an IP address, a host name, or unix: and an absolute path".into()),
+            None if host.contains(['/', ' ']) => Err(Expected::AsDescribed),
+            None => Ok(Host::Name(host.trim_start_matches('[').trim_end_matches(']').to_owned())),
+        },
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderValue;
 use jose::{SigningAlgorithm, SystemSecret};
 use oauth::jwt_access_token::ScopeClaim;
 use oauth::subject_identifier::PairwiseSalt;
@@ -48,6 +49,8 @@ pub struct Config {
     pub oidc: Oidc,
     /// `webfinger`.
     pub webfinger: Webfinger,
+    /// `tracing`.
+    pub tracing: Tracing,
     /// `feature_flags.legacy_allow_insecure_origins`: wildcards in origins may allow other people's domains.
     pub insecure_origins: bool,
 }
@@ -123,10 +126,12 @@ pub enum SameSite {
 /// One address to listen at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
-    /// An IP address (IPv6 without brackets) or a host name.
-    pub host: String,
-    /// The TCP port.
+    /// Where it listens.
+    pub host: Host,
+    /// The TCP port; a unix socket has none.
     pub port: u16,
+    /// `socket`: whose its unix socket is.
+    pub socket: SocketOwner,
     /// `request_log.disable_for_health`: health checks are not logged.
     pub quiet_health: bool,
     /// `tls`; the operator's listener has none.
@@ -135,15 +140,61 @@ pub struct Listener {
     pub cors: Option<Cors>,
 }
 
-/// `host:port`, an IPv6 address in brackets.
+/// Where a listener is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Host {
+    /// An IP address (IPv6 without brackets) or a host name.
+    Name(String),
+    /// The absolute path of a unix socket.
+    Socket(PathBuf),
+}
+
+/// Whose a unix socket is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SocketOwner {
+    /// `owner`: a user, by name or number; `None` for the process's own.
+    pub owner: Option<String>,
+    /// `group`: a group, by name or number; `None` for the process's own.
+    pub group: Option<String>,
+    /// `mode`: its permissions.
+    pub mode: u32,
+}
+
+/// `host:port`, an IPv6 address in brackets; `unix:/path`.
 impl fmt::Display for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
+        match &self.host {
+            Host::Name(host) if host.contains(':') => write!(f, "[{host}]:{}", self.port),
+            Host::Name(host) => write!(f, "{host}:{}", self.port),
+            Host::Socket(path) => write!(f, "unix:{}", path.display()),
         }
     }
+}
+
+/// `tracing`: where traces go.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tracing {
+    /// `provider`.
+    pub provider: Option<TraceProvider>,
+    /// The service's name.
+    pub service_name: Option<String>,
+    /// The environment's name.
+    pub deployment_environment: Option<String>,
+    /// `providers.otlp.server_url` and `insecure`: where the collector takes traces.
+    pub collector: Option<Url>,
+    /// `providers.otlp.authorization_header`: what the collector knows the server by; it is not shown.
+    pub authorization: Option<HeaderValue>,
+    /// `providers.otlp.sampling.sampling_ratio`: the share of traces that is kept, from 0 to 1.
+    pub sampling_ratio: Option<f64>,
+}
+
+/// `tracing.provider`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TraceProvider {
+    /// `otel`: OTLP over HTTP.
+    Otel,
+    /// One that is not served.
+    Other,
 }
 
 /// `urls`: the server's own URLs, and the pages that people are sent to.

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::Dev;
 use crate::support::dev::{client, files};
+use crate::support::{Collector, Dev};
 
 const CHOSEN: &str = "chosen-by-somebody-0123456789-abcdef";
 const WRONG: &str = "a-wrong-secret-0123456789-abcdef";
@@ -95,6 +95,8 @@ async fn no_secret_and_no_token_is_logged_counted_or_kept() {
     let mut dev = Dev::prepared();
     dev.variables =
         vec![("LOG_LEVEL", "trace".to_owned()), ("OAUTH2_EXPOSE_INTERNAL_ERRORS", "true".to_owned())];
+    let collector = Collector::start().await;
+    dev.variables.push(("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{}", collector.address)));
     for (file, text) in manifests() {
         dev.write(file, &text);
     }
@@ -126,6 +128,8 @@ async fn no_secret_and_no_token_is_logged_counted_or_kept() {
     assert!(ended.stderr.contains("TRACE") || ended.stderr.contains("DEBUG"), "{}", ended.stderr);
     assert_free("standard output", ended.stdout.as_bytes(), &canaries);
     assert_free("the log", ended.stderr.as_bytes(), &canaries);
+    assert!(collector.spans().len() > 20);
+    assert_free("the traces", &collector.bytes(), &canaries);
     assert!(metrics.contains("# EOF"));
     assert_free("the metrics", metrics.as_bytes(), &canaries);
     let belongs =

@@ -22,3 +22,5 @@ mod dev_start;
 mod reload;
 mod serve;
 mod support;
+mod traces;
+mod unix_sockets;

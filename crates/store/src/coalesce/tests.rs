@@ -5,6 +5,8 @@ struct Asked(u8);
 impl Coalesced for Asked {
     type Outcome = u8;
 
+    const OPERATION: &'static str = "ask";
+
     const WRITES: bool = true;
 
     fn key(&self) -> [u8; 16] {

@@ -46,7 +46,8 @@ fn values_are_read_by_the_schemas_type() {
     }
     assert_eq!(Given::variables(&[("SERVE_PUBLIC_PORT", " 8080 ")]).config().serve.public.port, 8080);
     // A number in a string's place stays text.
-    assert_eq!(Given::variables(&[("SERVE_PUBLIC_HOST", "10")]).config().serve.public.host, "10");
+    let listener = Given::variables(&[("SERVE_PUBLIC_HOST", "10")]).config().serve.public;
+    assert_eq!(listener.to_string(), "10:4444");
     let problems =
         problems(&[("DEV", "maybe"), ("SERVE_PUBLIC_PORT", "http"), ("STRATEGIES_SCOPE", "hierarchic")]);
     let expected = [

@@ -65,8 +65,12 @@ fn a_wrong_value_says_what_would_be_right() {
         ("oauth2: {token_hook: {}}", "oauth2.token_hook.url: missing; must be an absolute URL"),
         ("urls: {login: 'a b'}", "urls.login: found \"a b\", must be a URL"),
         (
-            "serve: {public: {host: 'unix:/run/x'}}",
-            "serve.public.host: found \"unix:/run/x\", must be an IP address or a host name; unix sockets are not served yet",
+            "serve: {public: {host: 'unix:run/x'}}",
+            "serve.public.host: found \"unix:run/x\", must be an IP address, a host name, or unix: and an absolute path",
+        ),
+        (
+            "tracing: {providers: {otlp: {server_url: 'grpc://a:4317'}}}",
+            "tracing.providers.otlp.server_url: found \"grpc://a:4317\", must be a host and a port",
         ),
         (
             "oauth2: {hashers: {bcrypt: {cost: 3}}}",

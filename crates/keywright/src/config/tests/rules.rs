@@ -97,7 +97,9 @@ fn listeners_are_addresses() {
         let config = Given::variables(&[("SERVE_PUBLIC_HOST", host)]).config();
         assert_eq!(config.serve.public.to_string(), shown);
     }
-    assert_eq!(Given::yaml("serve: {public: {host: ''}}").config().serve.public.host, "0.0.0.0");
+    assert_eq!(Given::yaml("serve: {public: {host: ''}}").config().serve.public.to_string(), "0.0.0.0:4444");
+    let socket = Given::yaml("serve: {public: {host: 'unix:/run/keywright.sock'}}").config().serve.public;
+    assert_eq!(socket.to_string(), "unix:/run/keywright.sock");
 }
 
 #[test]

@@ -119,6 +119,18 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("SERVE_ADMIN_CORS_OPTIONS_PASSTHROUGH", "true"),
     ("SERVE_ADMIN_CORS_MAX_AGE", "5"),
     ("FEATURE_FLAGS_LEGACY_ALLOW_INSECURE_ORIGINS", "true"),
+    ("SERVE_PUBLIC_SOCKET_OWNER", "keywright"),
+    ("SERVE_PUBLIC_SOCKET_GROUP", "proxies"),
+    ("SERVE_PUBLIC_SOCKET_MODE", "432"),
+    ("SERVE_ADMIN_SOCKET_OWNER", "keywright"),
+    ("SERVE_ADMIN_SOCKET_GROUP", "proxies"),
+    ("SERVE_ADMIN_SOCKET_MODE", "432"),
+    ("TRACING_PROVIDER", "otel"),
+    ("TRACING_SERVICE_NAME", "id"),
+    ("TRACING_DEPLOYMENT_ENVIRONMENT", "staging"),
+    ("TRACING_PROVIDERS_OTLP_SERVER_URL", "collector:4318"),
+    ("TRACING_PROVIDERS_OTLP_AUTHORIZATION_HEADER", "Bearer hush"),
+    ("TRACING_PROVIDERS_OTLP_SAMPLING_SAMPLING_RATIO", "0.5"),
 ];
 
 type Variables = &'static [(&'static str, &'static str)];
@@ -128,7 +140,9 @@ const OTHER_VALUES_TOGETHER: &[(&str, &str, Variables)] = &[
     ("SERVE_TLS_ENABLED", "true", SHARED_PAIR),
     ("SERVE_PUBLIC_TLS_ENABLED", "true", PUBLIC_PAIR),
     ("SERVE_ADMIN_TLS_ENABLED", "true", ADMIN_PAIR),
+    ("TRACING_PROVIDERS_OTLP_INSECURE", "true", COLLECTOR),
 ];
+const COLLECTOR: Variables = &[("TRACING_PROVIDERS_OTLP_SERVER_URL", "collector:4318")];
 const SHARED_PAIR: Variables = &[("SERVE_TLS_CERT_PATH", "/c"), ("SERVE_TLS_KEY_PATH", "/k")];
 const PUBLIC_PAIR: Variables = &[("SERVE_PUBLIC_TLS_CERT_PATH", "/c"), ("SERVE_PUBLIC_TLS_KEY_PATH", "/k")];
 const ADMIN_PAIR: Variables = &[("SERVE_ADMIN_TLS_CERT_PATH", "/c"), ("SERVE_ADMIN_TLS_KEY_PATH", "/k")];

@@ -1,6 +1,7 @@
 //! What the tests share.
 
 pub mod browser;
+pub mod collector;
 pub mod dev;
 pub mod late_proxy;
 pub mod ports;
@@ -9,6 +10,7 @@ pub mod process;
 use std::time::{Duration, Instant};
 
 pub use browser::Browser;
+pub use collector::Collector;
 pub use dev::Dev;
 pub use harness::eventually;
 pub use late_proxy::LateProxy;
