@@ -2,7 +2,7 @@
 //!
 //! The pool asks each connection that comes back whether it still works, which doubles the round trips of every
 //! statement. So a connection with nothing left to clear up stays here, for at most [`KEPT_FOR`] after it was taken
-//! from the pool; then it goes back, is asked, and is replaced when it is old.
+//! from the pool; then it goes back, is asked, and is replaced when it is old. When one of them is lost, all go back.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,6 +28,8 @@ struct State {
     /// True while a task looks after what is kept.
     is_watched: bool,
     is_closed: bool,
+    /// When a connection was lost for the last time.
+    lost_at: Option<Instant>,
 }
 
 /// A connection, and when it was taken from the pool.
@@ -70,15 +72,29 @@ impl AtHand {
         }
     }
 
-    /// Gives everything back to the pool, and keeps nothing from now on.
-    pub(crate) fn close(&self, runtime: &Handle) {
-        let mut state = self.lock();
-        state.is_closed = true;
-        let kept = std::mem::take(&mut state.kept);
-        drop(state);
+    /// A connection was lost: everything goes back to the pool, which asks whether it works.
+    pub(crate) fn lose(&self, runtime: &Handle) {
+        self.lock().lost_at = Some(Instant::now());
+        self.give_back(runtime);
+    }
+
+    /// Whether a connection was lost in this time: one that lay in the pool for so long may be lost as well.
+    pub(crate) fn was_loss_within(&self, time: Duration) -> bool {
+        self.lock().lost_at.is_some_and(|lost_at| lost_at.elapsed() <= time)
+    }
+
+    /// Gives everything back to the pool, which asks each connection whether it works.
+    fn give_back(&self, runtime: &Handle) {
+        let kept = std::mem::take(&mut self.lock().kept);
         for kept in kept {
             go_back(kept.connection, runtime);
         }
+    }
+
+    /// Gives everything back to the pool, and keeps nothing from now on.
+    pub(crate) fn close(&self, runtime: &Handle) {
+        self.lock().is_closed = true;
+        self.give_back(runtime);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

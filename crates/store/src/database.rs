@@ -57,13 +57,16 @@ impl Database {
         if let Some(idle) = options.idle_timeout {
             pool = pool.idle_timeout(idle);
         }
+        let at_hand = Arc::<AtHand>::default();
+        let losses = Arc::clone(&at_hand);
         let pool = pool
             .max_connections(options.max_connections)
             .acquire_timeout(Duration::from_secs(3))
             .test_before_acquire(false)
-            .before_acquire(|connection, meta| {
+            .before_acquire(move |connection, meta| {
+                let is_doubtful = meta.idle_for > KEPT_FOR || losses.was_loss_within(meta.idle_for);
                 Box::pin(async move {
-                    if meta.idle_for > KEPT_FOR {
+                    if is_doubtful {
                         connection.ping().await?;
                     }
                     Ok(true)
@@ -76,7 +79,7 @@ impl Database {
                 })
             })
             .connect_lazy(&options.url)?;
-        Ok(Self { pool, at_hand: Arc::default(), dialect, statements: Arc::default() })
+        Ok(Self { pool, at_hand, dialect, statements: Arc::default() })
     }
 
     pub(crate) fn pool(&self) -> &AnyPool {
@@ -118,7 +121,7 @@ impl Database {
         let span = StatementSpan::begin("query", self.dialect);
         let rows = async {
             let mut loan = self.loan().await?;
-            let rows = bounded(query.fetch_all(&mut *loan)).await?;
+            let rows = self.heeded(bounded(query.fetch_all(&mut *loan)).await)?;
             loan.done();
             Ok(rows)
         };
@@ -130,11 +133,20 @@ impl Database {
         let span = StatementSpan::begin("execute", self.dialect);
         let done = async {
             let mut loan = self.loan().await?;
-            let done = bounded(query.execute(&mut *loan)).await?;
+            let done = self.heeded(bounded(query.execute(&mut *loan)).await)?;
             loan.done();
             Ok(done.rows_affected())
         };
         span.end(done.await)
+    }
+
+    /// Where the database was away for one connection, it may have been for all: the others are asked before they are
+    /// used again, so that who repeats a statement does not meet the next one that is lost.
+    fn heeded<T>(&self, done: Result<T, Error>) -> Result<T, Error> {
+        if matches!(done, Err(Error::Unavailable(_))) {
+            self.at_hand.lose(&Handle::current());
+        }
+        done
     }
 
     /// Lends a connection.
