@@ -36,7 +36,7 @@ async fn started(variables: Vec<(&'static str, String)>) -> Dev {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
