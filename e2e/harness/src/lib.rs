@@ -2,8 +2,10 @@
 
 pub mod cluster;
 pub mod database;
+pub mod postgres;
 pub mod wait;
 
 pub use cluster::TestCluster;
 pub use database::TestDatabase;
+pub use postgres::TestPostgres;
 pub use wait::eventually;

@@ -19,6 +19,7 @@ mod dev_restart;
 mod dev_sample_app;
 mod dev_secrets;
 mod dev_start;
+mod faults;
 mod reload;
 mod serve;
 mod support;

@@ -1,62 +1,12 @@
 //! `serve` on PostgreSQL.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use harness::TestDatabase;
-use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{LateProxy, Process, eventually, free_port};
-
-/// A server, and its ports.
-struct Server {
-    process: Process,
-    public: u16,
-    admin: u16,
-}
-
-impl Server {
-    fn start(dsn: &str, more: &[(&'static str, &str)]) -> Self {
-        let (public, admin) = (free_port(), free_port());
-        let mut variables = vec![
-            ("DSN", dsn.to_owned()),
-            ("URLS_SELF_ISSUER", "https://id.example.com".to_owned()),
-            ("SECRETS_SYSTEM", "a-system-secret-for-tests-only".to_owned()),
-            ("SERVE_PUBLIC_HOST", "127.0.0.1".to_owned()),
-            ("SERVE_PUBLIC_PORT", public.to_string()),
-            ("SERVE_ADMIN_HOST", "127.0.0.1".to_owned()),
-            ("SERVE_ADMIN_PORT", admin.to_string()),
-        ];
-        variables.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
-        Self { process: Process::start(&["serve", "all"], &variables), public, admin }
-    }
-
-    /// The status of a document; `None` where nobody answers.
-    async fn status(&self, port: u16, path: &str) -> Option<u16> {
-        let answer = reqwest::get(format!("http://127.0.0.1:{port}{path}")).await.ok()?;
-        Some(answer.status().as_u16())
-    }
-
-    async fn is_ready(&self) -> bool {
-        self.status(self.public, "/health/ready").await == Some(200)
-            && self.status(self.admin, "/admin/health/ready").await == Some(200)
-    }
-
-    async fn key_ids(&self) -> BTreeSet<String> {
-        let url = format!("http://127.0.0.1:{}/.well-known/jwks.json", self.public);
-        let set: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
-        let keys = set["keys"].as_array().unwrap().iter();
-        keys.map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
-    }
-
-    async fn stops(self) {
-        self.process.signal("TERM");
-        let ended = self.process.ended(Duration::from_secs(10)).await;
-        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    }
-}
+use crate::support::{LateProxy, Process, Server, eventually, free_port};
 
 #[tokio::test]
 async fn it_is_alive_before_its_database_is_and_ready_after_it() {

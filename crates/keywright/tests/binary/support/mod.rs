@@ -4,8 +4,10 @@ pub mod browser;
 pub mod collector;
 pub mod dev;
 pub mod late_proxy;
+pub mod logins;
 pub mod ports;
 pub mod process;
+pub mod server;
 
 use std::time::{Duration, Instant};
 
@@ -16,6 +18,7 @@ pub use harness::eventually;
 pub use late_proxy::LateProxy;
 pub use ports::free_port;
 pub use process::{Process, run};
+pub use server::Server;
 
 /// How soon a change of a file must take effect.
 pub const AT_ONCE: Duration = Duration::from_secs(if cfg!(debug_assertions) { 2 } else { 1 });
