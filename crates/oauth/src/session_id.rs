@@ -15,6 +15,11 @@ impl SessionId {
     pub fn new(entropy: &Entropy) -> Self {
         Self(Builder::from_random_bytes(entropy.bytes()).into_uuid())
     }
+
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
 }
 
 impl fmt::Display for SessionId {

@@ -4,11 +4,12 @@
 //! is collected, and goes as the next batch when one is done. So the busier the database, the fewer and the larger its
 //! statements and commits.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
+use sha2::{Digest, Sha256};
 use sqlx::any::AnyRow;
 use tokio::sync::oneshot;
 
@@ -35,10 +36,15 @@ pub(crate) trait Coalesced: Send + Sync + 'static {
     const WRITES: bool;
 
     /// What became of it.
-    type Outcome: Send + 'static;
+    type Outcome: Clone + Send + 'static;
 
     /// The row that it is about: one statement asks each row once.
     fn key(&self) -> [u8; 16];
+
+    /// True where a row of the answer to one is as good for the other. Calls that write have each their own.
+    fn is_same(&self, _other: &Self) -> bool {
+        false
+    }
 
     /// Executes one statement for all of `batch`, whose keys differ and ascend and whose length is a power of two up to
     /// [`MAX_BATCH`]; gives an outcome for each, in their order.
@@ -61,10 +67,13 @@ struct Line<C: Coalesced> {
     under_way: usize,
 }
 
+/// What is asked, and by whom: by several where they ask the same.
 struct Call<C: Coalesced> {
     asked: C,
-    answer: oneshot::Sender<Result<C::Outcome, Error>>,
+    answers: Vec<Answer<C>>,
 }
+
+type Answer<C> = oneshot::Sender<Result<<C as Coalesced>::Outcome, Error>>;
 
 impl<C: Coalesced> Coalescer<C> {
     pub(crate) fn new(database: Database) -> Self {
@@ -90,7 +99,7 @@ impl<C: Coalesced> Coalescer<C> {
             if line.waiting.len() >= MAX_WAITING {
                 return Err(Error::Unavailable("too many statements are waiting".to_owned()));
             }
-            line.waiting.push_back(Call { asked, answer });
+            line.waiting.push_back(Call { asked, answers: vec![answer] });
             let starts = line.under_way < self.batches_under_way();
             line.under_way += usize::from(starts);
             starts
@@ -127,15 +136,27 @@ async fn work<C: Coalesced>(database: Database, line: Arc<Mutex<Line<C>>>) {
     }
 }
 
-/// The calls that waited for longest, one for each row, as many as there is a statement for.
+/// The calls that waited for longest, one for each row, as many as there is a statement for. Those that ask the same go
+/// as one.
 fn next_batch<C: Coalesced>(waiting: &mut VecDeque<Call<C>>) -> Vec<Call<C>> {
-    let (mut batch, mut others, mut keys) = (Vec::new(), VecDeque::new(), HashSet::new());
-    // Nobody would use what a call got whose caller went away while it waited.
-    for call in waiting.drain(..).filter(|call| !call.answer.is_closed()) {
-        if batch.len() < MAX_BATCH && keys.insert(call.asked.key()) {
-            batch.push(call);
-        } else {
-            others.push_back(call);
+    let (mut batch, mut others) = (Vec::<Call<C>>::new(), VecDeque::new());
+    let mut places: HashMap<_, usize> = HashMap::new();
+    for mut call in waiting.drain(..) {
+        // Nobody would use what a call got whose caller went away while it waited.
+        call.answers.retain(|answer| !answer.is_closed());
+        if call.answers.is_empty() {
+            continue;
+        }
+        let key = call.asked.key();
+        match places.get(&key) {
+            Some(&place) if C::is_same(&batch[place].asked, &call.asked) => {
+                batch[place].answers.append(&mut call.answers);
+            }
+            None if batch.len() < MAX_BATCH => {
+                places.insert(key, batch.len());
+                batch.push(call);
+            }
+            _ => others.push_back(call),
         }
     }
     let size = batch.len().checked_ilog2().map_or(0, |power| 1 << power);
@@ -149,39 +170,58 @@ fn next_batch<C: Coalesced>(waiting: &mut VecDeque<Call<C>>) -> Vec<Call<C>> {
 }
 
 async fn execute<C: Coalesced>(database: &Database, batch: Vec<Call<C>>) {
-    let (asked, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|call| (call.asked, call.answer)).unzip();
+    let (asked, mut answers): (Vec<_>, Vec<_>) =
+        batch.into_iter().map(|call| (call.asked, call.answers)).unzip();
     match C::execute(database, &asked).await {
         Ok(outcomes) => {
-            for (answer, outcome) in answers.into_iter().zip(outcomes) {
+            for (answers, outcome) in answers.into_iter().zip(outcomes) {
                 // A caller that went away wants no answer.
-                let _ = answer.send(Ok(outcome));
+                for answer in answers {
+                    let _ = answer.send(Ok(outcome.clone()));
+                }
             }
         }
         // The connection is lost or the database is busy: no more is asked of it. Callers may repeat what they asked.
         Err(Error::Unavailable(why)) => {
-            for answer in answers {
+            for answer in answers.into_iter().flatten() {
                 let _ = answer.send(Err(Error::Unavailable(why.clone())));
             }
         }
-        Err(error) if asked.len() == 1 => {
-            let _ = answers.into_iter().next().map(|answer| answer.send(Err(error)));
+        Err(error) if asked.len() == 1 && answers[0].len() == 1 => {
+            let _ = answers[0].pop().map(|answer| answer.send(Err(error)));
         }
         // One of them is at fault: the others do not suffer for it.
         Err(_) => {
-            for (call, answer) in asked.iter().zip(answers) {
-                let alone = C::execute(database, std::slice::from_ref(call)).await;
-                let outcome = alone.and_then(|mut outcomes| {
-                    outcomes.pop().ok_or_else(|| Error::corrupt("a statement without an outcome"))
-                });
-                let _ = answer.send(outcome);
+            for (call, answers) in asked.iter().zip(answers) {
+                for answer in answers {
+                    let _ = answer.send(alone(database, call).await);
+                }
             }
         }
     }
 }
 
+/// Executes a call by itself.
+async fn alone<C: Coalesced>(database: &Database, call: &C) -> Result<C::Outcome, Error> {
+    let mut outcomes = C::execute(database, std::slice::from_ref(call)).await?;
+    outcomes.pop().ok_or_else(|| Error::corrupt("a statement without an outcome"))
+}
+
 /// No code that holds the lock panics.
 fn lock<T>(line: &Mutex<T>) -> MutexGuard<'_, T> {
     line.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The key of a row whose own key is these texts.
+pub(crate) fn key_of(texts: &[&str]) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    for text in texts {
+        hash.update(text.len().to_be_bytes());
+        hash.update(text);
+    }
+    let mut key = [0; 16];
+    key.copy_from_slice(&hash.finalize()[..16]);
+    key
 }
 
 /// The rows of an answer by the key that column `index` holds.

@@ -116,6 +116,7 @@ impl Store {
 }
 
 /// A token whose grant is looked up.
+#[derive(PartialEq, Eq)]
 pub(crate) struct GrantQuestion {
     grant: GrantId,
     token: TokenId,
@@ -130,6 +131,10 @@ impl Coalesced for GrantQuestion {
 
     fn key(&self) -> [u8; 16] {
         self.token.0
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self == other
     }
 
     async fn execute(database: &Database, batch: &[Self]) -> Result<Vec<Option<GrantState>>, Error> {

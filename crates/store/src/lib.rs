@@ -132,6 +132,10 @@ struct Lines {
     refreshes: Coalescer<refresh::Refresh>,
     grant_states: Coalescer<grants::GrantQuestion>,
     token_states: Coalescer<revoked_tokens::TokenQuestion>,
+    subject_token_states: Coalescer<revoked_tokens::SubjectTokenQuestion>,
+    consents: Coalescer<consents::ConsentQuestion>,
+    new_consents: Coalescer<NewConsent>,
+    new_logins: Coalescer<login_sessions::Remembering>,
 }
 
 impl Lines {
@@ -141,6 +145,10 @@ impl Lines {
             refreshes: Coalescer::new(database.clone()),
             grant_states: Coalescer::new(database.clone()),
             token_states: Coalescer::new(database.clone()),
+            subject_token_states: Coalescer::new(database.clone()),
+            consents: Coalescer::new(database.clone()),
+            new_consents: Coalescer::new(database.clone()),
+            new_logins: Coalescer::new(database.clone()),
         }
     }
 }

@@ -1,13 +1,18 @@
 //! The `login_sessions` table: logins that are remembered, so that the next flow need not ask again.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use const_format::concatcp;
 use jiff::Timestamp;
 use oauth::{ClientId, Incarnation, SessionId};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
+use crate::coalesce::{BatchText, Coalesced};
 use crate::consents::{StoredConsent, joined_consent};
-use crate::grants::instant;
+use crate::database::Database;
+use crate::grants::{instant, session_id};
 use crate::logouts::ENDED;
 use crate::revocations::{HITS_SESSION, session_key, subject_key};
 use crate::{Error, Store};
@@ -59,9 +64,24 @@ const SESSION: &str = concatcp!(
     ENDED
 );
 
+/// What is asked, one row for each login.
+const ASKED: &str =
+    "WITH asked (ask, id, subject, content, now, ends, session_key, subject_key, started_at) AS (";
+
+/// A row for each login that was not ended since its flow started. They are locked in the order of their ids.
+const REMEMBER: &str = ") INSERT INTO login_sessions (id, subject, content, created_at, expires_at) \
+    SELECT asked.id, asked.subject, asked.content, asked.now, asked.ends FROM asked \
+    WHERE NOT EXISTS (SELECT 1 FROM revocations r WHERE r.key = asked.session_key) \
+    AND NOT EXISTS (SELECT 1 FROM logouts o WHERE o.client_id = '' \
+    AND o.key IN (asked.session_key, asked.subject_key) AND o.ended_at >= asked.started_at) \
+    ORDER BY asked.ask ON CONFLICT (id) DO UPDATE \
+    SET subject = excluded.subject, content = excluded.content, expires_at = excluded.expires_at RETURNING id";
+
+static REMEMBER_TEXT: LazyLock<BatchText> = LazyLock::new(|| BatchText::new(ASKED, 9, REMEMBER));
+
 impl Store {
     /// Remembers a login. A session that is remembered already is overwritten, and keeps the time at which it began. One
-    /// statement.
+    /// statement, which others that come meanwhile share.
     ///
     /// # Guarantees
     /// A session that was ended does not come back: whoever kept the answer of a login cannot use it once more. False
@@ -70,24 +90,8 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn remember_login(&self, login: &NewLogin) -> Result<bool, Error> {
-        let query = self
-            .db()
-            .query(
-                "INSERT INTO login_sessions (id, subject, content, created_at, expires_at) \
-                 SELECT $1, $2, $3, $4, $5 WHERE NOT EXISTS (SELECT 1 FROM revocations r WHERE r.key = $6) \
-                 AND NOT EXISTS (SELECT 1 FROM logouts o WHERE o.client_id = '' AND o.key IN ($6, $7) \
-                 AND o.ended_at >= $8) ON CONFLICT (id) DO UPDATE \
-                 SET subject = excluded.subject, content = excluded.content, expires_at = excluded.expires_at",
-            )
-            .bind(login.id.to_string())
-            .bind(login.subject.clone())
-            .bind(login.content.clone())
-            .bind(self.clock().now().as_second())
-            .bind(login.expires_at.as_second())
-            .bind(session_key(login.id))
-            .bind(subject_key(&login.subject))
-            .bind(login.started_at.as_second());
-        Ok(self.db().execute(query).await? > 0)
+        let (login, now) = (login.clone(), self.clock().now());
+        self.lines().new_logins.call(Remembering { login, now }).await
     }
 
     /// A login session; `None` where it is unknown, expired, ended or revoked. One statement.
@@ -121,6 +125,43 @@ impl Store {
             .bind(self.clock().now().as_second());
         let Some(row) = self.db().fetch_optional(query).await? else { return Ok(None) };
         Ok(Some((session(&row)?, joined_consent(&row, 4)?)))
+    }
+}
+
+/// A login on its way to the database.
+pub(crate) struct Remembering {
+    login: NewLogin,
+    now: Timestamp,
+}
+
+impl Coalesced for Remembering {
+    const OPERATION: &'static str = "remember a login";
+
+    type Outcome = bool;
+
+    const WRITES: bool = true;
+
+    fn key(&self) -> [u8; 16] {
+        *self.login.id.as_bytes()
+    }
+
+    async fn execute(database: &Database, batch: &[Self]) -> Result<Vec<bool>, Error> {
+        let mut query = database.query(REMEMBER_TEXT.of(batch.len()));
+        for Self { login, now } in batch {
+            query = query
+                .bind(login.id.as_bytes().to_vec())
+                .bind(login.id.to_string())
+                .bind(login.subject.clone())
+                .bind(login.content.clone())
+                .bind(now.as_second())
+                .bind(login.expires_at.as_second())
+                .bind(session_key(login.id))
+                .bind(subject_key(&login.subject))
+                .bind(login.started_at.as_second());
+        }
+        let rows = database.fetch_all(query).await?;
+        let written = rows.iter().map(|row| session_id(row, 0)).collect::<Result<HashSet<_>, _>>()?;
+        Ok(batch.iter().map(|remembering| written.contains(&Some(remembering.login.id))).collect())
     }
 }
 

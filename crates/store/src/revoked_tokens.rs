@@ -31,6 +31,20 @@ static STATE_TEXT: LazyLock<BatchText> = LazyLock::new(|| {
     )
 });
 
+static SUBJECT_STATE_TEXT: LazyLock<BatchText> = LazyLock::new(|| {
+    BatchText::new(
+        "WITH asked (client_id, token_id, subject_key, subject_client_key, issued_at) AS (",
+        5,
+        concatcp!(
+            ") SELECT c.incarnation, c.epoch, CASE WHEN ",
+            IS_REVOKED,
+            " OR EXISTS (SELECT 1 FROM revocations v \
+             WHERE v.key IN (asked.subject_key, asked.subject_client_key) AND v.before >= asked.issued_at) \
+             THEN 1 ELSE 0 END, asked.token_id FROM asked JOIN clients c ON c.id = asked.client_id"
+        ),
+    )
+});
+
 impl Store {
     /// What the database says of a client's own token and of the client now; `None` where the client is gone. One statement, and never
     /// from a cache: introspection on any server sees a revocation as soon as it is committed.
@@ -57,20 +71,11 @@ impl Store {
         subject: &str,
         issued_at: Timestamp,
     ) -> Result<Option<TokenState>, Error> {
-        let query = self
-            .db()
-            .query(
-                "SELECT c.incarnation, c.epoch, CASE WHEN EXISTS (SELECT 1 FROM revoked_tokens r WHERE r.id = $2) \
-                 OR EXISTS (SELECT 1 FROM revocations v WHERE v.key IN ($3, $4) AND v.before >= $5) \
-                 THEN 1 ELSE 0 END FROM clients c WHERE c.id = $1",
-            )
-            .bind(client.to_string())
-            .bind(token.0.to_vec())
-            .bind(subject_key(subject))
-            .bind(subject_client_key(subject, client))
-            .bind(issued_at.as_second());
-        let row = self.db().fetch_optional(query).await?;
-        row.as_ref().map(token_state).transpose()
+        let (client, subject) = (client.clone(), subject.to_owned());
+        self.lines()
+            .subject_token_states
+            .call(SubjectTokenQuestion { client, token, subject, issued_at })
+            .await
     }
 
     /// Remembers that a token is dead. One statement; doing it twice is as good as once.
@@ -89,6 +94,7 @@ impl Store {
 }
 
 /// A client's own token that is looked up.
+#[derive(PartialEq, Eq)]
 pub(crate) struct TokenQuestion {
     client: ClientId,
     token: TokenId,
@@ -105,10 +111,53 @@ impl Coalesced for TokenQuestion {
         self.token.0
     }
 
+    fn is_same(&self, other: &Self) -> bool {
+        self == other
+    }
+
     async fn execute(database: &Database, batch: &[Self]) -> Result<Vec<Option<TokenState>>, Error> {
         let mut query = database.query(STATE_TEXT.of(batch.len()));
         for Self { client, token } in batch {
             query = query.bind(client.to_string()).bind(token.0.to_vec());
+        }
+        let rows = by_key(database.fetch_all(query).await?, 3)?;
+        batch.iter().map(|question| rows.get(&question.key()).map(token_state).transpose()).collect()
+    }
+}
+
+/// A client's token for a subject that is looked up.
+#[derive(PartialEq, Eq)]
+pub(crate) struct SubjectTokenQuestion {
+    client: ClientId,
+    token: TokenId,
+    subject: String,
+    issued_at: Timestamp,
+}
+
+impl Coalesced for SubjectTokenQuestion {
+    const OPERATION: &'static str = "look up a token for a subject";
+
+    type Outcome = Option<TokenState>;
+
+    const WRITES: bool = false;
+
+    fn key(&self) -> [u8; 16] {
+        self.token.0
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self == other
+    }
+
+    async fn execute(database: &Database, batch: &[Self]) -> Result<Vec<Option<TokenState>>, Error> {
+        let mut query = database.query(SUBJECT_STATE_TEXT.of(batch.len()));
+        for Self { client, token, subject, issued_at } in batch {
+            query = query
+                .bind(client.to_string())
+                .bind(token.0.to_vec())
+                .bind(subject_key(subject))
+                .bind(subject_client_key(subject, client))
+                .bind(issued_at.as_second());
         }
         let rows = by_key(database.fetch_all(query).await?, 3)?;
         batch.iter().map(|question| rows.get(&question.key()).map(token_state).transpose()).collect()

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::grants::{TOKEN, new_grant, rotation, word};
+use common::grants::{TOKEN, new_consent, new_grant, new_login, rotation, word};
 use common::{clock, create_client, databases};
 use futures::future::join_all;
 use oauth::TokenId;
@@ -102,6 +102,120 @@ async fn tokens_that_are_looked_up_together_are_each_answered_for_themselves() {
         for (index, state) in of_client.into_iter().enumerate() {
             assert_eq!(state.unwrap().unwrap().revoked, index == 2);
         }
+    }
+}
+
+#[tokio::test]
+async fn look_ups_of_one_token_share_a_row() {
+    for database in databases().await {
+        let store = database.open(clock()).await;
+        let (client, _) = create_client(&store, "orders").await;
+        let (alice, now) = (new_grant(&store, &client, "alice"), store.clock().now());
+        store.redeem_code(&alice).await.unwrap();
+        let bob = new_grant(&store, &client, "bob");
+        store.redeem_code(&bob).await.unwrap();
+        let before = store.statements();
+        // One name for tokens of two grants: who asks for the one is not answered for the other.
+        let states = join_all((0..1000).map(|index| {
+            let grant = if index == 500 { bob.id } else { alice.id };
+            store.grant_state(grant, TOKEN)
+        }));
+        let states = states.await;
+        let own = join_all((0..1000).map(|_| store.token_state(&client.id, TOKEN))).await;
+        let subjects = join_all((0..1000).map(|index| {
+            let subject = if index == 500 { "bob" } else { "alice" };
+            store.subject_token_state(&client.id, TOKEN, subject, now)
+        }));
+        let subjects = subjects.await;
+        let statements = store.statements() - before;
+        assert!(statements <= 24, "{statements} statements");
+        for (index, state) in states.into_iter().enumerate() {
+            assert_eq!(state.unwrap().unwrap().subject, if index == 500 { "bob" } else { "alice" });
+        }
+        assert!(own.into_iter().chain(subjects).all(|state| !state.unwrap().unwrap().revoked));
+    }
+}
+
+#[tokio::test]
+async fn tokens_for_subjects_that_are_looked_up_together_are_each_answered_for_themselves() {
+    for database in databases().await {
+        let store = database.open(clock()).await;
+        let (client, _) = create_client(&store, "orders").await;
+        let (token, now) = (|index: usize| TokenId([u8::try_from(index).unwrap(); 16]), store.clock().now());
+        let subject = |index| format!("person {index}");
+        store.revoke_token(token(2), now).await.unwrap();
+        store.revoke_subject(&subject(3), None).await.unwrap();
+        store.revoke_subject(&subject(4), Some(&client.id)).await.unwrap();
+        let later = now + common::minutes(1);
+        let before = store.statements();
+        let states = join_all((0..CALLS).map(|index| {
+            let (store, client, at) = (&store, &client, if index % 2 == 0 { now } else { later });
+            async move { store.subject_token_state(&client.id, token(index), &subject(index), at).await }
+        }));
+        let states = states.await;
+        assert!(store.statements() - before < CALLS as u64 / 4);
+        for (index, state) in states.into_iter().enumerate() {
+            assert_eq!(state.unwrap().unwrap().revoked, [2, 4].contains(&index), "{index}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn logins_and_consents_that_are_remembered_together_share_statements_and_each_is_its_own() {
+    for database in databases().await {
+        let store = database.open(clock()).await;
+        let (client, _) = create_client(&store, "orders").await;
+        let grants: Vec<_> =
+            (0..CALLS).map(|index| new_grant(&store, &client, &format!("person {index}"))).collect();
+        store.revoke_session(grants[5].session_id.unwrap()).await.unwrap();
+        store.end_logins_of("person 6").await.unwrap();
+        store.revoke_subject("person 7", None).await.unwrap();
+        store.revoke_grant(grants[8].id, &client.id, grants[8].expires_at).await.unwrap();
+        let logins: Vec<_> = grants.iter().map(|grant| new_login(&store, grant)).collect();
+        let consents: Vec<_> = grants.iter().map(|grant| new_consent(&store, grant)).collect();
+
+        let before = store.statements();
+        let remembered = join_all(logins.iter().map(|login| store.remember_login(login))).await;
+        let statements = store.statements() - before;
+        assert!(statements < CALLS as u64 / 4, "{statements} statements");
+        for (index, remembered) in remembered.into_iter().enumerate() {
+            assert_eq!(remembered.unwrap(), ![5, 6].contains(&index), "{index}");
+            let session = store.login_session(logins[index].id).await.unwrap();
+            assert_eq!(session.map(|session| session.content).is_some(), ![5, 6].contains(&index), "{index}");
+        }
+
+        let before = store.statements();
+        let done = join_all(consents.iter().map(|consent| store.remember_consent(consent))).await;
+        assert!(done.into_iter().all(|done| done.is_ok()));
+        let found = join_all(
+            consents.iter().map(|new| store.remembered_consent(&new.subject, &client.id, client.incarnation)),
+        )
+        .await;
+        let statements = store.statements() - before;
+        assert!(statements < CALLS as u64 / 2, "{statements} statements");
+        for (index, found) in found.into_iter().enumerate() {
+            let wanted = (![7, 8].contains(&index)).then(|| consents[index].consent.clone());
+            assert_eq!(found.unwrap(), wanted, "{index}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_consents_of_one_user_at_once_the_last_one_stays() {
+    for database in databases().await {
+        let store = database.open(clock()).await;
+        let (client, _) = create_client(&store, "orders").await;
+        let consents: Vec<_> = (0..CALLS)
+            .map(|index| {
+                let mut new = new_consent(&store, &new_grant(&store, &client, "alice"));
+                new.consent.granted_at += common::minutes(i64::try_from(index % 10).unwrap());
+                new
+            })
+            .collect();
+        let done = join_all(consents.iter().map(|consent| store.remember_consent(consent))).await;
+        assert!(done.into_iter().all(|done| done.is_ok()));
+        let kept = store.remembered_consent("alice", &client.id, client.incarnation).await.unwrap().unwrap();
+        assert_eq!(kept.granted_at, store.clock().now() + common::minutes(9));
     }
 }
 

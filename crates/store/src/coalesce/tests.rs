@@ -24,7 +24,7 @@ type Waiting = (VecDeque<Call<Asked>>, Vec<oneshot::Receiver<Result<u8, Error>>>
 fn waiting(keys: &[u8]) -> Waiting {
     let call = |key: &u8| {
         let (answer, answered) = oneshot::channel();
-        (Call { asked: Asked(*key), answer }, answered)
+        (Call { asked: Asked(*key), answers: vec![answer] }, answered)
     };
     keys.iter().map(call).unzip()
 }
@@ -63,6 +63,57 @@ fn a_call_whose_caller_went_away_is_not_sent() {
     callers.remove(1);
     assert_eq!(keys(&next_batch(&mut line)), [1, 4]);
     assert!(line.is_empty());
+}
+
+/// A look-up of a row and of something beside it.
+struct Looked(u8, u8);
+
+impl Coalesced for Looked {
+    const OPERATION: &'static str = "look up";
+
+    type Outcome = u8;
+
+    const WRITES: bool = false;
+
+    fn key(&self) -> [u8; 16] {
+        [self.0; 16]
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        (self.0, self.1) == (other.0, other.1)
+    }
+
+    async fn execute(_: &Database, batch: &[Self]) -> Result<Vec<u8>, Error> {
+        Ok(batch.iter().map(|looked| looked.0).collect())
+    }
+}
+
+#[test]
+fn look_ups_of_the_same_go_as_one_whatever_their_number() {
+    let mut callers = Vec::new();
+    let mut call = |looked| {
+        let (answer, answered) = oneshot::channel();
+        callers.push(answered);
+        Call { asked: looked, answers: vec![answer] }
+    };
+    let hot = (0..500).map(|_| Looked(7, 0));
+    let rest = (0..40).map(|row| Looked(row + 100, 0));
+    let mut line: VecDeque<_> = hot.chain([Looked(7, 1)]).chain(rest).map(&mut call).collect();
+    let shape = |batch: &[Call<Looked>]| (batch.len(), batch.iter().map(|call| call.answers.len()).max());
+    let first = next_batch(&mut line);
+    assert_eq!(shape(&first), (32, Some(500)));
+    assert_eq!(line.len(), 10, "what is not the very same waits");
+    assert_eq!(shape(&next_batch(&mut line)), (8, Some(1)));
+    drop(callers);
+    assert!(next_batch(&mut line).is_empty());
+}
+
+#[test]
+fn keys_of_texts_differ_where_the_texts_do() {
+    assert_eq!(key_of(&["a", "b"]), key_of(&["a", "b"]));
+    for other in [&["ab", ""][..], &["", "ab"], &["a", "b", ""], &["b", "a"]] {
+        assert_ne!(key_of(&["a", "b"]), key_of(other), "{other:?}");
+    }
 }
 
 #[test]

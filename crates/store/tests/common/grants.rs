@@ -58,25 +58,37 @@ pub async fn remember(
     login_ends: Timestamp,
     consent_ends: Option<Timestamp>,
 ) {
+    let login = NewLogin { expires_at: login_ends, ..new_login(store, grant) };
+    assert!(store.remember_login(&login).await.unwrap());
+    let mut new = new_consent(store, grant);
+    new.consent.expires_at = consent_ends;
+    store.remember_consent(&new).await.unwrap();
+}
+
+/// The login of a grant, for an hour.
+pub fn new_login(store: &Store, grant: &NewGrant) -> NewLogin {
     let now = store.clock().now();
-    let login = NewLogin {
+    NewLogin {
         id: grant.session_id.unwrap(),
         subject: grant.subject.clone(),
         content: vec![1],
         started_at: now,
-        expires_at: login_ends,
-    };
-    assert!(store.remember_login(&login).await.unwrap());
+        expires_at: now + hours(1),
+    }
+}
+
+/// The consent to a grant, for ever.
+pub fn new_consent(store: &Store, grant: &NewGrant) -> NewConsent {
+    let now = store.clock().now();
     let consent = StoredConsent {
         client_id: grant.client_id.clone(),
         incarnation: grant.incarnation,
         consent_request_id: grant.id,
         content: vec![1],
         granted_at: now,
-        expires_at: consent_ends,
+        expires_at: None,
     };
-    let new = NewConsent { subject: grant.subject.clone(), started_at: now, consent };
-    store.remember_consent(&new).await.unwrap();
+    NewConsent { subject: grant.subject.clone(), started_at: now, consent }
 }
 
 /// The same code, exchanged by somebody else.
