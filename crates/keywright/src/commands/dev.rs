@@ -12,6 +12,7 @@ use ::operator::Settings;
 use ::operator::reconcile::Context as ReconcileContext;
 use ::operator::source::folder::{self, DataFolder, Report};
 use anyhow::{Context, Result, bail};
+use axum::Router;
 use jose::Entropy;
 use prometheus_client::registry::Registry;
 use serde_json::{Map, Value, json};
@@ -25,8 +26,9 @@ use tokio_util::sync::CancellationToken;
 use self::sample_app::SampleApp;
 use self::welcome::Welcome;
 use super::print;
+use crate::certificate::Certificate;
 use crate::cli::{self, DevArgs};
-use crate::config::{Config, Loaded, LogFormat};
+use crate::config::{Config, Loaded, LogFormat, Serve};
 use crate::reload::{Reload, ReloadMetrics, SourceFiles};
 use crate::wiring::Bound;
 use crate::{open_files, shutdown, telemetry, traces, wiring};
@@ -51,11 +53,8 @@ pub(super) async fn run(args: DevArgs) -> Result<()> {
     let traces = traces::start(&loaded.config.tracing)?;
     let users = users::read(args.users.as_deref(), &entropy)?;
     let shutdown = shutdown::on_signal()?;
-    let serve = &loaded.config.serve;
-    let [public_tls, admin_tls] = wiring::certificates(serve)?;
-    let public = wiring::bind(&serve.public, "serve.public", public_tls.as_ref()).await?;
-    let admin = wiring::bind(&serve.admin, "serve.admin", admin_tls.as_ref()).await?;
-    let sample_app = bind_sample_app(args.sample_app, &admin).await?;
+    let certificates = wiring::certificates(&loaded.config.serve)?;
+    let ports = Ports::bind(&loaded.config.serve, &certificates, args.sample_app).await?;
     let database = wiring::database(&mut loaded.config)?;
     let Some(store) = wiring::open(&database.options, &entropy, &shutdown).await? else { return Ok(()) };
 
@@ -72,19 +71,12 @@ pub(super) async fn run(args: DevArgs) -> Result<()> {
         load: Box::new(load),
         apply: Box::new(move |config| reconfigured.reconfigure(server_settings(config, &users))),
         level,
-        certificates: public_tls.into_iter().chain(admin_tls).collect(),
+        certificates: certificates.into_iter().flatten().collect(),
         metrics: ReloadMetrics::new(&mut registry),
     };
-    let registry = Arc::new(registry);
-    let sample_app_at = sample_app.as_ref().map(std::net::TcpListener::local_addr).transpose()?;
-    let mut apis = Vec::new();
-    if let Some(((listener, address), admin)) = sample_app.zip(sample_app_at).zip(admin.local_addr()?) {
-        let app = SampleApp::new(address, admin, &config.urls.issuer, (data.clone(), entropy))?;
-        apis.push((Endpoint::from(TcpListener::from_std(listener)?), app.router()));
-    }
-    apis.push((public.endpoint()?, server.public_router()));
-    apis.push((admin.endpoint()?, server.admin_router(registry)));
-    drop((public, admin));
+    let sample_app_at = ports.sample_app_at()?;
+    let sample_app = |at, admin| SampleApp::new(at, admin, &config.urls.issuer, (data.clone(), entropy));
+    let apis = ports.apis(&server, registry, sample_app)?;
     let limits = open_files::listener_limits(3);
     let mut tasks = JoinSet::new();
     for (endpoint, router) in apis {
@@ -103,6 +95,48 @@ pub(super) async fn run(args: DevArgs) -> Result<()> {
         traces.finish().await;
     }
     result
+}
+
+/// Where everything listens.
+struct Ports {
+    public: Bound,
+    admin: Bound,
+    sample_app: Option<std::net::TcpListener>,
+}
+
+impl Ports {
+    async fn bind(
+        serve: &Serve,
+        [public, admin]: &[Option<Certificate>; 2],
+        sample_app: Option<cli::SampleApp>,
+    ) -> Result<Self> {
+        let public = wiring::bind(&serve.public, "serve.public", public.as_ref()).await?;
+        let admin = wiring::bind(&serve.admin, "serve.admin", admin.as_ref()).await?;
+        let sample_app = bind_sample_app(sample_app, &admin).await?;
+        Ok(Self { public, admin, sample_app })
+    }
+
+    fn sample_app_at(&self) -> Result<Option<SocketAddr>> {
+        Ok(self.sample_app.as_ref().map(std::net::TcpListener::local_addr).transpose()?)
+    }
+
+    /// What is served where. The sample app is made of its address and the admin API's.
+    fn apis(
+        self,
+        server: &Server,
+        registry: Registry,
+        sample_app: impl FnOnce(SocketAddr, SocketAddr) -> Result<SampleApp>,
+    ) -> Result<Vec<(Endpoint, Router)>> {
+        let mut apis = vec![
+            (self.public.endpoint()?, server.public_router()),
+            (self.admin.endpoint()?, server.admin_router(Arc::new(registry))),
+        ];
+        if let Some((listener, admin)) = self.sample_app.zip(self.admin.local_addr()?) {
+            let app = sample_app(listener.local_addr()?, admin)?;
+            apis.push((Endpoint::from(TcpListener::from_std(listener)?), app.router()));
+        }
+        Ok(apis)
+    }
 }
 
 /// The configuration: as anywhere, but for what belongs to the data folder, and with defaults for this machine alone.
