@@ -81,15 +81,22 @@ impl BearerAssertion {
         &self.assertion.issuer
     }
 
-    /// Which of these, which are trusted, signed it.
-    ///
-    /// # Errors
-    /// `invalid_grant` where none did that is trusted for its subject at `now`.
-    pub fn trusted_by<'a>(
-        &self,
-        known: &'a [TrustedIssuer],
-        now: Timestamp,
-    ) -> Result<&'a TrustedIssuer, Error> {
+    /// The [`TrustedIssuer::identity`] of each that may have signed it: trusted for its subject, or for anybody. `None`
+    /// where it does not name its key: it may be any of its issuer.
+    pub fn signer_identities(&self) -> Option<[[u8; 16]; 2]> {
+        let (kid, Assertion { issuer, subject, .. }) = (self.header.kid.as_ref()?.as_str(), &self.assertion);
+        Some([Some(subject.as_str()), None].map(|subject| TrustedIssuer::identity_of(issuer, subject, kid)))
+    }
+
+    /// What an assertion is told that nobody signed who is trusted.
+    pub fn untrusted() -> Error {
+        Error::invalid_grant(
+            "The assertion is signed by no issuer and key that this server trusts for its subject now.",
+        )
+    }
+
+    /// Which of these, which are trusted, signed it; `None` where none did that is trusted for its subject at `now`.
+    pub fn trusted_by<'a>(&self, known: &'a [TrustedIssuer], now: Timestamp) -> Option<&'a TrustedIssuer> {
         let Assertion { issuer, subject, .. } = &self.assertion;
         let may_have = |known: &&TrustedIssuer| {
             known.issuer == *issuer
@@ -100,11 +107,7 @@ impl BearerAssertion {
             let verifier = Verifier::for_algorithm(&known.key, self.header.alg);
             verifier.is_ok_and(|verifier| verifier.verify(&self.compact).is_ok())
         };
-        known.iter().filter(may_have).find(verifies).ok_or_else(|| {
-            Error::invalid_grant(
-                "The assertion is signed by no issuer and key that this server trusts for its subject now.",
-            )
-        })
+        known.iter().filter(may_have).find(verifies)
     }
 
     /// What is to be remembered of its use; `None` for an assertion that may be used any number of times.
@@ -197,9 +200,10 @@ mod tests {
             (&own, json!({}), &alice, late, false),
         ] {
             let assertion = parsed(key, &change, policy()).unwrap();
-            let outcome = assertion.trusted_by(std::slice::from_ref(known), at);
-            assert_eq!(outcome.is_ok(), trusted, "{change}");
-            assert!(outcome.err().is_none_or(|error| error.code == ErrorCode::InvalidGrant));
+            let signer = assertion.trusted_by(std::slice::from_ref(known), at);
+            assert_eq!(signer.is_some(), trusted, "{change}");
+            let names = assertion.signer_identities().unwrap();
+            assert!(!trusted || names.contains(&known.identity()), "it is found by its name: {change}");
         }
     }
 

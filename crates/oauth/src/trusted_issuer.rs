@@ -127,8 +127,13 @@ impl TrustedIssuer {
 
     /// Names the issuer, the subject and the key together: there is one row for each such name.
     pub fn identity(&self) -> [u8; 16] {
-        let kind = if self.subject.is_some() { "subject" } else { "anybody" };
-        digest(&[&self.issuer, kind, self.subject.as_deref().unwrap_or_default(), self.kid()])
+        Self::identity_of(&self.issuer, self.subject.as_deref(), self.kid())
+    }
+
+    /// The name of whoever is trusted for this subject, or for anybody, with the key `kid`.
+    pub(crate) fn identity_of(issuer: &str, subject: Option<&str>, kid: &str) -> [u8; 16] {
+        let whose = if subject.is_some() { "subject" } else { "anybody" };
+        digest(&[issuer, whose, subject.unwrap_or_default(), kid])
     }
 
     fn kid(&self) -> &str {

@@ -4,10 +4,13 @@
 
 mod common;
 
-use common::signing::{changed, key, signed};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use common::signing::{self, changed, key, signed};
 use common::{ISSUER, TestClient, TestServer, databases, header, make_token_sets, manual_clock, settings};
 use jiff::SignedDuration;
 use jose::{PrivateKey, SigningAlgorithm};
+use jsonwebtoken::EncodingKey;
 use oauth::GrantType;
 use serde_json::{Value, json};
 use server::Settings;
@@ -120,6 +123,43 @@ async fn an_assertion_becomes_a_token_of_its_subject_once_and_for_two_statements
     }
 }
 
+/// A key that signs without naming itself, and its public half.
+fn unnamed_key() -> (EncodingKey, Value) {
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let part = |range| URL_SAFE_NO_PAD.encode(&pair.public_key_raw()[range]);
+    // The first byte says that both coordinates follow.
+    let public = json!({"kty": "EC", "crv": "P-256", "kid": "unnamed", "x": part(1..33), "y": part(33..65)});
+    (EncodingKey::from_ec_der(&pair.serialize_der()), public)
+}
+
+#[tokio::test]
+async fn no_number_of_trusts_hides_one() {
+    let (server, key, client) = alone(settings()).await;
+    let (unnamed, public) = unnamed_key();
+    let mut trust = trust_of(&server, &key);
+    trust["jwk"] = public;
+    assert_eq!(post(&server, &trust).await.0, 201);
+    trust = trust_of(&server, &signing::key(SigningAlgorithm::Es256));
+    trust.as_object_mut().unwrap().remove("allow_any_subject");
+    for index in 0..250 {
+        trust["subject"] = json!(format!("somebody {index}"));
+        assert_eq!(post(&server, &trust).await.0, 201);
+    }
+    let claims = || assertion_of(&server, &json!({}));
+    let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::ES256);
+    let without_name = |key| jsonwebtoken::encode(&header, &claims(), key).unwrap();
+    for (assertion, wanted) in [
+        (signed(&key, &claims()), 200),
+        (without_name(&unnamed), 200),
+        (signed(&signing::key(SigningAlgorithm::Es256), &claims()), 400),
+        (without_name(&unnamed_key().0), 400),
+    ] {
+        let (status, answer) = exchange(&server, &client, &assertion, &[]).await;
+        assert_eq!(status, wanted, "{answer}");
+        assert!(status == 200 || answer["error"] == "invalid_grant", "{answer}");
+    }
+}
+
 #[tokio::test]
 async fn a_token_for_a_subject_dies_alone_with_its_subject_and_with_its_client() {
     for database in databases().await {
@@ -160,7 +200,7 @@ async fn a_token_for_a_subject_dies_alone_with_its_subject_and_with_its_client()
 #[tokio::test]
 async fn what_is_refused_uses_nothing_up() {
     let (server, key, client) = alone(settings()).await;
-    let foreign = common::signing::key(SigningAlgorithm::Es256);
+    let foreign = signing::key(SigningAlgorithm::Es256);
     let now = server.store.clock().now().as_second();
     let valid = signed(&key, &assertion_of(&server, &json!({"jti": "1"})));
     let changed = |changes: Value| signed(&key, &assertion_of(&server, &changes));

@@ -9,9 +9,6 @@ use sqlx::any::AnyRow;
 use crate::grants::bytes;
 use crate::{Error, Store};
 
-/// How many keys and subjects of one issuer are read for an assertion that may be of any.
-const OF_ONE_ISSUER: i64 = 100;
-
 /// A part of the list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrustedIssuerPage {
@@ -41,17 +38,18 @@ impl Store {
         Ok(self.db().execute(query).await? == 1)
     }
 
-    /// What is trusted of an issuer, the newest first, at most a hundred keys and subjects. One statement, and never from
-    /// a cache: what was taken back counts no more on any server.
+    /// Who is trusted under these names ([`TrustedIssuer::identity`]). One statement, and never from a cache: what was
+    /// taken back counts no more on any server.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn trusted_issuers_of(&self, issuer: &str) -> Result<Vec<TrustedIssuer>, Error> {
+    pub async fn trusted_issuers_named(&self, names: [[u8; 16]; 2]) -> Result<Vec<TrustedIssuer>, Error> {
+        let [one, other] = names;
         let query = self
             .db()
-            .query("SELECT id, content FROM trusted_issuers WHERE issuer = $1 ORDER BY id DESC LIMIT $2")
-            .bind(issuer.to_owned())
-            .bind(OF_ONE_ISSUER);
+            .query("SELECT id, content FROM trusted_issuers WHERE identity IN ($1, $2) ORDER BY id")
+            .bind(one.to_vec())
+            .bind(other.to_vec());
         let rows = self.db().fetch_all(query).await?;
         self.opened(&rows)
     }

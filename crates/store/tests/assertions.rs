@@ -62,8 +62,11 @@ async fn an_issuer_is_trusted_once_for_each_key_and_subject() {
             assert!(store.trust_issuer(issuer).await.unwrap());
         }
         assert_eq!(store.trusted_issuer(*alice.id.as_bytes()).await.unwrap(), Some(alice.clone()));
-        let (known, cost) = costing(&store, store.trusted_issuers_of("https://a")).await;
-        assert_eq!((cost, known.unwrap()), (1, vec![rest[0].clone(), alice.clone()]));
+        let names = [alice.identity(), rest[0].identity()];
+        let (known, cost) = costing(&store, store.trusted_issuers_named(names)).await;
+        assert_eq!((cost, known.unwrap()), (1, vec![alice.clone(), rest[0].clone()]));
+        let one = store.trusted_issuers_named([alice.identity(), [0; 16]]).await.unwrap();
+        assert_eq!(one, std::slice::from_ref(&alice));
 
         let page = store.list_trusted_issuers(None, 2, None).await.unwrap();
         assert_eq!(page.issuers, [alice.clone(), rest[0].clone()]);
@@ -93,7 +96,7 @@ async fn whoever_writes_to_the_table_makes_nobody_trusted() {
         let literal =
             if database.url.starts_with("sqlite") { format!("x'{hex}'") } else { format!("'\\x{hex}'") };
         sql(&database, format!("UPDATE trusted_issuers SET content = {literal}")).await;
-        assert_eq!(store.trusted_issuers_of("https://a").await.unwrap(), []);
+        assert_eq!(store.trusted_issuers_named([issuer.identity(); 2]).await.unwrap(), []);
         assert_eq!(store.trusted_issuer(*issuer.id.as_bytes()).await.unwrap(), None);
     }
 }

@@ -95,7 +95,9 @@ async fn requests(store: &Store, client: &StoredClient, subject: &str) {
     }
     let used = SingleUse { id: AssertionId(grant.code_id), expires_at };
     assert!(store.use_assertion(used).await.unwrap());
-    assert!(store.trusted_issuers_of("issuer 1").await.unwrap().is_empty(), "nothing there opens");
+    assert!(store.trusted_issuers_named([[1; 16], [2; 16]]).await.unwrap().is_empty());
+    let of_one = store.list_trusted_issuers(None, 100, Some("issuer 1")).await.unwrap();
+    assert!(of_one.issuers.is_empty(), "nothing there opens");
     assert!(store.subject_token_state(&client.id, TOKEN, subject, now).await.unwrap().is_some());
 
     store.revoke_grant(grant.id, &client.id, expires_at).await.unwrap();

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use oauth::jwt_bearer::{BearerAssertion, check_client};
 use oauth::lifespan::own_or;
-use oauth::{AccessToken, Client, GrantType};
+use oauth::{AccessToken, Client, GrantType, TrustedIssuer};
 use store::MAX_FLOW_AGE;
 
 use super::Issued;
@@ -16,6 +17,9 @@ use crate::form::FormRequest;
 use crate::issue::AccessTokenIssue;
 use crate::{Server, hooks};
 
+/// How many keys of an issuer are read at once.
+const PAGE: u16 = 100;
+
 /// One read of the issuer, and one write that uses the assertion up. The token carries itself. Everything that can fail
 /// before the write does.
 pub(super) async fn issue(server: &Server, request: &FormRequest) -> Result<Issued, Failure> {
@@ -25,9 +29,8 @@ pub(super) async fn issue(server: &Server, request: &FormRequest) -> Result<Issu
     let policy = settings.jwt_bearer;
     let assertion = request.form.require("assertion")?;
     let assertion = BearerAssertion::parse(assertion, &settings.audiences(), policy, now)?;
-    let known = server.store().trusted_issuers_of(assertion.issuer()).await?;
-    let trusted = assertion.trusted_by(&known, now)?;
-    let granted = assertion.decide((&client, &request.form), trusted, settings.scope_strategy(), policy)?;
+    let trusted = signer(server, &assertion, now).await?;
+    let granted = assertion.decide((&client, &request.form), &trusted, settings.scope_strategy(), policy)?;
     let lifetime = lifetime(server, &client);
     let (asks, rights) = ((&*client, &request.form), (&granted.scope, &granted.audience[..]));
     let times = (now, after(now, lifetime));
@@ -36,6 +39,7 @@ pub(super) async fn issue(server: &Server, request: &FormRequest) -> Result<Issu
         let why = "oauth2.token_hook gave claims, and a token of the JWT bearer grant carries none";
         return Err(Failure::Defect(why.to_owned()));
     }
+    let now = server.now();
     let plan = AccessTokenIssue::prepare(server, settings.strategy_of(&client), lifetime, now).await?;
 
     let times = (now, plan.expires_at);
@@ -53,6 +57,27 @@ pub(super) async fn issue(server: &Server, request: &FormRequest) -> Result<Issu
         scope,
         token_type: "bearer",
     })
+}
+
+/// Who signed the assertion. One statement where it names its key; else all of its issuer's are read, part by part.
+async fn signer(
+    server: &Server,
+    assertion: &BearerAssertion,
+    now: Timestamp,
+) -> Result<TrustedIssuer, Failure> {
+    let store = server.store();
+    if let Some(names) = assertion.signer_identities() {
+        let known = store.trusted_issuers_named(names).await?;
+        return assertion.trusted_by(&known, now).cloned().ok_or_else(|| BearerAssertion::untrusted().into());
+    }
+    let mut after = None;
+    loop {
+        let page = store.list_trusted_issuers(after, PAGE, Some(assertion.issuer())).await?;
+        if let Some(trusted) = assertion.trusted_by(&page.issuers, now) {
+            return Ok(trusted.clone());
+        }
+        after = Some(page.next.ok_or_else(BearerAssertion::untrusted)?);
+    }
 }
 
 /// No longer than revocations of the subject are remembered: the token has no row that they could mark.
