@@ -44,9 +44,9 @@ pub use dsn::{Dsn, DsnError, PoolOptions, PostgresDsn};
 pub use notice::{ConfigError, Notice, Origin};
 pub use restart::RestartKeys;
 pub use settings::{
-    Clients, Config, Cookies, Discovery, Host, JwtStrategy, Keys, Listener, Log, LogFormat, OAuth2,
-    RefreshTokenLifetime, SameSite, Secrets, Serve, SocketOwner, Strategies, TraceProvider, Tracing, Ttl,
-    Urls, Webfinger,
+    Clients, Config, CookieName, Cookies, Discovery, Host, JwtStrategy, Keys, Listener, Log, LogFormat,
+    OAuth2, RefreshTokenLifetime, SameSite, Secrets, Serve, SocketOwner, Strategies, TraceProvider, Tracing,
+    Ttl, Urls, Webfinger,
 };
 pub use system_secret::SystemSecretError;
 pub use tls::{Pem, Tls};

@@ -9,7 +9,7 @@ use jose::Entropy;
 use oauth::client_credentials::Policy;
 use oauth::discovery::DiscoveryPolicy;
 use oauth::jwt_access_token::ClaimsPolicy;
-use oauth::{Lifetimes, SubjectType, SubjectTypes, authorization_request};
+use oauth::{Issuer, Lifetimes, SubjectType, SubjectTypes, authorization_request};
 use serde_json::{Map, Value};
 use server::{ApiSettings, AuthorizationTimes, CookieSettings, Cors, Endpoint, PageUrls, Tls, UnixSocket};
 use store::{Clock, Options, Store};
@@ -20,7 +20,9 @@ use url::Url;
 
 use crate::certificate::Certificate;
 use crate::cli::ConfigArgs;
-use crate::config::{self, Config, Dsn, Host, Listener, Loaded, Notice, RefreshTokenLifetime, Sources};
+use crate::config::{
+    self, Config, CookieName, Dsn, Host, Listener, Loaded, Notice, RefreshTokenLifetime, Sources,
+};
 use crate::socket_owner;
 
 /// How many connections a process opens to a database whose DSN does not say.
@@ -230,9 +232,12 @@ pub fn certificates(serve: &config::Serve) -> Result<[Option<Certificate>; 2]> {
 
 fn api(serve: &config::Serve, own: &Listener, unbounded: bool) -> ApiSettings {
     let tls = if own.tls.enabled { &own.tls } else { &serve.tls };
+    let is_own = !tls.enabled && !own.tls.allow_termination_from.is_empty();
+    let named = if is_own { &own.tls } else { tls };
     ApiSettings {
         quiet_health: own.quiet_health,
         proxies: if tls.enabled { tls.allow_termination_from.clone() } else { Vec::new() },
+        forwarders: named.allow_termination_from.clone(),
         cors: own.cors.as_ref().filter(|cors| cors.enabled).map(|cors| Cors {
             origins: cors.allowed_origins.clone(),
             methods: cors.allowed_methods.clone(),
@@ -347,17 +352,25 @@ fn pages(config: &Config) -> PageUrls {
     }
 }
 
-/// As Hydra has them: other names in development mode, and nothing that a browser refuses on plain http.
+/// As Hydra has them: other names in development mode, and nothing that a browser refuses on plain http. Where the
+/// server has an origin to itself, names that nobody chose say so (`__Host-`, RFC 6265bis §4.1.3.2): no other host of
+/// the domain can set such a cookie.
 fn cookies(config: &Config) -> CookieSettings {
     let cookies = &config.serve.cookies;
-    let name = |name: &str| if config.dev { format!("{name}_dev") } else { name.to_owned() };
+    let is_alone = [&config.urls.issuer, &config.urls.public].into_iter().all(is_https_root);
+    let name = |cookie: &CookieName, path: &str| {
+        let may_say_so = is_alone && cookies.domain.is_none() && path == "/" && !cookie.is_chosen;
+        let (prefix, suffix) =
+            (if may_say_so { "__Host-" } else { "" }, if config.dev { "_dev" } else { "" });
+        format!("{prefix}{}{suffix}", cookie.name)
+    };
     let is_http = config.urls.issuer.as_str().starts_with("http:");
     CookieSettings {
-        session: name(&cookies.session),
+        session: name(&cookies.session, &cookies.session_path),
         session_path: cookies.session_path.clone(),
-        login_csrf: name(&cookies.login_csrf),
-        consent_csrf: name(&cookies.consent_csrf),
-        device_csrf: name(&cookies.device_csrf),
+        login_csrf: name(&cookies.login_csrf, "/"),
+        consent_csrf: name(&cookies.consent_csrf, "/"),
+        device_csrf: name(&cookies.device_csrf, "/"),
         domain: cookies.domain.clone(),
         same_site: match cookies.same_site {
             config::SameSite::Strict => server::SameSite::Strict,
@@ -366,4 +379,8 @@ fn cookies(config: &Config) -> CookieSettings {
         },
         secure: cookies.secure || !is_http,
     }
+}
+
+fn is_https_root(url: &Issuer) -> bool {
+    Url::parse(url.as_str()).is_ok_and(|url| url.scheme() == "https" && url.path() == "/")
 }

@@ -34,6 +34,8 @@ pub struct Client {
     pub epoch: i64,
     /// True where a resource declares it.
     pub declared: bool,
+    /// True where it registered itself, or names addresses that it chose itself.
+    pub self_registered: bool,
     /// What is registered of it.
     pub metadata: ClientMetadata,
     /// When it was created.
@@ -111,6 +113,7 @@ impl Client {
             incarnation: Incarnation(1),
             epoch: 0,
             declared: true,
+            self_registered: false,
             metadata: serde_json::from_value(metadata).unwrap(),
             created_at: Timestamp::UNIX_EPOCH,
             updated_at: Timestamp::UNIX_EPOCH,

@@ -167,6 +167,14 @@ fn is_public(subject_type: &SubjectType) -> bool {
 }
 
 impl ClientMetadata {
+    /// True where the addresses that the server itself asks for the client are the same in both.
+    pub fn asks_same_uris(&self, other: &Self) -> bool {
+        self.jwks_uri == other.jwks_uri
+            && self.request_uris == other.request_uris
+            && self.sector_identifier_uri == other.sector_identifier_uri
+            && self.backchannel_logout_uri == other.backchannel_logout_uri
+    }
+
     /// True where the client may use a grant type. One that names none may use `authorization_code` (RFC 7591 §2).
     pub fn allows_grant(&self, grant: GrantType) -> bool {
         if self.grant_types.is_empty() {

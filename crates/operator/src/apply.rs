@@ -155,6 +155,7 @@ impl<'a, O: Objects> Execution<'a, O> {
             manager: Some(self.gathered.me.clone()),
             secret,
             handled_rotate_secret: self.gathered.client.rotation_request().map(str::to_owned),
+            self_registered: false,
         };
         Ok(self.store.create_client(&new).await?)
     }

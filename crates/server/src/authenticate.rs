@@ -41,7 +41,7 @@ pub(crate) async fn authenticate(server: &Server, request: &FormRequest) -> Resu
 }
 
 async fn known(server: &Server, id: &ClientId) -> Result<Arc<Client>, Failure> {
-    let known = server.store().client(id).await?.ok_or_else(refused)?;
+    let known = server.named_client(id).await?.ok_or_else(refused)?;
     tracing::Span::current().record("client_id", known.id.as_str());
     Ok(known)
 }

@@ -19,7 +19,7 @@ use tokio::time::sleep;
 
 use crate::authorization_times::after;
 use crate::error::Failure;
-use crate::outbound::OutboundBody;
+use crate::outbound::{Account, OutboundBody};
 use crate::{Server, issue};
 
 /// How many clients are told at once: fewer than there are places for all that the server asks of others.
@@ -202,7 +202,8 @@ async fn attempt(
     let token = issue::logout_token(server, client, (due.session_id, &due.subject)).await?;
     let form = form_urlencoded::Serializer::new(String::new()).append_pair("logout_token", &token).finish();
     let body = OutboundBody { content_type: "application/x-www-form-urlencoded", bytes: Bytes::from(form) };
-    match server.outbound().post(&uri.url(), HeaderMap::new(), body, ANSWER_LIMIT).await {
+    let message = (HeaderMap::new(), body);
+    match server.outbound().post(Account::of(client), &uri.url(), message, ANSWER_LIMIT).await {
         Ok(answer) => Ok(outcome_of(answer.status)),
         Err(error) => Ok(Outcome::Failed(error.to_string())),
     }

@@ -1,12 +1,14 @@
 //! A request that a browser makes: parameters in the query or in a form, and cookies.
 
+use std::net::IpAddr;
+
 use axum::extract::Request;
 use http::{HeaderMap, Method};
 use oauth::Form;
 
-use crate::Server;
 use crate::error::Failure;
 use crate::form::FormRequest;
+use crate::{Server, client_address};
 
 /// A browser's request.
 pub(crate) struct BrowserRequest {
@@ -14,6 +16,8 @@ pub(crate) struct BrowserRequest {
     pub(crate) headers: HeaderMap,
     /// Its parameters.
     pub(crate) form: Form,
+    /// Where it comes from, as far as that is known.
+    pub(crate) address: Option<IpAddr>,
 }
 
 impl BrowserRequest {
@@ -22,11 +26,12 @@ impl BrowserRequest {
     /// # Errors
     /// `invalid_request`, [`Failure::TooLarge`], [`Failure::Busy`].
     pub(crate) async fn read(server: &Server, request: Request) -> Result<Self, Failure> {
+        let address = client_address::of(&request, &server.settings().public.forwarders);
         if request.method() == Method::POST {
             let (headers, form) = FormRequest::read(server, request).await?.into_parts();
-            return Ok(Self { headers, form });
+            return Ok(Self { headers, form, address });
         }
         let form = Form::parse(request.uri().query().unwrap_or_default().as_bytes())?;
-        Ok(Self { headers: request.into_parts().0.headers, form })
+        Ok(Self { headers: request.into_parts().0.headers, form, address })
     }
 }

@@ -4,23 +4,36 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use axum::extract::Request;
 use http::HeaderMap;
+use ipnet::IpNet;
 
 use crate::listener::Peer;
 
 /// The address that a request comes from; `None` where a proxy hides it.
 ///
-/// Behind a proxy in the inside, which is told by its private address, it is what that proxy added to
-/// `X-Forwarded-For`: the last entry. What stands before it, anybody may have written.
-pub(crate) fn of(request: &Request) -> Option<IpAddr> {
+/// Behind proxies, which the configuration names by their networks, it is what they added to `X-Forwarded-For`: the last
+/// entry that is none of theirs. What stands before it, anybody may have written. A private address that is not named may
+/// be a proxy all the same: it tells nothing.
+pub(crate) fn of(request: &Request, proxies: &[IpNet]) -> Option<IpAddr> {
     let Peer(peer) = request.extensions().get().copied()?;
-    if is_private(peer) { forwarded(request.headers()) } else { Some(peer) }
+    let is_proxy = |address: &IpAddr| proxies.iter().any(|network| network.contains(address));
+    if is_proxy(&peer) {
+        forwarded(request.headers(), is_proxy)
+    } else {
+        Some(peer).filter(|peer| !is_private(*peer))
+    }
 }
 
-fn forwarded(headers: &HeaderMap) -> Option<IpAddr> {
-    let last = headers.get_all("x-forwarded-for").iter().next_back()?.to_str().ok()?;
-    let entry = last.rsplit(',').next()?.trim();
-    let address: IpAddr = entry.trim_start_matches('[').trim_end_matches(']').parse().ok()?;
-    Some(address.to_canonical())
+fn forwarded(headers: &HeaderMap, is_proxy: impl Fn(&IpAddr) -> bool) -> Option<IpAddr> {
+    for value in headers.get_all("x-forwarded-for").iter().rev() {
+        for entry in value.to_str().ok()?.rsplit(',') {
+            let entry = entry.trim().trim_start_matches('[').trim_end_matches(']');
+            let address = entry.parse::<IpAddr>().ok()?.to_canonical();
+            if !is_proxy(&address) {
+                return Some(address);
+            }
+        }
+    }
+    None
 }
 
 fn is_private(address: IpAddr) -> bool {
@@ -56,12 +69,13 @@ mod tests {
         }
         let mut request = request.body(Body::empty()).unwrap();
         request.extensions_mut().insert(Peer(peer.parse::<IpAddr>().unwrap().to_canonical()));
-        of(&request).map(|address| address.to_string())
+        let proxies = ["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().unwrap());
+        of(&request, &proxies).map(|address| address.to_string())
     }
 
     #[test]
-    fn only_what_a_proxy_in_the_inside_added_counts() {
-        let cases: [(&str, &[&str], Option<&str>); 11] = [
+    fn only_what_the_proxies_that_are_named_added_counts() {
+        let cases: [(&str, &[&str], Option<&str>); 17] = [
             ("192.0.2.1", &[], Some("192.0.2.1")),
             ("192.0.2.1", &["198.51.100.9"], Some("192.0.2.1")),
             ("10.0.0.7", &[], None),
@@ -70,8 +84,14 @@ mod tests {
             ("10.0.0.7", &["1.2.3.4", "198.51.100.9"], Some("198.51.100.9")),
             ("::ffff:10.0.0.7", &["2001:db8::1"], Some("2001:db8::1")),
             ("fd00::1", &["[2001:db8::1]"], Some("2001:db8::1")),
-            ("100.64.1.1", &["192.168.1.1"], Some("192.168.1.1")),
-            ("127.0.0.1", &["nonsense"], None),
+            ("10.0.0.7", &["1.2.3.4, 198.51.100.9, 10.0.0.8"], Some("198.51.100.9")),
+            ("10.0.0.7", &["198.51.100.9, 10.0.0.8", "10.0.0.9"], Some("198.51.100.9")),
+            ("10.0.0.7", &["10.0.0.8"], None),
+            ("10.0.0.7", &["192.168.1.1"], Some("192.168.1.1")),
+            ("10.0.0.7", &["198.51.100.9, nonsense"], None),
+            ("192.168.0.7", &["198.51.100.9"], None),
+            ("127.0.0.1", &["198.51.100.9"], None),
+            ("fd00::1", &["nonsense"], None),
             ("::ffff:192.0.2.1", &[], Some("192.0.2.1")),
         ];
         for (peer, forwarded, address) in cases {

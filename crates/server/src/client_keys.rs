@@ -5,6 +5,7 @@ use oauth::Client;
 use serde_json::{Map, Value};
 
 use crate::Server;
+use crate::outbound::Account;
 
 /// The claims of a JWS, where a key of the client signed it with this algorithm. Asks at most one address, at most once
 /// in ten seconds.
@@ -23,6 +24,7 @@ pub(crate) async fn verified(
         return verify(registered.keys());
     }
     let url = client.metadata.jwks_uri.as_ref()?.url();
-    let keys = server.remote_keys().get(server.outbound(), url, header.kid.as_ref(), server.now()).await?;
+    let whence = (Account::of(client), url);
+    let keys = server.remote_keys().get(server.outbound(), whence, header.kid.as_ref(), server.now()).await?;
     verify(&keys)
 }

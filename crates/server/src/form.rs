@@ -25,7 +25,7 @@ pub(crate) const BODY_LIMIT: usize = 64 * 1024;
 /// How long a body may be on its way: with it, its place is taken from others.
 const BODY_DEADLINE: Duration = Duration::from_secs(5);
 
-/// How many bodies may be on their way at once; further requests are asked to come again.
+/// How many bodies may be on their way to a port at once; further requests are asked to come again.
 pub(crate) const BODIES_UNDER_WAY: usize = 1024;
 
 /// A request of an OAuth endpoint: its form, and how the client authenticates.

@@ -16,7 +16,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::error::Failure;
-use crate::outbound::OutboundBody;
+use crate::outbound::{Account, OutboundBody};
 use crate::{Server, answer};
 
 /// The longest answer that is read: the claims go into tokens, or into the grant's row.
@@ -172,7 +172,8 @@ async fn ask(
 ) -> Result<Option<ConsentSession>, Failure> {
     let failed = |why: String| Failure::Hook { setting, why };
     let body = OutboundBody { content_type: "application/json; charset=UTF-8", bytes: answer::to_json(told) };
-    let answer = server.outbound().post(&hook.url, hook.headers.clone(), body, ANSWER_LIMIT).await;
+    let message = (hook.headers.clone(), body);
+    let answer = server.outbound().post(Account::Operator, &hook.url, message, ANSWER_LIMIT).await;
     let answer = answer.map_err(|error| failed(error.to_string()))?;
     match HookAnswer::parse(answer.status.as_u16(), &answer.body) {
         Ok(HookAnswer::Unchanged) => Ok(None),

@@ -5,12 +5,12 @@
 
 mod addresses;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode};
+use oauth::Client;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect;
 use tokio::net::lookup_host;
@@ -31,6 +31,9 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// How many requests of a kind may be under way.
 const UNDER_WAY: usize = 64;
 
+/// How many fetches may be under way that anybody can bring about, and how many of clients that registered themselves.
+const UNDER_WAY_FOR_ANYBODY: usize = 32;
+
 /// What the configuration says about requests that the server makes.
 #[derive(Debug, Clone, Default)]
 pub struct OutboundPolicy {
@@ -42,17 +45,42 @@ pub struct OutboundPolicy {
 
 /// The one client for requests that the server makes.
 ///
-/// With [`OutboundPolicy::public_addresses_only`], the address is checked that the connection goes to: a name that
+/// With [`OutboundPolicy::public_addresses_only`], and for clients that registered themselves, the address is checked that the connection goes to: a name that
 /// resolves differently the second time gains nothing. Such requests use no proxy.
 #[derive(Debug)]
 pub(crate) struct Outbound {
     exempt: reqwest::Client,
-    guarded: Option<reqwest::Client>,
-    exceptions: HashSet<Url>,
-    /// For what callers that have proven nothing can bring about, and for what the server has to say: apart, so that slow
-    /// addresses of the ones do not hold up the others.
-    fetches: Semaphore,
+    guarded: reqwest::Client,
+    policy: OutboundPolicy,
+    fetches: Places,
+    /// For what the server has to say.
     messages: Semaphore,
+}
+
+/// Places for fetches, apart for each [`Account`], so that slow addresses of the ones do not hold up the others.
+#[derive(Debug)]
+struct Places {
+    operator: Semaphore,
+    anybody: Semaphore,
+    self_registered: Semaphore,
+}
+
+/// On whose account a request is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Account {
+    /// Of the configuration, or of a client that an administrator or a resource registered.
+    Operator,
+    /// Of such a client, as often as anybody likes.
+    Anybody,
+    /// Of a client that registered itself: it is kept out of private networks, whatever the configuration says.
+    SelfRegistered,
+}
+
+impl Account {
+    /// On whose account a client's own addresses are asked.
+    pub(crate) fn of(client: &Client) -> Self {
+        if client.self_registered { Self::SelfRegistered } else { Self::Operator }
+    }
 }
 
 /// An answer, read whole.
@@ -111,13 +139,15 @@ impl Outbound {
                 .user_agent(concat!("keywright/", env!("CARGO_PKG_VERSION")));
             builder.build().map_err(|error| OutboundError::Unusable(error.to_string()))
         };
-        let guarded =
-            || client(reqwest::Client::builder().no_proxy().dns_resolver(Arc::new(PublicAddresses)));
         Ok(Self {
             exempt: client(reqwest::Client::builder())?,
-            guarded: policy.public_addresses_only.then(guarded).transpose()?,
-            exceptions: policy.exceptions.into_iter().collect(),
-            fetches: Semaphore::new(UNDER_WAY),
+            guarded: client(reqwest::Client::builder().no_proxy().dns_resolver(Arc::new(PublicAddresses)))?,
+            policy,
+            fetches: Places {
+                operator: Semaphore::new(UNDER_WAY),
+                anybody: Semaphore::new(UNDER_WAY_FOR_ANYBODY),
+                self_registered: Semaphore::new(UNDER_WAY_FOR_ANYBODY),
+            },
             messages: Semaphore::new(UNDER_WAY),
         })
     }
@@ -126,8 +156,13 @@ impl Outbound {
     ///
     /// # Errors
     /// [`OutboundError`]; a status other than 2xx is none.
-    pub(crate) async fn get(&self, url: &Url, limit: usize) -> Result<OutboundAnswer, OutboundError> {
-        self.ask(Method::GET, url, HeaderMap::new(), None, limit).await
+    pub(crate) async fn get(
+        &self,
+        account: Account,
+        url: &Url,
+        limit: usize,
+    ) -> Result<OutboundAnswer, OutboundError> {
+        self.ask(account, (Method::GET, url), HeaderMap::new(), None, limit).await
     }
 
     /// Sends `body` there; the answer is read up to `limit` bytes.
@@ -136,24 +171,24 @@ impl Outbound {
     /// [`OutboundError`]; a status other than 2xx is none. The receiver may have got the request all the same.
     pub(crate) async fn post(
         &self,
+        account: Account,
         url: &Url,
-        headers: HeaderMap,
-        body: OutboundBody,
+        (headers, body): (HeaderMap, OutboundBody),
         limit: usize,
     ) -> Result<OutboundAnswer, OutboundError> {
-        self.ask(Method::POST, url, headers, Some(body), limit).await
+        self.ask(account, (Method::POST, url), headers, Some(body), limit).await
     }
 
     async fn ask(
         &self,
-        method: Method,
-        url: &Url,
+        account: Account,
+        (method, url): (Method, &Url),
         mut headers: HeaderMap,
         body: Option<OutboundBody>,
         limit: usize,
     ) -> Result<OutboundAnswer, OutboundError> {
         let span = RequestSpan::asked(&method, url, &mut headers);
-        let answer = self.exchange(method, url, headers, body, limit).await;
+        let answer = self.exchange(account, (method, url), headers, body, limit).await;
         match (&span, &answer) {
             (Some(span), Ok(answer)) => span.got(answer.status.as_u16()),
             (Some(span), Err(error)) => span.failed(error.kind()),
@@ -164,15 +199,20 @@ impl Outbound {
 
     async fn exchange(
         &self,
-        method: Method,
-        url: &Url,
+        account: Account,
+        (method, url): (Method, &Url),
         headers: HeaderMap,
         body: Option<OutboundBody>,
         limit: usize,
     ) -> Result<OutboundAnswer, OutboundError> {
-        let places = if body.is_some() { &self.messages } else { &self.fetches };
+        let places = match (&body, account) {
+            (Some(_), _) => &self.messages,
+            (None, Account::Operator) => &self.fetches.operator,
+            (None, Account::Anybody) => &self.fetches.anybody,
+            (None, Account::SelfRegistered) => &self.fetches.self_registered,
+        };
         let host = url.host_str().unwrap_or("an address without host").to_owned();
-        let mut request = self.client_for(url)?.request(method, url.clone()).headers(headers);
+        let mut request = self.client_for(account, url)?.request(method, url.clone()).headers(headers);
         if let Some(body) = body {
             request = request.header(http::header::CONTENT_TYPE, body.content_type).body(body.bytes);
         }
@@ -193,13 +233,13 @@ impl Outbound {
         timeout(TIME_LIMIT, exchange).await.map_err(late)?
     }
 
-    fn client_for(&self, url: &Url) -> Result<&reqwest::Client, OutboundError> {
+    fn client_for(&self, account: Account, url: &Url) -> Result<&reqwest::Client, OutboundError> {
         let refused = |why| OutboundError::Refused(url.host_str().unwrap_or_default().to_owned(), why);
         if !matches!(url.scheme(), "https" | "http") {
             return Err(refused("it is neither https nor http"));
         }
-        let Some(guarded) = &self.guarded else { return Ok(&self.exempt) };
-        if self.exceptions.contains(url) {
+        let is_guarded = self.policy.public_addresses_only || account == Account::SelfRegistered;
+        if !is_guarded || self.policy.exceptions.contains(url) {
             return Ok(&self.exempt);
         }
         // An address in figures is never resolved: it is looked at here.
@@ -209,11 +249,12 @@ impl Outbound {
             Some(Host::Domain(_)) => true,
             None => false,
         };
-        if is_public { Ok(guarded) } else { Err(refused(PRIVATE)) }
+        if is_public { Ok(&self.guarded) } else { Err(refused(PRIVATE)) }
     }
 }
 
-const PRIVATE: &str = "clients.http.disallow_private_ip_ranges keeps requests out of private networks";
+const PRIVATE: &str = "requests are kept out of private networks by clients.http.disallow_private_ip_ranges, and always \
+    those of clients that registered themselves";
 
 /// The whole chain of causes, without the address.
 fn unreachable(host: &str, error: reqwest::Error) -> OutboundError {

@@ -1,14 +1,15 @@
 //! Keys that clients publish at an address of their own (`jwks_uri`), kept for as long as they need not be asked for.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use jose::{JwkSet, KeyId};
 use quick_cache::sync::Cache;
-use tokio::sync::Mutex;
+use tokio::sync::watch;
+use tracing::Instrument;
 use url::Url;
 
-use crate::outbound::{Outbound, OutboundError};
+use crate::outbound::{Account, Outbound, OutboundError};
 
 /// How many sets are kept.
 const SETS: usize = 1000;
@@ -23,15 +24,20 @@ const FRESH_FOR: SignedDuration = SignedDuration::from_hours(1);
 /// key names does not make this server ask more often.
 const ASK_EVERY: SignedDuration = SignedDuration::from_secs(10);
 
-/// The sets by their addresses.
-pub(crate) struct RemoteKeys(Cache<Url, Arc<RemoteSet>>);
+/// The sets by their addresses: those of clients that registered themselves apart, so that they push out no others.
+pub(crate) struct RemoteKeys {
+    operators: Cache<Url, Arc<RemoteSet>>,
+    self_registered: Cache<Url, Arc<RemoteSet>>,
+}
 
 /// One set.
+type RemoteSet = Mutex<State>;
+
 #[derive(Default)]
-struct RemoteSet {
-    known: RwLock<Known>,
-    /// Held while the set is asked for: whoever else needs it waits, and finds what came.
-    asking: Mutex<()>,
+struct State {
+    known: Known,
+    /// Ends when the request for the set does that is under way, or was last.
+    asking: Option<watch::Receiver<()>>,
 }
 
 /// What is known of a set.
@@ -55,68 +61,99 @@ enum NoSet {
 
 impl RemoteKeys {
     pub(crate) fn new() -> Self {
-        Self(Cache::new(SETS))
+        Self { operators: Cache::new(SETS), self_registered: Cache::new(SETS) }
     }
 
     /// The keys at an address, asked for where those that are known are old, or lack the one that is named. `None` where
     /// nothing was ever got; where asking fails, what is known is used on.
+    ///
+    /// A request counts from its beginning and goes on without its caller: whoever comes and goes does not make this
+    /// server ask more often, and who comes meanwhile waits for the same request.
     pub(crate) async fn get(
         &self,
-        outbound: &Outbound,
-        url: &Url,
+        outbound: &Arc<Outbound>,
+        (account, url): (Account, &Url),
         kid: Option<&KeyId>,
         now: Timestamp,
     ) -> Option<Arc<JwkSet>> {
-        let set = self.set(url);
-        let known = set.known();
-        if !known.must_ask(kid, now) {
-            return known.keys;
-        }
-        let _asking = set.asking.lock().await;
-        let known = set.known();
-        if !known.must_ask(kid, now) {
-            return known.keys;
-        }
-        let fetched = fetch(outbound, url).await;
-        let mut known = set.known.write().unwrap_or_else(PoisonError::into_inner);
-        known.asked_at = Some(now);
-        match fetched {
-            Ok(keys) => {
-                known.keys = Some(Arc::new(keys));
-                known.fetched_at = Some(now);
+        let set = self.set(account, url);
+        let asking = {
+            let mut state = lock(&set);
+            if state.known.has(kid, now) {
+                return state.known.keys.clone();
             }
-            Err(why) => tracing::warn!(host = url.host_str(), %why, "the keys of a client cannot be had"),
+            if !state.is_asking() && state.known.may_ask(now) {
+                state.known.asked_at = Some(now);
+                let (done, asking) = watch::channel(());
+                state.asking = Some(asking);
+                let (outbound, whence) = (Arc::clone(outbound), (account, url.clone()));
+                tokio::spawn(ask(outbound, whence, Arc::clone(&set), (now, done)).in_current_span());
+            }
+            state.asking.clone()
+        };
+        if let Some(mut asking) = asking {
+            // Nothing is ever sent: it ends with the request.
+            let _ = asking.changed().await;
         }
-        known.keys.clone()
+        let state = lock(&set);
+        state.known.keys.clone()
     }
 
-    fn set(&self, url: &Url) -> Arc<RemoteSet> {
-        let made = self.0.get_or_insert_with(url, || Ok::<_, std::convert::Infallible>(Arc::default()));
+    fn set(&self, account: Account, url: &Url) -> Arc<RemoteSet> {
+        let sets = if account == Account::SelfRegistered { &self.self_registered } else { &self.operators };
+        let made = sets.get_or_insert_with(url, || Ok::<_, std::convert::Infallible>(Arc::default()));
         let Ok(set) = made;
         set
     }
 }
 
-impl RemoteSet {
-    fn known(&self) -> Known {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
+/// Asks for a set; `_done` ends with this.
+async fn ask(
+    outbound: Arc<Outbound>,
+    (account, url): (Account, Url),
+    set: Arc<RemoteSet>,
+    (now, _done): (Timestamp, watch::Sender<()>),
+) {
+    match fetch(&outbound, account, &url).await {
+        Ok(keys) => {
+            let known = &mut lock(&set).known;
+            known.keys = Some(Arc::new(keys));
+            known.fetched_at = Some(now);
+        }
+        Err(why) => tracing::warn!(host = url.host_str(), %why, "the keys of a client cannot be had"),
+    }
+}
+
+fn lock(set: &RemoteSet) -> MutexGuard<'_, State> {
+    // No code that holds the lock panics.
+    set.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl State {
+    fn is_asking(&self) -> bool {
+        self.asking.as_ref().is_some_and(|asking| asking.has_changed().is_ok())
     }
 }
 
 impl Known {
-    /// True where what is known is old, or lacks the key that is named, and the last request is long enough ago.
-    fn must_ask(&self, kid: Option<&KeyId>, now: Timestamp) -> bool {
-        let within = |at: Option<Timestamp>, time| at.is_some_and(|at| now.duration_since(at) < time);
-        if within(self.asked_at, ASK_EVERY) {
-            return false;
-        }
-        let fresh = self.keys.as_ref().filter(|_| within(self.fetched_at, FRESH_FOR));
-        fresh.is_none_or(|keys| kid.is_some_and(|kid| keys.find(kid).is_none()))
+    /// True where what is known is not old, and has the key that is named.
+    fn has(&self, kid: Option<&KeyId>, now: Timestamp) -> bool {
+        let fresh = self.keys.as_ref().filter(|_| is_within(self.fetched_at, FRESH_FOR, now));
+        fresh.is_some_and(|keys| kid.is_none_or(|kid| keys.find(kid).is_some()))
+    }
+
+    /// True where the last request is long enough ago.
+    fn may_ask(&self, now: Timestamp) -> bool {
+        !is_within(self.asked_at, ASK_EVERY, now)
     }
 }
 
-async fn fetch(outbound: &Outbound, url: &Url) -> Result<JwkSet, NoSet> {
-    let answer = outbound.get(url, LARGEST).await?;
+fn is_within(at: Option<Timestamp>, time: SignedDuration, now: Timestamp) -> bool {
+    at.is_some_and(|at| now.duration_since(at) < time)
+}
+
+async fn fetch(outbound: &Outbound, account: Account, url: &Url) -> Result<JwkSet, NoSet> {
+    let answer = outbound.get(account, url, LARGEST).await?;
     if answer.status != http::StatusCode::OK {
         return Err(NoSet::Status(answer.status));
     }
@@ -125,6 +162,10 @@ async fn fetch(outbound: &Outbound, url: &Url) -> Result<JwkSet, NoSet> {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
     use super::*;
 
     #[test]
@@ -152,8 +193,57 @@ mod tests {
             (nothing.clone(), &one, 109, true),
             (nothing, &one, 110, false),
         ] {
-            assert_eq!(!known.must_ask(Some(kid), at(now)), is_used, "{kid} at {now}");
+            let is_used_as_it_is = known.has(Some(kid), at(now)) || !known.may_ask(at(now));
+            assert_eq!(is_used_as_it_is, is_used, "{kid} at {now}");
         }
-        assert!(!known(100, 100).must_ask(None, at(3699)));
+        assert!(known(100, 100).has(None, at(3699)));
+    }
+
+    /// A place whose connections nobody answers until they are let in, and the connections that came.
+    async fn silent() -> (Url, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        (format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap(), listener)
+    }
+
+    #[tokio::test]
+    async fn a_request_counts_from_its_beginning_and_goes_on_without_its_caller() {
+        let outbound = Arc::new(Outbound::new(crate::OutboundPolicy::default()).unwrap());
+        let (keys, (url, site)) = (Arc::new(RemoteKeys::new()), silent().await);
+        let now = Timestamp::from_second(100).unwrap();
+        let get = |now| {
+            let (keys, outbound, url) = (Arc::clone(&keys), Arc::clone(&outbound), url.clone());
+            async move { keys.get(&outbound, (Account::Operator, &url), None, now).await }
+        };
+        let caller = tokio::spawn(get(now));
+        let (mut connection, _) = site.accept().await.unwrap();
+        caller.abort();
+        assert!(caller.await.is_err());
+        // The next ones wait for that very request.
+        let others: Vec<_> = (0..3).map(|_| tokio::spawn(get(now))).collect();
+        let body = "{\"keys\":[]}";
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        connection.write_all(answer.as_bytes()).await.unwrap();
+        for other in others {
+            assert!(other.await.unwrap().is_some());
+        }
+        assert!(site.accept().now_or_never().is_none(), "nobody asked once more");
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_and_comes_again_does_not_ask_again_within_ten_seconds() {
+        let outbound = Arc::new(Outbound::new(crate::OutboundPolicy::default()).unwrap());
+        let (keys, (url, site)) = (RemoteKeys::new(), silent().await);
+        let whence = (Account::Operator, &url);
+        let at = |second| Timestamp::from_second(second).unwrap();
+        assert!(keys.get(&outbound, whence, None, at(100)).now_or_never().is_none());
+        drop(site.accept().await.unwrap());
+        let set = keys.set(Account::Operator, &url);
+        harness::eventually("the request has failed", async || !lock(&set).is_asking()).await;
+        assert!(keys.get(&outbound, whence, None, at(109)).await.is_none());
+        assert!(site.accept().now_or_never().is_none());
+        assert!(keys.get(&outbound, whence, None, at(110)).now_or_never().is_none());
+        site.accept().await.unwrap();
+        let own = (Account::SelfRegistered, &url);
+        assert!(keys.get(&outbound, own, None, at(110)).await.is_none(), "it is refused at once");
     }
 }

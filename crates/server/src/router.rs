@@ -207,12 +207,13 @@ impl Server {
         reach: fn(&'static str) -> Reach,
         rewrite: fn(&str) -> Option<String>,
     ) -> Router {
-        let observer = Observer { server: self.clone(), api, reach, time_limit: TIME_LIMIT };
+        let server = self.of_a_router();
+        let observer = Observer { server: server.clone(), api, reach, time_limit: TIME_LIMIT };
         let routes = routes
             .fallback(not_found)
             .method_not_allowed_fallback(not_found)
             .layer(from_fn_with_state(observer, observe))
-            .with_state(Live(self.clone()));
+            .with_state(Live(server));
         let rewritten = ServiceBuilder::new()
             .map_request(move |mut request: Request| {
                 if let Some(path) = rewrite(request.uri().path()) {

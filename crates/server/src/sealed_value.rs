@@ -9,6 +9,7 @@ use jose::SealPurpose;
 use sha2::{Digest, Sha256};
 
 use crate::Server;
+use crate::browser_request::BrowserRequest;
 use crate::error::Failure;
 
 /// The longest sealed value that travels itself, in characters. Proxies in front of a server take URLs of some 4,000.
@@ -16,6 +17,22 @@ const LONGEST: usize = 2048;
 
 /// Marks the name of a parked value. No sealed value holds a dot.
 const PARKED: &str = "parked.";
+
+/// The same for a browser whose user nobody has vouched for yet: of what such have parked, there is no more than may be.
+///
+/// # Errors
+/// [`Failure::Store`], [`Failure::Busy`].
+pub(crate) async fn shorten_for(
+    server: &Server,
+    browser: &BrowserRequest,
+    sealed: String,
+    expires_at: Timestamp,
+) -> Result<String, Failure> {
+    if sealed.len() > LONGEST {
+        server.parked_values().add(browser.address, (server.now(), expires_at))?;
+    }
+    shorten(server, sealed, expires_at).await
+}
 
 /// The value itself, or the name under which it is parked until `expires_at` (one statement).
 ///

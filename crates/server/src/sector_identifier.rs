@@ -5,6 +5,7 @@ use url::Url;
 
 use crate::Server;
 use crate::error::Failure;
+use crate::outbound::Account;
 
 /// The longest list of redirect URIs that is read, in bytes.
 const LONGEST_LIST: usize = 256 * 1024;
@@ -14,11 +15,15 @@ const LONGEST_LIST: usize = 256 * 1024;
 ///
 /// # Errors
 /// `invalid_client_metadata` naming the member.
-pub(crate) async fn check(server: &Server, metadata: &ClientMetadata) -> Result<(), Failure> {
+pub(crate) async fn check(
+    server: &Server,
+    account: Account,
+    metadata: &ClientMetadata,
+) -> Result<(), Failure> {
     server.settings().subject_types.check(metadata)?;
     let Some(uri) = &metadata.sector_identifier_uri else { return Ok(()) };
     // Why not is for the log: whoever registers would learn what lies at other addresses than the client's.
-    let listed = fetch(server, uri).await.map_err(|why| {
+    let listed = fetch(server, account, uri).await.map_err(|why| {
         tracing::info!(%why, "the redirect URIs of a sector cannot be read");
         refused("no JSON array of redirect URIs can be got there")
     })?;
@@ -28,9 +33,10 @@ pub(crate) async fn check(server: &Server, metadata: &ClientMetadata) -> Result<
     }
 }
 
-async fn fetch(server: &Server, uri: &str) -> Result<Vec<String>, String> {
+async fn fetch(server: &Server, account: Account, uri: &str) -> Result<Vec<String>, String> {
     let url = Url::parse(uri).map_err(|error| error.to_string())?;
-    let answer = server.outbound().get(&url, LONGEST_LIST).await.map_err(|error| error.to_string())?;
+    let fetched = server.outbound().get(account, &url, LONGEST_LIST).await;
+    let answer = fetched.map_err(|error| error.to_string())?;
     if !answer.status.is_success() {
         return Err(format!("the answer has the status {}", answer.status.as_u16()));
     }

@@ -79,6 +79,8 @@ pub struct ApiSettings {
     /// `tls.allow_termination_from`: the networks of the proxies that end TLS. Requests must come from there and have
     /// come to the proxy by https. Empty where no such proxy is in front.
     pub proxies: Vec<IpNet>,
+    /// The same networks, whoever ends TLS: what a proxy in one of them says in `X-Forwarded-For` is believed.
+    pub forwarders: Vec<IpNet>,
     /// `cors`: which other sites' pages may use this API; `None` for none.
     pub cors: Option<Cors>,
 }

@@ -3,19 +3,24 @@
 use std::num::NonZero;
 use std::sync::{Arc, RwLock};
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::extract::FromRef;
 use jiff::Timestamp;
+use oauth::{Client, ClientId};
 use store::Store;
 use tokio::sync::{Notify, Semaphore};
+use tokio::time::timeout;
 
 use crate::device_polls::DevicePolls;
 use crate::documents::Documents;
+use crate::error::Failure;
 use crate::fair_shares::FairShares;
 use crate::form::BODIES_UNDER_WAY;
 use crate::outbound::{Outbound, OutboundError};
 use crate::remote_keys::RemoteKeys;
+use crate::unproven_rows::UnprovenRows;
 use crate::user_code_attempts::UserCodeAttempts;
 use crate::verified_secrets::VerifiedSecrets;
 use crate::work_pool::WorkPool;
@@ -37,6 +42,12 @@ const HASHES_OF_ONE_CLIENT: usize = 2;
 /// guessing ids and secrets leaves some to everybody else.
 const UNPROVEN_READS: usize = 8;
 
+/// How many clients that are not in memory may be looked for at once.
+const CLIENT_READS: usize = 4;
+
+/// How long a request waits for a place among these.
+const CLIENT_READ_WAIT: Duration = Duration::from_secs(1);
+
 /// The server: the database, the settings, and the pools for slow work. Clones are one server.
 ///
 /// A value holds the settings as they were when it was made. Each request gets one of its own, so that it sees the same
@@ -45,24 +56,33 @@ const UNPROVEN_READS: usize = 8;
 pub struct Server {
     shared: Arc<Shared>,
     settings: Arc<Settings>,
+    places: Arc<Places>,
+}
+
+/// Places that each router has for itself: whatever anonymous callers take on the public port, resource servers and
+/// login apps find theirs on the admin port.
+struct Places {
+    bodies: Semaphore,
+    unproven_reads: Semaphore,
+    client_reads: Semaphore,
 }
 
 struct Shared {
     store: Store,
     settings: ArcSwap<Settings>,
     metrics: Metrics,
-    outbound: Outbound,
+    outbound: Arc<Outbound>,
     remote_keys: RemoteKeys,
     signatures: WorkPool,
     hashes: WorkPool,
     hash_shares: FairShares,
     key_making: WorkPool,
-    bodies: Semaphore,
-    unproven_reads: Semaphore,
     verified_secrets: VerifiedSecrets,
     logout_queue: Notify,
     device_polls: DevicePolls,
     user_code_attempts: UserCodeAttempts,
+    parked_values: UnprovenRows,
+    device_requests: UnprovenRows,
     documents: RwLock<Option<Arc<Documents>>>,
 }
 
@@ -73,7 +93,7 @@ impl Server {
     /// # Errors
     /// [`OutboundError::Unusable`].
     pub fn new(store: Store, settings: Settings, metrics: Metrics) -> Result<Self, OutboundError> {
-        let outbound = Outbound::new(settings.outbound.clone())?;
+        let outbound = Arc::new(Outbound::new(settings.outbound.clone())?);
         let cores = available_parallelism().unwrap_or(NonZero::<usize>::MIN);
         let signatures = WorkPool::new(cores, SIGNATURES_WAITING, metrics.pool("signatures"));
         let hashes = WorkPool::new(hash_workers(cores), HASHES_WAITING, metrics.pool("hashes"));
@@ -90,15 +110,15 @@ impl Server {
             hashes,
             hash_shares: FairShares::new(HASHES_OF_ONE_CLIENT),
             key_making,
-            bodies: Semaphore::new(BODIES_UNDER_WAY),
-            unproven_reads: Semaphore::new(UNPROVEN_READS),
             verified_secrets,
             logout_queue: Notify::new(),
             device_polls: DevicePolls::new(),
             user_code_attempts: UserCodeAttempts::new(),
+            parked_values: UnprovenRows::new(),
+            device_requests: UnprovenRows::new(),
             documents: RwLock::default(),
         };
-        Ok(Self { shared: Arc::new(shared), settings })
+        Ok(Self { shared: Arc::new(shared), settings, places: Arc::new(Places::new()) })
     }
 
     /// Puts other settings in force, for all requests that begin from now on.
@@ -109,7 +129,27 @@ impl Server {
 
     /// The same server with the settings that are in force now.
     pub(crate) fn current(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), settings: self.shared.settings.load_full() }
+        Self { settings: self.shared.settings.load_full(), ..self.clone() }
+    }
+
+    /// The same server with places of its own, for one router.
+    pub(crate) fn of_a_router(&self) -> Self {
+        Self { places: Arc::new(Places::new()), ..self.clone() }
+    }
+
+    /// A client that a caller names who has proven nothing. Where it is not in memory, the look-up waits for a place: so
+    /// whoever makes ids up leaves the connections to others, and of many that ask for one client at once the first few
+    /// read it.
+    ///
+    /// # Errors
+    /// [`Failure::Busy`] where too many wait, [`Failure::Store`].
+    pub(crate) async fn named_client(&self, id: &ClientId) -> Result<Option<Arc<Client>>, Failure> {
+        if self.store().is_at_hand(id) {
+            return Ok(self.store().client(id).await?);
+        }
+        let place = timeout(CLIENT_READ_WAIT, self.places.client_reads.acquire()).await;
+        let _place = place.map_err(|_| Failure::Busy)?;
+        Ok(self.store().client(id).await?)
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -130,7 +170,7 @@ impl Server {
     }
 
     /// The client for requests that the server makes itself.
-    pub(crate) fn outbound(&self) -> &Outbound {
+    pub(crate) fn outbound(&self) -> &Arc<Outbound> {
         &self.shared.outbound
     }
 
@@ -159,14 +199,14 @@ impl Server {
         &self.shared.key_making
     }
 
-    /// Places for bodies that are being read.
+    /// The router's places for bodies that are being read.
     pub(crate) fn bodies(&self) -> &Semaphore {
-        &self.shared.bodies
+        &self.places.bodies
     }
 
-    /// Places for statements on behalf of callers that have proven nothing yet.
+    /// The router's places for statements on behalf of callers that have proven nothing yet.
     pub(crate) fn unproven_reads(&self) -> &Semaphore {
-        &self.shared.unproven_reads
+        &self.places.unproven_reads
     }
 
     pub(crate) fn verified_secrets(&self) -> &VerifiedSecrets {
@@ -188,6 +228,16 @@ impl Server {
         &self.shared.user_code_attempts
     }
 
+    /// The values that callers of the public API had parked.
+    pub(crate) fn parked_values(&self) -> &UnprovenRows {
+        &self.shared.parked_values
+    }
+
+    /// What devices of public clients asked for.
+    pub(crate) fn device_requests(&self) -> &UnprovenRows {
+        &self.shared.device_requests
+    }
+
     /// Where the documents that were rendered last are kept.
     pub(crate) fn rendered(&self) -> &RwLock<Option<Arc<Documents>>> {
         &self.shared.documents
@@ -195,6 +245,16 @@ impl Server {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.shared.store.clock().now()
+    }
+}
+
+impl Places {
+    fn new() -> Self {
+        Self {
+            bodies: Semaphore::new(BODIES_UNDER_WAY),
+            unproven_reads: Semaphore::new(UNPROVEN_READS),
+            client_reads: Semaphore::new(CLIENT_READS),
+        }
     }
 }
 

@@ -71,6 +71,7 @@ mod tests {
             incarnation: Incarnation(incarnation),
             epoch: 0,
             declared: true,
+            self_registered: false,
             metadata: ClientMetadata::default(),
             created_at: Timestamp::UNIX_EPOCH,
             updated_at: Timestamp::UNIX_EPOCH,

@@ -417,7 +417,7 @@ async fn of_two_changes_at_once_neither_is_lost() {
         // The version that a change was decided on is what it is written over.
         let row = server.store.read_client(&"orders".to_owned().try_into().unwrap()).await.unwrap().unwrap();
         let stale = store::ClientFence { version: row.version - 1, ..row.fence() };
-        let late = server.store.replace_client(&stale, &row.metadata, &SecretChange::Keep, 1).await;
+        let late = server.store.replace_client(&stale, &row.metadata, &SecretChange::Keep, (1, false)).await;
         assert!(matches!(late, Err(Error::Raced)), "{late:?}");
     }
 }

@@ -4,8 +4,11 @@
 mod common;
 
 use common::browser::text;
+use common::signing::{self, Published};
 use common::{TestClient, TestServer, databases, header, manual_clock, registered, resource, settings};
-use oauth::{ClientId, ClientSecret, RegistrationToken};
+use jose::SigningAlgorithm;
+use oauth::subject_identifier::PairwiseSalt;
+use oauth::{ClientId, ClientSecret, RegistrationToken, SubjectTypes};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use server::Settings;
@@ -170,6 +173,89 @@ async fn only_the_clients_own_last_token_counts() {
     }
     assert_eq!(ask(&server, Method::GET, &path, &seal(row.incarnation, 1), Value::Null).await.0, 200);
     assert!(!server.is_active(&token).await, "it is no access token");
+}
+
+/// What the admin API answers to a change of a client.
+async fn administer(server: &TestServer, method: Method, path: &str, body: Value) -> Value {
+    let request = server.http.request(method, server.admin_url(path));
+    let request = if body.is_null() { request } else { request.json(&body) };
+    let response = request.send().await.unwrap();
+    assert!(response.status().is_success(), "{path}: {}", response.status());
+    serde_json::from_str(&response.text().await.unwrap()).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn an_administrator_who_changes_a_client_or_its_secret_cuts_its_registration_token_off() {
+    for database in databases().await {
+        let server = TestServer::with(database.open(manual_clock()).await, open_settings()).await;
+        let created = register(&server, registered()).await;
+        let (path, mut token) = management(&created);
+        let id = text(&created, "client_id");
+        let client = format!("/admin/clients/{id}");
+        let rotate = format!("{client}/secrets/rotate");
+        let opens = async |token: &str| ask(&server, Method::GET, &path, token, Value::Null).await.0;
+        for (method, path, body) in [
+            (Method::POST, &rotate, Value::Null),
+            (Method::PUT, &client, registered()),
+            (Method::PATCH, &client, json!([{"op": "replace", "path": "/client_name", "value": "x"}])),
+        ] {
+            assert_eq!(opens(&token).await, 200);
+            let changed = administer(&server, method.clone(), path, body).await;
+            assert_eq!(opens(&token).await, 401, "{method} {path}");
+            token = management(&changed).1;
+        }
+        administer(&server, Method::DELETE, &rotate, Value::Null).await;
+        administer(&server, Method::PUT, &format!("{client}/lifespans"), json!({})).await;
+        assert_eq!(opens(&token).await, 200, "neither says anything of who may manage the client");
+        administer(&server, Method::DELETE, &format!("/admin/oauth2/tokens?client_id={id}"), Value::Null)
+            .await;
+        assert_eq!(opens(&token).await, 401);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_registers_itself_makes_nobody_ask_private_addresses() {
+    let mut settings = open_settings();
+    settings.subject_types =
+        SubjectTypes { public: true, pairwise: PairwiseSalt::new("a salt that stays".to_owned()) };
+    let server = TestServer::alone(manual_clock(), settings).await;
+    let published = Published::new(json!(["https://app.example.com/cb"]).to_string()).await;
+    let mut pairwise = json!({
+        "redirect_uris": ["https://app.example.com/cb"], "subject_type": "pairwise",
+        "sector_identifier_uri": published.url(),
+    });
+    let (status, error) = ask(&server, Method::POST, REGISTER, "", pairwise.clone()).await;
+    assert_eq!((status, text(&error, "error"), published.asked()), (400, "invalid_client_metadata", 0));
+    pairwise["client_id"] = json!("pairwise");
+    administer(&server, Method::POST, "/admin/clients", pairwise).await;
+    assert_eq!(published.asked(), 1, "an administrator may");
+
+    let key = signing::key(SigningAlgorithm::Es256);
+    published.publish(signing::jwks(&[&key]).to_string());
+    let document = json!({
+        "grant_types": ["client_credentials"], "token_endpoint_auth_method": "private_key_jwt",
+        "token_endpoint_auth_signing_alg": "ES256", "jwks_uri": published.url(),
+    });
+    let authenticates = async |client: &Value| {
+        let id = text(client, "client_id");
+        let jti = uuid::Uuid::from_bytes(server.store.entropy().bytes()).to_string();
+        let assertion = signing::signed(&key, &signing::assertion_of(&server, id, &jti));
+        server.post_form("/oauth2/token", &signing::by_assertion(&assertion)).await.0 == 200
+    };
+    assert!(!authenticates(&register(&server, document.clone()).await).await);
+    assert_eq!(published.asked(), 1);
+    let made = administer(&server, Method::POST, "/admin/clients", document.clone()).await;
+    assert!(authenticates(&made).await);
+
+    let (path, token) = management(&made);
+    let (status, same) = ask(&server, Method::PUT, &path, &token, document.clone()).await;
+    assert!(status == 200 && authenticates(&same).await, "it keeps what an administrator wrote");
+    let mut elsewhere = document;
+    elsewhere["jwks_uri"] = json!(format!("{}/elsewhere", published.url()));
+    let asked = published.asked();
+    let (status, own) = ask(&server, Method::PUT, &path, &management(&same).1, elsewhere).await;
+    assert!(status == 200 && !authenticates(&own).await, "it chose the address itself");
+    assert_eq!(published.asked(), asked);
 }
 
 #[tokio::test]

@@ -5,17 +5,22 @@
 mod common;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::Router;
+use axum::body::Body;
 use common::{
     TestClient, TestServer, exchange, header, listen, manual_clock, read_to_end, registered, settings,
 };
 use harness::eventually;
+use prometheus_client::registry::Registry;
 use reqwest::Version;
 use server::{ListenerLimits, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
+use tower::Service;
 
 const ALIVE: &[u8] = b"GET /health/alive HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -132,6 +137,29 @@ async fn bodies_above_a_mebibyte_are_refused() {
     let large = format!("{}{}", announced(64 * 1024), "a".repeat(64 * 1024));
     let read = exchange(server.public, large.as_bytes()).await;
     assert!(read.starts_with("HTTP/1.1 400 ") && read.contains("'grant_type' is missing"), "{read}");
+}
+
+#[tokio::test]
+async fn bodies_that_are_slow_on_the_public_port_take_no_place_of_the_admin_port() {
+    let server = server().await;
+    let (mut public, mut admin) =
+        (server.server.public_router(), server.server.admin_router(Arc::new(Registry::default())));
+    let ask = |router: &mut Router, path: &str, body: Body| {
+        let request = http::Request::post(path)
+            .header("host", "x")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(body)
+            .unwrap();
+        let answer = router.call(request);
+        async move { answer.await.unwrap().status().as_u16() }
+    };
+    let slow = || Body::from_stream(futures::stream::pending::<Result<Vec<u8>, std::io::Error>>());
+    for _ in 0..1024 {
+        tokio::spawn(ask(&mut public, "/oauth2/token", slow()));
+    }
+    let one_more = async || ask(&mut public.clone(), "/oauth2/token", Body::empty()).await == 503;
+    eventually("all places of the public port are taken", one_more).await;
+    assert_eq!(ask(&mut admin, "/admin/oauth2/introspect", Body::from("token=x")).await, 200);
 }
 
 #[tokio::test]

@@ -426,6 +426,29 @@ async fn clients_authenticate_and_ask_for_what_they_may() {
 }
 
 #[tokio::test]
+async fn nobody_fills_the_table_from_one_network() {
+    let mut settings = settings();
+    settings.public.forwarders = vec!["127.0.0.0/8".parse().unwrap()];
+    let server = TestServer::alone(manual_clock(), settings).await;
+    let mut metadata = device_client();
+    metadata["token_endpoint_auth_method"] = json!("none");
+    TestClient::create(&server.store, "tv", metadata).await;
+    let begin = async |address: &str| {
+        let request = server.http.post(server.public_url("/oauth2/device/auth"));
+        let request = request.header("x-forwarded-for", address).form(&[("client_id", "tv")]);
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.headers().contains_key("retry-after"))
+    };
+    for _ in 0..1000 {
+        assert_eq!(begin("192.0.2.1").await.0, 200);
+    }
+    assert_eq!(begin("192.0.2.1").await, (503, true));
+    assert_eq!(begin("192.0.2.2").await.0, 200, "others are let in");
+    server.store.clock().advance(SignedDuration::from_mins(10));
+    assert_eq!(begin("192.0.2.1").await.0, 200, "what has expired does not count");
+}
+
+#[tokio::test]
 async fn lifetimes_are_the_clients_own_for_devices() {
     let server = TestServer::alone(manual_clock(), settings()).await;
     let mut metadata = device_client();

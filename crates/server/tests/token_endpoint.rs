@@ -351,3 +351,26 @@ async fn outcomes_are_counted_under_bounded_labels() {
     let http = "http_requests_total{code=\"200\",method=\"post\",endpoint=\"/oauth2/token\"}";
     assert_eq!(server.metric(http).await, Some(1.0));
 }
+
+#[tokio::test]
+async fn asking_for_a_client_that_there_is_not_costs_one_statement_and_it_works_once_it_is_made() {
+    for database in databases().await {
+        let server = TestServer::start(&database, manual_clock()).await;
+        let ask = async || {
+            let before = server.store.statements();
+            let authorize = "GET /oauth2/auth?client_id=absent&response_type=code HTTP/1.1\r\nHost: x\r\n\
+                             Connection: close\r\n\r\n";
+            let answer = exchange(server.public, authorize.as_bytes()).await;
+            assert!(answer.contains("error=invalid_client"), "{answer}");
+            let form =
+                [("grant_type", "client_credentials"), ("client_id", "absent"), ("client_secret", "x")];
+            let token =
+                server.http.post(server.public_url("/oauth2/token")).form(&form).send().await.unwrap();
+            assert_eq!(token.status(), 401);
+            server.store.statements() - before
+        };
+        harness::eventually("it is known that there is none", async || ask().await == 0).await;
+        let client = TestClient::create(&server.store, "absent", registered()).await;
+        assert!(server.issues_to(&client).await);
+    }
+}

@@ -1,6 +1,7 @@
 //! The caches of a server: clients by id, and all key sets together.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use oauth::{Client, ClientId};
 
@@ -11,9 +12,17 @@ use crate::{Error, KeyRegistry, Store};
 /// How many clients are kept. One with a handful of secrets and URLs takes a few kilobytes.
 const CLIENTS: usize = 20_000;
 
+/// How many ids are kept of which there is no client.
+const UNKNOWN: usize = 4_096;
+
+/// For how long it is believed at most that there is no such client.
+const UNKNOWN_FOR: Duration = Duration::from_secs(10);
+
 /// What is kept, and whether it may be believed.
 pub(crate) struct Caches {
     clients: Cache<ClientId, Arc<Client>>,
+    /// Ids of which there was no client, and when that was.
+    unknown: Cache<ClientId, Instant>,
     keys: Cache<(), Arc<KeyRegistry>>,
     /// What was loaded last, believed or not: the next load takes over the keys that it has parsed.
     last_keys: Mutex<Option<Arc<KeyRegistry>>>,
@@ -24,6 +33,7 @@ impl Caches {
     pub(crate) fn new() -> Self {
         Self {
             clients: Cache::new(CLIENTS),
+            unknown: Cache::new(UNKNOWN),
             keys: Cache::new(1),
             last_keys: Mutex::default(),
             trust: Trust::none(),
@@ -33,7 +43,10 @@ impl Caches {
     /// Forgets what a change concerns; `None` concerns everything.
     pub(crate) fn apply(&self, change: Option<&Change>) {
         match change {
-            Some(Change::Client(id)) => self.clients.invalidate(id),
+            Some(Change::Client(id)) => {
+                self.clients.invalidate(id);
+                self.unknown.invalidate(id);
+            }
             Some(Change::KeySets) => self.keys.clear(),
             None => self.clear(),
         }
@@ -46,24 +59,37 @@ impl Caches {
 
     pub(crate) fn clear(&self) {
         self.clients.clear();
+        self.unknown.clear();
         self.keys.clear();
     }
 }
 
 impl Store {
-    /// A client, from memory where it may be believed, else from the database (one statement).
+    /// A client, from memory where it may be believed, else from the database (one statement). That there is none is
+    /// remembered too, for a few seconds.
     ///
     /// # Guarantees
-    /// A change that was committed is seen at once while the invalidation channel works, and within two seconds when
-    /// it silently fails.
+    /// A change that was committed, a creation among them, is seen at once while the invalidation channel works, and
+    /// within two seconds when it silently fails.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn client(&self, id: &ClientId) -> Result<Option<Arc<Client>>, Error> {
         match self.cached_client(id) {
             Some(client) => Ok(Some(client)),
+            None if self.is_unknown(id) => Ok(None),
             None => self.fresh_client(id).await,
         }
+    }
+
+    /// True where [`Self::client`] needs no statement.
+    pub fn is_at_hand(&self, id: &ClientId) -> bool {
+        self.cached_client(id).is_some() || self.is_unknown(id)
+    }
+
+    fn is_unknown(&self, id: &ClientId) -> bool {
+        let caches = self.caches();
+        caches.trust.is_current() && caches.unknown.get(id).is_some_and(|since| since.elapsed() < UNKNOWN_FOR)
     }
 
     /// A client that is in memory and may be believed. No statement.
@@ -78,9 +104,10 @@ impl Store {
     /// [`Error::Unavailable`].
     pub async fn fresh_client(&self, id: &ClientId) -> Result<Option<Arc<Client>>, Error> {
         let caches = self.caches();
-        let load = caches.clients.begin_load();
+        let (load, load_of_none) = (caches.clients.begin_load(), caches.unknown.begin_load());
         let Some(row) = self.read_client(id).await? else {
             caches.clients.forget(id);
+            caches.unknown.finish_load(load_of_none, id.clone(), Instant::now());
             return Ok(None);
         };
         let client = Arc::new(row.to_client());

@@ -141,7 +141,7 @@ impl Store {
     }
 
     /// Gives a client a new secret. The former ones stay valid, the five newest of them, until
-    /// [`Self::drop_former_secrets`]: for clients that no resource owns.
+    /// [`Self::drop_former_secrets`]: for clients that no resource owns. Its registration access token ends at once.
     ///
     /// # Errors
     /// [`Error::Raced`] where the row is no longer what was read.
@@ -205,7 +205,8 @@ impl Store {
         let stamp = self
             .db()
             .query(
-                "UPDATE clients SET secret_rotated_at = $3, version = version + 1, updated_at = $3 \
+                "UPDATE clients SET secret_rotated_at = $3, registration_generation = registration_generation + 1, \
+                 version = version + 1, updated_at = $3 \
                  WHERE id = $1 AND version = $2",
             )
             .bind(fence.id.to_string())

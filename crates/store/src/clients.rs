@@ -36,6 +36,8 @@ pub struct StoredClient {
     pub handled_rotate_secret: Option<String>,
     /// How many registration access tokens it was given: the last one alone is valid.
     pub registration_generation: i64,
+    /// True where the client registered itself, or chose addresses that are registered of it.
+    pub self_registered: bool,
     /// The row's version, which fences writes.
     pub version: i64,
     /// When the client was created.
@@ -58,6 +60,7 @@ impl StoredClient {
             incarnation: self.incarnation,
             epoch: self.epoch,
             declared: self.manager.is_some(),
+            self_registered: self.self_registered,
             metadata: self.metadata.clone(),
             created_at: self.created_at,
             updated_at: self.updated_at,
@@ -97,6 +100,8 @@ pub struct NewClient {
     pub secret: Option<ClientSecretHash>,
     /// The rotation request that stood there already, and so counts as handled.
     pub handled_rotate_secret: Option<String>,
+    /// True where it registers itself.
+    pub self_registered: bool,
 }
 
 /// What becomes of a client's secrets when it is replaced.
@@ -112,7 +117,7 @@ pub enum SecretChange {
 
 const SELECT: &str = "SELECT c.id, c.incarnation, c.epoch, c.metadata, c.manager_cluster, c.manager_namespace, \
     c.manager_name, c.manager_uid, c.spec_hash, c.secret_rotated_at, c.handled_rotate_secret, c.version, \
-    s.hash, s.state, s.expires_at, c.created_at, c.updated_at, c.registration_generation \
+    s.hash, s.state, s.expires_at, c.created_at, c.updated_at, c.registration_generation, c.self_registered \
     FROM clients c LEFT JOIN client_secrets s ON s.client_id = c.id";
 
 const SELECT_BY_ID: &str = const_format::concatcp!(SELECT, " WHERE c.id = $1 ORDER BY s.created_at");
@@ -159,8 +164,8 @@ impl Store {
             .query(
                 "INSERT INTO clients (id, incarnation, epoch, metadata, longest_access_token, longest_id_token, \
                  manager_cluster, manager_namespace, manager_name, manager_uid, spec_hash, secret_rotated_at, \
-                 handled_rotate_secret, version, created_at, updated_at) \
-                 VALUES ($1, $2, 0, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $14, $13, $13) \
+                 handled_rotate_secret, version, created_at, updated_at, self_registered) \
+                 VALUES ($1, $2, 0, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $14, $13, $13, $15) \
                  ON CONFLICT (id) DO NOTHING",
             )
             .bind(new.id.to_string())
@@ -176,7 +181,8 @@ impl Store {
             .bind(new.secret.as_ref().map(|_| now))
             .bind(new.handled_rotate_secret.clone())
             .bind(now)
-            .bind(self.first_version());
+            .bind(self.first_version())
+            .bind(i64::from(new.self_registered));
         if bounded(inserted.execute(&mut *tx)).await?.rows_affected() == 0 {
             drop(tx);
             drop(loan);
@@ -231,8 +237,8 @@ impl Store {
         self.commit(tx, Change::Client(fence.id.clone())).await
     }
 
-    /// Writes what is registered of a client that no resource owns, what becomes of its secrets, and how many registration
-    /// access tokens it was given.
+    /// Writes what is registered of a client that no resource owns, what becomes of its secrets, how many registration
+    /// access tokens it was given, and whether it registered itself.
     ///
     /// # Errors
     /// [`Error::Raced`] where the row is no longer what was read.
@@ -241,7 +247,7 @@ impl Store {
         fence: &ClientFence,
         metadata: &ClientMetadata,
         secrets: &SecretChange,
-        registration_generation: i64,
+        (registration_generation, self_registered): (i64, bool),
     ) -> Result<(), Error> {
         let now = self.clock().now().as_second();
         let mut loan = self.db().loan().await?;
@@ -251,7 +257,7 @@ impl Store {
             .query(
                 "UPDATE clients SET metadata = $3, longest_access_token = $4, longest_id_token = $5, \
                  secret_rotated_at = COALESCE($6, secret_rotated_at), registration_generation = $8, \
-                 version = version + 1, updated_at = $7 \
+                 self_registered = $9, version = version + 1, updated_at = $7 \
                  WHERE id = $1 AND version = $2 AND manager_cluster IS NULL",
             )
             .bind(fence.id.to_string())
@@ -261,7 +267,8 @@ impl Store {
             .bind(seconds(metadata.lifespans.longest_id_token()))
             .bind(matches!(secrets, SecretChange::Replace(_)).then_some(now))
             .bind(now)
-            .bind(registration_generation);
+            .bind(registration_generation)
+            .bind(i64::from(self_registered));
         changed(bounded(query.execute(&mut *tx)).await?.rows_affected())?;
         if !matches!(secrets, SecretChange::Keep) {
             self.delete_secrets(&mut tx, &fence.id).await?;
@@ -273,7 +280,7 @@ impl Store {
     }
 
     /// Revokes all tokens of a client, its own and those of its users, and what is under way for it: its epoch is raised,
-    /// which each of them names. False where there is no such client.
+    /// which each of them names. The registration access token ends as well. False where there is no such client.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -283,7 +290,8 @@ impl Store {
         let query = self
             .db()
             .query(
-                "UPDATE clients SET epoch = epoch + 1, version = version + 1, updated_at = $2 WHERE id = $1",
+                "UPDATE clients SET epoch = epoch + 1, registration_generation = registration_generation + 1, \
+                 version = version + 1, updated_at = $2 WHERE id = $1",
             )
             .bind(id.to_string())
             .bind(self.clock().now().as_second());
@@ -376,6 +384,7 @@ fn collect_refs(rows: &[&AnyRow]) -> Result<Option<StoredClient>, Error> {
         secret_rotated_at: timestamp(row.try_get(9)?)?,
         handled_rotate_secret: row.try_get(10)?,
         registration_generation: row.try_get(17)?,
+        self_registered: row.try_get::<i64, _>(18)? != 0,
         version: row.try_get(11)?,
         created_at: instant(row.try_get(15)?)?,
         updated_at: instant(row.try_get(16)?)?,

@@ -91,7 +91,7 @@ const END_UNREMEMBERED_LOGIN: &str = concatcp!(
     " WHERE ",
     IS_UNKNOWN,
     CLIENTS,
-    "g.session_id = $2 AND g.subject IS NOT NULL AND ",
+    "g.session_id = $2 AND g.client_id = $7 AND g.subject IS NOT NULL AND ",
     HAS_BACK_CHANNEL,
     " AND ",
     IS_UNKNOWN,
@@ -142,15 +142,16 @@ impl Store {
         clients.collect()
     }
 
-    /// Has the clients of a login told that no browser remembers: in a session that is not among the remembered ones and
-    /// was not ended before. One statement.
+    /// Has a client told of the end of a login that no browser remembers: in a session that is not among the remembered
+    /// ones and was not ended before. Other clients, which took part while it was remembered, are not told: all that asks
+    /// for it is a token of this client, and tokens are kept in many places. One statement.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn end_unremembered_login(&self, id: SessionId) -> Result<(), Error> {
+    pub async fn end_unremembered_login(&self, id: SessionId, client: &ClientId) -> Result<(), Error> {
         let times = (self.clock().now(), i64::MAX);
         let query = self.ending(END_UNREMEMBERED_LOGIN, session_key(id), id.to_string(), times);
-        self.db().execute(query).await?;
+        self.db().execute(query.bind(client.to_string())).await?;
         Ok(())
     }
 

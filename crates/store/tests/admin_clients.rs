@@ -45,7 +45,7 @@ async fn a_client_without_a_resource_reads_back_as_such_with_its_times() {
         assert!(authenticates(&store, "orders", &secret).await);
 
         store.clock().advance(hours(1));
-        store.replace_client(&row.fence(), &named("second"), &SecretChange::Keep, 1).await.unwrap();
+        store.replace_client(&row.fence(), &named("second"), &SecretChange::Keep, (1, false)).await.unwrap();
         let row = read(&store, "orders").await;
         assert_eq!((row.created_at, row.updated_at), (created, created + hours(1)));
         assert_eq!(row.metadata, named("second"));
@@ -81,7 +81,8 @@ async fn a_resources_client_is_neither_replaced_nor_deleted_as_one_without() {
     for database in databases().await {
         let store = database.open(clock()).await;
         let (row, secret) = create_client(&store, "orders").await;
-        let replaced = store.replace_client(&row.fence(), &named("x"), &SecretChange::Remove, 1).await;
+        let replaced =
+            store.replace_client(&row.fence(), &named("x"), &SecretChange::Remove, (1, false)).await;
         assert!(matches!(replaced, Err(Error::Raced)), "{replaced:?}");
         let Err(Error::Conflict(holder)) = store.delete_unmanaged_client(&row.id).await else {
             panic!("no conflict")
@@ -109,17 +110,17 @@ async fn replacing_keeps_replaces_or_removes_the_secrets() {
         let (third, hash) = another(&store, &row);
         store.clock().advance(hours(1));
         let fence = read(&store, "orders").await.fence();
-        store.replace_client(&fence, &named("x"), &SecretChange::Replace(hash), 1).await.unwrap();
+        store.replace_client(&fence, &named("x"), &SecretChange::Replace(hash), (1, false)).await.unwrap();
         let all = [first, second, third];
         assert_eq!(valid(&store, "orders", &all).await, [false, false, true]);
         assert_eq!(read(&store, "orders").await.secret_rotated_at, Some(store.clock().now()));
 
-        let stale = store.replace_client(&fence, &named("y"), &SecretChange::Remove, 1).await;
+        let stale = store.replace_client(&fence, &named("y"), &SecretChange::Remove, (1, false)).await;
         assert!(matches!(stale, Err(Error::Raced)), "{stale:?}");
         assert_eq!(valid(&store, "orders", &all).await, [false, false, true], "nothing of it was done");
 
         let fence = read(&store, "orders").await.fence();
-        store.replace_client(&fence, &named("y"), &SecretChange::Remove, 1).await.unwrap();
+        store.replace_client(&fence, &named("y"), &SecretChange::Remove, (1, false)).await.unwrap();
         assert_eq!(valid(&store, "orders", &all).await, [false; 3]);
     }
 }

@@ -45,11 +45,22 @@ async fn a_client_in_memory_costs_nothing_and_a_fresh_one_a_statement() {
             let (client, statements) = costing(&store, store.fresh_client(&id)).await;
             assert_eq!((client.unwrap().is_some(), statements), (true, 1));
         }
+    }
+}
+
+#[tokio::test]
+async fn that_there_is_no_client_is_remembered_until_there_is_one() {
+    for database in databases().await {
+        let [one, other] = [open_trusting(&database).await, open_trusting(&database).await];
         let absent = client_id("absent");
-        for _ in 0..2 {
-            let (client, statements) = costing(&store, cached(&store, &absent)).await;
-            assert_eq!((client.is_none(), statements), (true, 1), "absence is not kept");
+        for store in [&one, &other] {
+            // On SQLite any write invalidates everything once more, when it is noticed in the file.
+            eventually("absence is kept", async || costing(store, cached(store, &absent)).await.1 == 0).await;
+            assert!(cached(store, &absent).await.is_none() && store.is_at_hand(&absent));
         }
+        create_client(&one, "absent").await;
+        assert!(cached(&one, &absent).await.is_some(), "whoever created it sees it at once");
+        eventually("others do when they hear of it", async || cached(&other, &absent).await.is_some()).await;
     }
 }
 

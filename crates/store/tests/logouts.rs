@@ -106,24 +106,28 @@ async fn all_logins_of_a_subject_end_and_each_is_told_once() {
 }
 
 #[tokio::test]
-async fn a_login_that_no_browser_remembers_is_told_once_and_others_are_not() {
+async fn a_login_that_no_browser_remembers_is_told_once_to_its_client_and_others_are_not() {
     for database in databases().await {
         let store = database.open(clock()).await;
         let mail = told(&store, "mail", true, false).await;
+        let shop = told(&store, "shop", true, false).await;
         let (forgotten, remembered) = (session(&store), session(&store));
         granted(&store, &mail, "alice", forgotten).await;
+        granted(&store, &shop, "alice", forgotten).await;
         let grant = granted(&store, &mail, "alice", remembered).await;
         remember(&store, &grant, store.clock().now() + hours(1), None).await;
         for id in [remembered, session(&store)] {
-            store.end_unremembered_login(id).await.unwrap();
+            store.end_unremembered_login(id, &mail.id).await.unwrap();
             assert!(claimed(&store).await.is_empty());
         }
         assert!(store.login_session(remembered).await.unwrap().is_some());
         for is_told in [true, false] {
-            let (done, statements) = costing(&store, store.end_unremembered_login(forgotten)).await;
+            let (done, statements) = costing(&store, store.end_unremembered_login(forgotten, &mail.id)).await;
             done.unwrap();
             assert_eq!(statements, 1);
-            assert_eq!(claimed(&store).await.len(), usize::from(is_told));
+            let due = claimed(&store).await;
+            assert_eq!(due.len(), usize::from(is_told), "{due:?}");
+            assert!(due.iter().all(|due| due.client_id == mail.id));
         }
     }
 }

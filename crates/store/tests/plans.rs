@@ -109,7 +109,7 @@ async fn requests(store: &Store, client: &StoredClient, subject: &str) {
     store.revoke_consent(grant.id).await.unwrap();
     store.forget_login(id).await.unwrap();
     store.end_login(id).await.unwrap();
-    store.end_unremembered_login(id).await.unwrap();
+    store.end_unremembered_login(id, &client.id).await.unwrap();
     store.end_logins_of(subject).await.unwrap();
     for due in store.claim_logouts(4, std::slice::from_ref(&client.id)).await.unwrap() {
         store.postpone_logout(&due, 1, now).await.unwrap();

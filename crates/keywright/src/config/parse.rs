@@ -18,7 +18,7 @@ use super::reader::{
     polling_interval, text, web_url,
 };
 use super::settings::{
-    Clients, Config, Cookies, Discovery, JwtStrategy, Keys, Listener, Log, OAuth2, Oidc,
+    Clients, Config, CookieName, Cookies, Discovery, JwtStrategy, Keys, Listener, Log, OAuth2, Oidc,
     RefreshTokenLifetime, Secrets, Serve, SocketOwner, Strategies, Ttl, Urls, Webfinger,
 };
 use super::tls::Tls;
@@ -135,14 +135,16 @@ fn listener(r: &mut Reader<'_>, name: &str) -> Listener {
 }
 
 fn cookies(r: &mut Reader<'_>) -> Cookies {
+    let name =
+        |r: &mut Reader<'_>, key| CookieName { is_chosen: r.is_set(key), name: r.setting(key, cookie_name) };
     Cookies {
         same_site: r.setting("serve.cookies.same_site_mode", plain),
         domain: r.optional("serve.cookies.domain", plain).filter(|domain: &String| !domain.is_empty()),
         secure: r.setting("serve.cookies.secure", plain),
-        login_csrf: r.setting("serve.cookies.names.login_csrf", cookie_name),
-        consent_csrf: r.setting("serve.cookies.names.consent_csrf", cookie_name),
-        device_csrf: r.setting("serve.cookies.names.device_csrf", cookie_name),
-        session: r.setting("serve.cookies.names.session", cookie_name),
+        login_csrf: name(r, "serve.cookies.names.login_csrf"),
+        consent_csrf: name(r, "serve.cookies.names.consent_csrf"),
+        device_csrf: name(r, "serve.cookies.names.device_csrf"),
+        session: name(r, "serve.cookies.names.session"),
         session_path: r.setting("serve.cookies.paths.session", plain),
     }
 }

@@ -79,6 +79,11 @@ impl Reader<'_> {
         }
     }
 
+    /// Whether anything sets a key.
+    pub fn is_set(&self, key: &str) -> bool {
+        self.values.pointer(&pointer(key)).is_some()
+    }
+
     /// Records a problem with a key.
     pub fn problem(&mut self, key: &str, message: String) {
         let origin = self.layers.origin(&pointer(key));

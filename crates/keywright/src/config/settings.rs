@@ -101,15 +101,24 @@ pub struct Cookies {
     /// Whether they travel only encrypted in development mode; else they always do.
     pub secure: bool,
     /// `names.login_csrf`.
-    pub login_csrf: String,
+    pub login_csrf: CookieName,
     /// `names.consent_csrf`.
-    pub consent_csrf: String,
+    pub consent_csrf: CookieName,
     /// `names.device_csrf`.
-    pub device_csrf: String,
+    pub device_csrf: CookieName,
     /// `names.session`.
-    pub session: String,
+    pub session: CookieName,
     /// `paths.session`.
     pub session_path: String,
+}
+
+/// The name of a cookie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CookieName {
+    /// The name.
+    pub name: String,
+    /// True where the configuration says so; else it is the default.
+    pub is_chosen: bool,
 }
 
 /// Whether cookies come with requests from other sites.

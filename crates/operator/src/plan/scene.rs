@@ -89,6 +89,7 @@ impl Scene {
             secret_rotated_at: Some(now() - SignedDuration::from_mins(30)),
             handled_rotate_secret: None,
             registration_generation: 1,
+            self_registered: false,
             version: 1,
             created_at: now() - SignedDuration::from_mins(30),
             updated_at: now() - SignedDuration::from_mins(30),

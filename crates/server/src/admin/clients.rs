@@ -36,10 +36,8 @@ pub(crate) async fn create(State(server): State<Server>, request: Request) -> Re
     let created = async {
         let registration = registration(&server, request).await?;
         let created = create::create(&server, &registration).await?;
-        let registration = Registration::of(&server, &created.row);
-        let registration = server.settings().dynamic_client_registration.then_some(&registration);
-        let object = object(&created.row, created.secret.as_ref()).echoed();
-        let object = object.with_registration(registration.map(Registration::members));
+        let own = Registration::where_enabled(&server, &created.row);
+        let object = created.object().echoed().with_registration(own.as_ref().map(Registration::members));
         let mut response = shown(StatusCode::CREATED, object);
         response.headers_mut().insert(LOCATION, create::location(&created.row.id)?);
         Ok(response)
@@ -62,7 +60,9 @@ pub(crate) async fn replace(
     let replaced = async {
         let registration = registration(&server, request).await?;
         let edited = edit(&server, &id, |_| Ok(Edit::Register(Box::new(registration.clone())))).await?;
-        Ok(shown(StatusCode::OK, object(&edited.row, edited.secret.as_ref()).echoed()))
+        let own = Registration::where_enabled(&server, &edited.row);
+        let object = edited.object().echoed().with_registration(own.as_ref().map(Registration::members));
+        Ok(shown(StatusCode::OK, object))
     };
     answered(&server, replaced.await)
 }
@@ -80,7 +80,7 @@ pub(crate) async fn patch(
             let document = patch.apply(&object(row, None))?;
             Ok(Edit::Register(Box::new(ClientRegistration::parse(document, default_scope)?)))
         };
-        Ok(edit(&server, &id, register).await?.shown())
+        Ok(edit(&server, &id, register).await?.shown_with_registration(&server))
     };
     answered(&server, patched.await)
 }
@@ -107,12 +107,8 @@ pub(crate) async fn set_lifespans(
 ) -> Response {
     let set = async {
         let lifespans = parse_lifespans(json_body::read(&server, request).await?)?;
-        let register = |row: &StoredClient| {
-            let mut metadata = row.metadata.clone();
-            metadata.lifespans = lifespans.clone();
-            Ok(Edit::Register(Box::new(ClientRegistration { id: None, metadata, secret: None })))
-        };
-        Ok(edit(&server, &id, register).await?.shown())
+        let edited = edit(&server, &id, |_| Ok(Edit::SetLifespans(lifespans.clone()))).await?;
+        Ok(shown(StatusCode::OK, edited.object()))
     };
     answered(&server, set.await)
 }
@@ -127,19 +123,26 @@ pub(crate) async fn rotate_secret(State(server): State<Server>, Path(id): Path<S
         let why = format!("A client whose token_endpoint_auth_method is '{method}' has no secret.");
         Err(Error::invalid_request(why).into())
     };
-    answered(&server, edit(&server, &id, rotate).await.map(|edited| edited.shown()))
+    let rotated = edit(&server, &id, rotate).await;
+    answered(&server, rotated.map(|edited| edited.shown_with_registration(&server)))
 }
 
 /// `DELETE /admin/clients/{id}/secrets/rotate`: the former secrets end.
 pub(crate) async fn drop_former_secrets(State(server): State<Server>, Path(id): Path<String>) -> Response {
     let dropped = edit(&server, &id, |_| Ok(Edit::DropFormerSecrets)).await;
-    answered(&server, dropped.map(|edited| edited.shown()))
+    answered(&server, dropped.map(|edited| shown(StatusCode::OK, edited.object())))
 }
 
 impl Edited {
     /// The client as it is now.
-    fn shown(&self) -> Response {
-        shown(StatusCode::OK, object(&self.row, self.secret.as_ref()))
+    fn object(&self) -> ClientObject<'_> {
+        object(&self.row, self.secret.as_ref())
+    }
+
+    /// The same after a change that ended its registration access token, with the next one.
+    fn shown_with_registration(&self, server: &Server) -> Response {
+        let own = Registration::where_enabled(server, &self.row);
+        shown(StatusCode::OK, self.object().with_registration(own.as_ref().map(Registration::members)))
     }
 }
 

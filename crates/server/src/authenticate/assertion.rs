@@ -19,7 +19,7 @@ pub(super) async fn authenticate(
 ) -> Result<Arc<Client>, Failure> {
     let used = assertion.check(&server.settings().audiences(), server.now())?;
     let id = assertion.client_id();
-    let known = server.store().client(id).await?.ok_or_else(refused)?;
+    let known = server.named_client(id).await?.ok_or_else(refused)?;
     tracing::Span::current().record("client_id", known.id.as_str());
     let client = if is_signed(server, &known, assertion).await {
         known

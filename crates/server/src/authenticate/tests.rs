@@ -33,6 +33,7 @@ async fn server_with(ids: &[&str]) -> (Server, TestDatabase) {
             spec_hash: String::new(),
             secret: Some(hash),
             handled_rotate_secret: None,
+            self_registered: false,
         };
         store.create_client(&new).await.unwrap();
     }

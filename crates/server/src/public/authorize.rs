@@ -84,7 +84,7 @@ pub(crate) async fn client(server: &Server, browser: &BrowserRequest) -> Result<
     let unknown = || Stop::ToUser(Error::invalid_client("The client_id names no client of this server."));
     let id =
         ClientId::parse(browser.form.require("client_id").map_err(Stop::ToUser)?).map_err(|_| unknown())?;
-    server.store().client(&id).await?.ok_or_else(unknown)
+    server.named_client(&id).await?.ok_or_else(unknown)
 }
 
 impl Asked<'_> {

@@ -9,7 +9,7 @@ use oauth::{Client, ClientId, Error, LogoutUri};
 use crate::browser_request::BrowserRequest;
 use crate::error::Failure;
 use crate::public::authorize::{Stop, found};
-use crate::sealed_value::{restore, shorten};
+use crate::sealed_value::{restore, shorten_for};
 use crate::{Server, browser_session, id_token_hint, pages};
 
 /// For how many seconds the browser waits for clients, as with Hydra.
@@ -46,9 +46,9 @@ async fn ask(server: &Server, browser: &BrowserRequest) -> Result<Response, Stop
     let return_to = asked.as_ref().and_then(|asked| asked.return_to.clone());
     let return_to = return_to.unwrap_or_else(|| settings.pages.post_logout_redirect(&settings.public_url));
     let Some(login) = session(server, browser).await? else {
-        if let Some(Asked { hint: Hint { session_id: Some(id), .. }, .. }) = &asked {
-            // Nobody is to be asked for a login that no browser remembers. It ends where its clients hold it.
-            server.store().end_unremembered_login(*id).await?;
+        if let Some(Asked { hint: Hint { session_id: Some(id), .. }, client, .. }) = &asked {
+            // Nobody is to be asked for a login that no browser remembers. It ends where the client holds it.
+            server.store().end_unremembered_login(*id, &client.id).await?;
             server.logout_queue().notify_one();
         }
         return Ok(found(&return_to));
@@ -74,7 +74,7 @@ async fn ask(server: &Server, browser: &BrowserRequest) -> Result<Response, Stop
     }
     let (ring, entropy) = (server.store().ring(), server.store().entropy());
     let expires_at = logout.expires_at(settings.flow.login_consent_request);
-    let challenge = shorten(server, logout.seal_challenge(ring, entropy), expires_at).await?;
+    let challenge = shorten_for(server, browser, logout.seal_challenge(ring, entropy), expires_at).await?;
     Ok(found(&settings.pages.logout(&settings.public_url, &challenge)))
 }
 

@@ -1,11 +1,12 @@
 //! `/oauth2/register`: clients that register themselves (RFC 7591, OpenID Connect Registration §3) and manage what they
 //! registered (RFC 7592).
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{FromRef, FromRequestParts, Path, Request};
 use axum::response::Response;
 use headers::authorization::Bearer;
 use headers::{Authorization, HeaderMapExt};
 use http::header::LOCATION;
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use oauth::client::SecretCheck;
 use oauth::{ClientObject, ClientRegistration, Error, ErrorCode, RegistrationToken};
@@ -18,8 +19,26 @@ use crate::admin::clients::create::create_checked;
 use crate::admin::clients::edit::{Edit, edit, retried};
 use crate::error::{Challenge, Failure, Refusal};
 use crate::not_found::not_found;
+use crate::outbound::Account;
 use crate::router::REGISTER;
+use crate::state::Live;
 use crate::{Server, answer, json_body, sector_identifier};
+
+/// The server, where clients may register themselves; elsewhere there is nothing at these paths.
+pub(crate) struct Enabled(Server);
+
+impl FromRequestParts<Live> for Enabled {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, live: &Live) -> Result<Self, Response> {
+        let server = Server::from_ref(live);
+        if server.settings().dynamic_client_registration {
+            Ok(Self(server))
+        } else {
+            Err(not_found(parts.headers.clone()).await)
+        }
+    }
+}
 
 /// What lets a client manage its own registration.
 pub(crate) struct Registration {
@@ -41,6 +60,11 @@ impl Registration {
         Self { token: token.seal(store.ring(), store.entropy()), uri }
     }
 
+    /// The same; `None` where clients do not manage themselves.
+    pub(crate) fn where_enabled(server: &Server, row: &StoredClient) -> Option<Self> {
+        server.settings().dynamic_client_registration.then(|| Self::of(server, row))
+    }
+
     /// The token and the URL.
     pub(crate) fn members(&self) -> (&str, &str) {
         (&self.token, &self.uri)
@@ -48,20 +72,17 @@ impl Registration {
 }
 
 /// `POST`: anybody may. A proxy in front limits how often.
-pub(crate) async fn create(State(server): State<Server>, request: Request) -> Response {
-    if !server.settings().dynamic_client_registration {
-        return not_found(request.headers().clone()).await;
-    }
+pub(crate) async fn create(Enabled(server): Enabled, request: Request) -> Response {
     answered(&server, registered(&server, request).await)
 }
 
 async fn registered(server: &Server, request: Request) -> Result<Response, Failure> {
     let document = document(server, request).await?;
     let registration = ClientRegistration::parse_new(document, &server.settings().default_client_scope)?;
-    sector_identifier::check(server, &registration.metadata).await?;
+    sector_identifier::check(server, Account::SelfRegistered, &registration.metadata).await?;
     // Whoever registers has proven nothing: everybody else finds connections to the database all the same.
     let place = server.unproven_reads().try_acquire().map_err(|_| Failure::Busy)?;
-    let created = create_checked(server, &registration).await?;
+    let created = create_checked(server, Account::SelfRegistered, &registration).await?;
     drop(place);
     let own = Registration::of(server, &created.row);
     let object =
@@ -73,14 +94,7 @@ async fn registered(server: &Server, request: Request) -> Result<Response, Failu
 }
 
 /// `GET …/{id}`.
-pub(crate) async fn get(
-    State(server): State<Server>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Response {
-    if !server.settings().dynamic_client_registration {
-        return not_found(headers).await;
-    }
+pub(crate) async fn get(Enabled(server): Enabled, Path(id): Path<String>, headers: HeaderMap) -> Response {
     let found = async {
         let (_, row) = authorized(&server, &id, &headers).await?;
         let object = object(&row).without_metadata();
@@ -90,14 +104,7 @@ pub(crate) async fn get(
 }
 
 /// `PUT …/{id}`: all of what is registered. The token that was used ends with it.
-pub(crate) async fn replace(
-    State(server): State<Server>,
-    Path(id): Path<String>,
-    request: Request,
-) -> Response {
-    if !server.settings().dynamic_client_registration {
-        return not_found(request.headers().clone()).await;
-    }
+pub(crate) async fn replace(Enabled(server): Enabled, Path(id): Path<String>, request: Request) -> Response {
     answered(&server, replaced(&server, &id, request).await)
 }
 
@@ -127,14 +134,7 @@ async fn replaced(server: &Server, id: &str, request: Request) -> Result<Respons
 }
 
 /// `DELETE …/{id}`: with it end its tokens, codes and flows.
-pub(crate) async fn delete(
-    State(server): State<Server>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Response {
-    if !server.settings().dynamic_client_registration {
-        return not_found(headers).await;
-    }
+pub(crate) async fn delete(Enabled(server): Enabled, Path(id): Path<String>, headers: HeaderMap) -> Response {
     let deleted = async {
         let (_, row) = authorized(&server, &id, &headers).await?;
         match retried(|| server.store().delete_unmanaged_client(&row.id)).await {

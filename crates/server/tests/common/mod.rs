@@ -302,6 +302,7 @@ impl TestClient {
             spec_hash: String::new(),
             secret: Some(hash),
             handled_rotate_secret: None,
+            self_registered: false,
         };
         store.create_client(&new).await.unwrap();
         Self { id, secret, manager }

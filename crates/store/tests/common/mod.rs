@@ -108,6 +108,7 @@ pub fn new_client(store: &Store, id: &str) -> (NewClient, ClientSecret) {
         spec_hash: "digest".into(),
         secret: Some(ClientSecretHash::of_generated(store.ring(), &client_id(id), incarnation, &secret)),
         handled_rotate_secret: None,
+        self_registered: false,
     };
     (new, secret)
 }

@@ -255,3 +255,44 @@ fn secrets_that_are_not_needed_are_accepted_and_noted() {
         ]
     );
 }
+
+#[test]
+fn cookies_say_that_no_other_host_sets_them_where_the_server_has_its_origin_to_itself() {
+    let names = |more: &[(&str, &str)]| {
+        let cookies = crate::wiring::server_settings(&Given::variables(more).config()).cookies;
+        (cookies.login_csrf, cookies.session)
+    };
+    let plain = ("ory_hydra_login_csrf".to_owned(), "ory_hydra_session".to_owned());
+    let issuer = |url| ("URLS_SELF_ISSUER", url);
+    let (login, session) = names(&[issuer("https://id.example.com/")]);
+    assert_eq!(login, format!("__Host-{}", plain.0));
+    assert_eq!(session, format!("__Host-{}", plain.1));
+    for more in [
+        [issuer("https://id.example.com/tenant/"), ("SERVE_COOKIES_SECURE", "true")],
+        [issuer("https://id.example.com/"), ("URLS_SELF_PUBLIC", "https://id.example.com/tenant/")],
+        [issuer("https://id.example.com/"), ("SERVE_COOKIES_DOMAIN", "example.com")],
+    ] {
+        assert_eq!(names(&more), plain, "{more:?}");
+    }
+    let (login, session) = names(&[
+        issuer("https://id.example.com/"),
+        ("SERVE_COOKIES_NAMES_LOGIN_CSRF", "ory_hydra_login_csrf"),
+    ]);
+    assert_eq!((login, session), (plain.0.clone(), format!("__Host-{}", plain.1)), "what is chosen stays");
+    let (login, session) =
+        names(&[issuer("https://id.example.com/"), ("SERVE_COOKIES_PATHS_SESSION", "/oauth2")]);
+    assert_eq!((login, session), (format!("__Host-{}", plain.0), plain.1));
+}
+
+#[test]
+fn proxies_that_are_named_are_believed_whoever_ends_tls() {
+    let public = |more: &[(&str, &str)]| {
+        let settings = crate::wiring::server_settings(&Given::variables(more).config());
+        (settings.public.proxies.len(), settings.public.forwarders.len(), settings.admin.forwarders.len())
+    };
+    let own = ("SERVE_PUBLIC_TLS_ALLOW_TERMINATION_FROM", "10.0.0.0/8,fd00::/8");
+    assert_eq!(public(&[]), (0, 0, 0));
+    assert_eq!(public(&[own]), (0, 2, 0));
+    assert_eq!(public(&[own, ("SERVE_PUBLIC_TLS_ENABLED", "true")]), (2, 2, 0));
+    assert_eq!(public(&[("SERVE_TLS_ALLOW_TERMINATION_FROM", "10.0.0.0/8")]), (0, 1, 1));
+}

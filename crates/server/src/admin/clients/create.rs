@@ -10,6 +10,7 @@ use uuid::Builder;
 use super::edit::{Edited, hash_chosen, hash_generated, retried};
 use super::find;
 use crate::error::{Failure, Refusal};
+use crate::outbound::Account;
 use crate::{Server, sector_identifier};
 
 /// What needs no escape in a segment of a path (RFC 3986 §2.3).
@@ -21,13 +22,14 @@ pub(crate) const UNRESERVED: &AsciiSet =
 /// # Errors
 /// [`Refusal::Exists`] where the id is taken, by whomever; `invalid_client_metadata` of [`sector_identifier::check`].
 pub(super) async fn create(server: &Server, registration: &ClientRegistration) -> Result<Edited, Failure> {
-    sector_identifier::check(server, &registration.metadata).await?;
-    create_checked(server, registration).await
+    sector_identifier::check(server, Account::Operator, &registration.metadata).await?;
+    create_checked(server, Account::Operator, registration).await
 }
 
 /// The same for a client whose sector has been looked at.
 pub(crate) async fn create_checked(
     server: &Server,
+    account: Account,
     registration: &ClientRegistration,
 ) -> Result<Edited, Failure> {
     let entropy = server.store().entropy();
@@ -53,6 +55,7 @@ pub(crate) async fn create_checked(
         spec_hash: String::new(),
         secret: hash,
         handled_rotate_secret: None,
+        self_registered: account == Account::SelfRegistered,
     };
     match retried(|| server.store().create_client(&new)).await {
         Ok(()) => Ok(Edited { row: find(server, new.id.as_str()).await?, secret }),

@@ -1,10 +1,13 @@
 //! Changing a client that no resource owns.
 
-use oauth::{ClientId, ClientMetadata, ClientRegistration, ClientSecret, ClientSecretHash, Incarnation};
+use oauth::{
+    ClientId, ClientMetadata, ClientRegistration, ClientSecret, ClientSecretHash, Incarnation, Lifespans,
+};
 use store::{Error, SecretChange, StoredClient};
 
 use super::{find, owned};
 use crate::error::Failure;
+use crate::outbound::Account;
 use crate::{Server, sector_identifier};
 
 /// How often a change is decided anew after another one came first.
@@ -12,12 +15,15 @@ const ATTEMPTS: usize = 5;
 
 /// What becomes of a client.
 pub(crate) enum Edit {
-    /// This is registered, and its secret, if there is one, takes the place of all others.
+    /// This is registered, and its secret, if there is one, takes the place of all others. The registration access token
+    /// ends, as whoever holds it could undo the change.
     Register(Box<ClientRegistration>),
     /// The same by the client itself, which gets a new registration access token; and a secret, if it needs one and has
     /// none.
     RegisterItself(Box<ClientRegistration>),
-    /// A new secret is made.
+    /// Its own lifetimes are these.
+    SetLifespans(Lifespans),
+    /// A new secret is made, and the registration access token ends.
     RotateSecret,
     /// All secrets but the current one end.
     DropFormerSecrets,
@@ -62,7 +68,7 @@ async fn apply(server: &Server, row: &StoredClient, edit: Edit) -> Result<Option
     match edit {
         Edit::Register(registration) => {
             let ClientRegistration { metadata, secret, .. } = *registration;
-            check_sector(server, &row.metadata, &metadata).await?;
+            check_sector(server, account(row.self_registered), &row.metadata, &metadata).await?;
             let change = match &secret {
                 Some(chosen) => {
                     let hash = hash_chosen(server, &row.id, row.incarnation, chosen.clone()).await?;
@@ -71,11 +77,15 @@ async fn apply(server: &Server, row: &StoredClient, edit: Edit) -> Result<Option
                 None if metadata.token_endpoint_auth_method.has_secret() => SecretChange::Keep,
                 None => SecretChange::Remove,
             };
-            store.replace_client(&fence, &metadata, &change, row.registration_generation).await?;
+            let generation = row.registration_generation.saturating_add(1);
+            store.replace_client(&fence, &metadata, &change, (generation, row.self_registered)).await?;
             Ok(secret)
         }
         Edit::RegisterItself(registration) => {
-            check_sector(server, &row.metadata, &registration.metadata).await?;
+            // The addresses of an administrator are asked as before, until the client names others.
+            let names_others = !registration.metadata.asks_same_uris(&row.metadata);
+            let self_registered = row.self_registered || names_others;
+            check_sector(server, account(self_registered), &row.metadata, &registration.metadata).await?;
             let needs_secret = registration.metadata.token_endpoint_auth_method.has_secret();
             let (secret, change) = match needs_secret {
                 true if row.secrets.is_empty() => {
@@ -86,8 +96,15 @@ async fn apply(server: &Server, row: &StoredClient, edit: Edit) -> Result<Option
                 false => (None, SecretChange::Remove),
             };
             let generation = row.registration_generation.saturating_add(1);
-            store.replace_client(&fence, &registration.metadata, &change, generation).await?;
+            let registered = (generation, self_registered);
+            store.replace_client(&fence, &registration.metadata, &change, registered).await?;
             Ok(secret)
+        }
+        Edit::SetLifespans(lifespans) => {
+            let metadata = ClientMetadata { lifespans, ..row.metadata.clone() };
+            let registered = (row.registration_generation, row.self_registered);
+            store.replace_client(&fence, &metadata, &SecretChange::Keep, registered).await?;
+            Ok(None)
         }
         Edit::RotateSecret => {
             let (secret, hash) = hash_generated(server, &row.id, row.incarnation);
@@ -102,11 +119,23 @@ async fn apply(server: &Server, row: &StoredClient, edit: Edit) -> Result<Option
 }
 
 /// What stays as it is was checked when it was registered.
-async fn check_sector(server: &Server, former: &ClientMetadata, new: &ClientMetadata) -> Result<(), Failure> {
+async fn check_sector(
+    server: &Server,
+    account: Account,
+    former: &ClientMetadata,
+    new: &ClientMetadata,
+) -> Result<(), Failure> {
     let deciding = |metadata: &ClientMetadata| {
         (metadata.subject_type, metadata.sector_identifier_uri.clone(), metadata.redirect_uris.clone())
     };
-    if deciding(former) == deciding(new) { Ok(()) } else { sector_identifier::check(server, new).await }
+    if deciding(former) == deciding(new) {
+        return Ok(());
+    }
+    sector_identifier::check(server, account, new).await
+}
+
+fn account(self_registered: bool) -> Account {
+    if self_registered { Account::SelfRegistered } else { Account::Operator }
 }
 
 /// Does something again while others come first.

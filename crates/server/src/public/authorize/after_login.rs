@@ -14,7 +14,7 @@ use store::NewLogin;
 
 use super::{Asked, Stop, found};
 use crate::authorization_times::after;
-use crate::sealed_value::{restore, shorten};
+use crate::sealed_value::{restore, shorten_for};
 
 /// At most one read, and one write where the session is remembered or forgotten.
 pub(crate) async fn go_on(asked: &Asked<'_>, verifier: &str) -> Result<Response, Stop> {
@@ -51,7 +51,8 @@ async fn ask_for_consent(
     challenge.check_prompts(&asked.request).map_err(|error| asked.to_client(error))?;
 
     let id = challenge.flow.id;
-    let sealed = shorten(server, challenge.seal(ring, entropy), settings.flow.ends(asked.kind, id)).await?;
+    let (sealed, ends) = (challenge.seal(ring, entropy), settings.flow.ends(asked.kind, id));
+    let sealed = shorten_for(server, asked.browser, sealed, ends).await?;
     let mut response = found(&settings.pages.consent(&settings.public_url, &sealed));
     apply(asked, &challenge.login, (memory, id.started_at()), &mut response).await?;
     let (value, lifetime) = (cookie_value(ring, Interaction::Consent, id), settings.flow.of(asked.kind));

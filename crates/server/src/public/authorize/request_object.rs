@@ -7,6 +7,7 @@ use oauth::{Client, Error, ErrorCode, Form};
 use super::Stop;
 use crate::Server;
 use crate::client_keys::verified;
+use crate::outbound::Account;
 
 /// The largest object that is fetched, in bytes; one that is sent lies in a body of no more.
 const LARGEST: usize = 64 * 1024;
@@ -17,7 +18,9 @@ pub(super) async fn resolved(server: &Server, client: &Client, form: Form) -> Re
     let object = match presented(client, &form).map_err(Stop::ToUser)? {
         None => return Ok(form),
         Some(Presented::ByValue(object)) => object.to_owned(),
-        Some(Presented::ByReference(reference)) => fetch(server, &reference).await.map_err(Stop::ToUser)?,
+        Some(Presented::ByReference(reference)) => {
+            fetch(server, client, &reference).await.map_err(Stop::ToUser)?
+        }
     };
     let claims = match signature(client, &object).map_err(Stop::ToUser)? {
         Signature::Unsecured(claims) => claims,
@@ -31,10 +34,15 @@ pub(super) async fn resolved(server: &Server, client: &Client, form: Form) -> Re
     resolve(client, &form, &claims, &server.settings().issuer, server.now()).map_err(Stop::ToUser)
 }
 
-async fn fetch(server: &Server, reference: &Reference) -> Result<String, Error> {
+async fn fetch(server: &Server, client: &Client, reference: &Reference) -> Result<String, Error> {
     let unreadable =
         || Error::new(ErrorCode::InvalidRequestUri, "What lies at the request_uri cannot be read.");
-    let answer = server.outbound().get(reference.url(), LARGEST).await.map_err(|why| {
+    // Whoever sends the request has proven nothing, whosever client it names.
+    let account = match Account::of(client) {
+        Account::Operator => Account::Anybody,
+        account => account,
+    };
+    let answer = server.outbound().get(account, reference.url(), LARGEST).await.map_err(|why| {
         tracing::warn!(%why, "the request object of a client cannot be had");
         unreadable()
     })?;

@@ -14,6 +14,7 @@ use super::{Asked, Stop};
 use crate::authorization_times::after;
 use crate::grant_row::grant_row;
 use crate::issue::{AccessTokenIssue, IdTokenIssue};
+use crate::lost_answer::repeated_once;
 use crate::sealed_value::shorten;
 
 /// A response that can be given.
@@ -60,8 +61,7 @@ impl Response {
     }
 
     /// Writes the grant of which the response carries a token: an access token refers to it, a client that is told of
-    /// logouts is found by it, and no other response comes of the flow, nor one after a revocation. A statement whose
-    /// answer was lost is repeated once: it finds its own work.
+    /// logouts is found by it, and no other response comes of the flow, nor one after a revocation.
     ///
     /// # Errors
     /// `access_denied` where the flow had such a response before, or what was granted has been revoked.
@@ -75,11 +75,7 @@ impl Response {
         let ends =
             [access_ends, self.code.expires_at(times.auth_code), times.told_until(&asked.client, self.now)];
         let row = grant_row(server, self.grant(), self.code.id, None, ends);
-        let written = match store.issue_grant(&row).await {
-            Err(error) if error.is_transient() => store.issue_grant(&row).await,
-            done => done,
-        };
-        if written? {
+        if repeated_once(|| store.issue_grant(&row)).await? {
             return Ok(());
         }
         let why = "The consent has already been used, or what it granted was revoked in the meantime.";

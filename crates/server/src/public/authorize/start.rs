@@ -6,7 +6,7 @@ use oauth::login::{KnownLogin, LoginChallenge};
 
 use super::{Asked, Stop, found};
 use crate::browser_session;
-use crate::sealed_value::shorten;
+use crate::sealed_value::shorten_for;
 
 /// One statement where the browser has a session, none where it has not.
 pub(super) async fn go_on(asked: &Asked<'_>) -> Result<Response, Stop> {
@@ -26,7 +26,7 @@ pub(crate) async fn ask_for_login(asked: &Asked<'_>, flow: Flow) -> Result<Respo
     let ring = server.store().ring();
     let lifetime = settings.flow.of(asked.kind);
     let ends = settings.flow.ends(asked.kind, challenge.flow.id);
-    let sealed = shorten(server, challenge.seal(ring, entropy), ends).await?;
+    let sealed = shorten_for(server, asked.browser, challenge.seal(ring, entropy), ends).await?;
     let page = settings.pages.login(&settings.public_url, &sealed, asked.request.prompts.registration);
     let mut response = found(&page);
     let value = cookie_value(ring, Interaction::Login, challenge.flow.id);

@@ -14,7 +14,7 @@ use crate::authenticate::authenticate;
 use crate::authorization_times::after;
 use crate::error::Failure;
 use crate::form::FormRequest;
-use crate::{Server, answer, router};
+use crate::{Server, answer, client_address, router};
 
 /// How many user codes are drawn until one is free. That the first one is not is a matter of years.
 const DRAWS: usize = 5;
@@ -40,12 +40,16 @@ pub(crate) async fn authorize(State(server): State<Server>, request: Request) ->
 
 /// One statement.
 async fn begin(server: &Server, request: Request) -> Result<Begun, Failure> {
+    let address = client_address::of(&request, &server.settings().public.forwarders);
     let request = FormRequest::read(server, request).await?;
     let client = authenticate(server, &request).await?;
     let settings = server.settings();
     AuthorizationRequest::of_device(&client, &request.form, settings.authorization)?;
 
     let expires_at = after(server.now(), settings.flow.device_user_code);
+    if client.is_public() {
+        server.device_requests().add(address, (server.now(), expires_at))?;
+    }
     let (asked, user_code) = register(server, &client, &request.form, expires_at).await?;
     let (ring, entropy) = (server.store().ring(), server.store().entropy());
     let verification_uri = settings.public_url.join(router::DEVICE_VERIFY);

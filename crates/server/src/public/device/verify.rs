@@ -1,7 +1,5 @@
 //! `GET` and `POST /oauth2/device/verify`: the browser's way from the user code to the grant (RFC 8628 §3.3).
 
-use std::net::IpAddr;
-
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
@@ -13,16 +11,15 @@ use oauth::{Error, ErrorCode};
 use crate::browser_request::BrowserRequest;
 use crate::error::Failure;
 use crate::public::authorize::{Asked, Stop, after_consent, after_login, client, found, redirect, start};
-use crate::{Server, browser_flow, client_address, pages, user_code_entry};
+use crate::{Server, browser_flow, pages, user_code_entry};
 
 /// The longest user code that goes along to the page, as it was typed.
 const LONGEST_USER_CODE: usize = 100;
 
 /// `GET`: a visit begins, or a flow goes on.
 pub(crate) async fn verify(State(server): State<Server>, request: Request) -> Response {
-    let address = client_address::of(&request);
     let answered = match BrowserRequest::read(&server, request).await {
-        Ok(browser) => step(&server, &browser, address).await,
+        Ok(browser) => step(&server, &browser).await,
         Err(failure) => Err(failure.into()),
     };
     match answered {
@@ -49,11 +46,11 @@ async fn told(server: &Server, stop: Stop) -> Stop {
     }
 }
 
-async fn step(server: &Server, browser: &BrowserRequest, address: Option<IpAddr>) -> Result<Response, Stop> {
+async fn step(server: &Server, browser: &BrowserRequest) -> Result<Response, Stop> {
     let verifier = |name: &'static str| browser.form.get(name);
     let steps = [verifier("consent_verifier"), verifier("login_verifier"), verifier("device_verifier")];
     if steps.iter().all(Option::is_none) {
-        return Ok(visit(server, browser, address));
+        return Ok(visit(server, browser));
     }
     let client = client(server, browser).await?;
     tracing::Span::current().record("client_id", client.id.as_str());
@@ -69,10 +66,10 @@ async fn step(server: &Server, browser: &BrowserRequest, address: Option<IpAddr>
 }
 
 /// Somebody comes to enter a code. No statement.
-fn visit(server: &Server, browser: &BrowserRequest, address: Option<IpAddr>) -> Response {
+fn visit(server: &Server, browser: &BrowserRequest) -> Response {
     let (settings, now) = (server.settings(), server.now());
     let (ring, entropy) = (server.store().ring(), server.store().entropy());
-    let challenge = DeviceChallenge::new(address, now, entropy);
+    let challenge = DeviceChallenge::new(browser.address, now, entropy);
     let user_code = browser.form.get("user_code").filter(|code| code.len() <= LONGEST_USER_CODE);
     let page =
         settings.pages.device_verification(&settings.public_url, &challenge.seal(ring, entropy), user_code);

@@ -10,6 +10,7 @@ use crate::Server;
 use crate::authenticate::authenticate;
 use crate::error::Failure;
 use crate::form::FormRequest;
+use crate::lost_answer::repeated_once;
 use crate::sealed_value::restore;
 
 /// One statement, after the hook where there is one. Everything that can fail before it does: a code that is refused is not
@@ -40,14 +41,10 @@ async fn presented(server: &Server, request: &FormRequest) -> Result<Authorizati
     code.ok_or_else(|| Error::invalid_grant("The code is not one of this server, or has expired.").into())
 }
 
-/// Uses the code up. A statement whose answer was lost is repeated once: it finds its own work.
+/// Uses the code up.
 async fn redeem(server: &Server, grant: &NewGrant) -> Result<(), Failure> {
     let store = server.store();
-    let redeemed = match store.redeem_code(grant).await {
-        Err(error) if error.is_transient() => store.redeem_code(grant).await,
-        done => done,
-    };
-    match redeemed? {
+    match repeated_once(|| store.redeem_code(grant)).await? {
         Redemption::Redeemed => Ok(()),
         Redemption::Reused => Err(Error::invalid_grant(
             "The authorization code has already been used. All tokens that came of it are revoked.",

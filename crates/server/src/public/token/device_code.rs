@@ -11,6 +11,7 @@ use crate::Server;
 use crate::authenticate::authenticate;
 use crate::error::Failure;
 use crate::form::FormRequest;
+use crate::lost_answer::repeated_once;
 
 /// One statement while nobody has decided, and none for a device that asks too often; two where it gets its tokens, after
 /// the hook where there is one.
@@ -57,14 +58,10 @@ async fn granted(server: &Server, client: &Client, code: &DeviceCode) -> Result<
         .ok_or_else(|| Failure::Defect(format!("the row of the device {} was changed", code.id)))
 }
 
-/// Uses the code up. A statement whose answer was lost is repeated once: it finds its own work.
+/// Uses the code up.
 async fn redeem(server: &Server, grant: &NewGrant) -> Result<(), Failure> {
     let store = server.store();
-    let redeemed = match store.redeem_device(grant).await {
-        Err(error) if error.is_transient() => store.redeem_device(grant).await,
-        done => done,
-    };
-    if redeemed? {
+    if repeated_once(|| store.redeem_device(grant)).await? {
         return Ok(());
     }
     Err(Error::invalid_grant("The device code has already been used, or what was granted was revoked.")

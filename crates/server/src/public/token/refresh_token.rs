@@ -17,6 +17,7 @@ use crate::authorization_times::after;
 use crate::error::Failure;
 use crate::form::FormRequest;
 use crate::issue::{AccessTokenIssue, IdTokenIssue};
+use crate::lost_answer::repeated_once;
 use crate::presented_token::live_refresh_token;
 use crate::{Hooks, Server, hooks};
 
@@ -119,8 +120,7 @@ async fn changed(
     Ok(Some(grant.seal(server.store().ring(), server.store().entropy())))
 }
 
-/// Puts the next token in the place of this one. A statement whose answer was lost is repeated once: it finds its own
-/// work.
+/// Puts the next token in the place of this one.
 async fn rotate(
     server: &Server,
     client: &Client,
@@ -146,10 +146,7 @@ async fn rotate(
         epoch: token.epoch,
         content,
     };
-    let outcome = match store.rotate_refresh_token(&rotation).await {
-        Err(error) if error.is_transient() => store.rotate_refresh_token(&rotation).await,
-        done => done,
-    };
+    let outcome = repeated_once(|| store.rotate_refresh_token(&rotation)).await;
     match outcome? {
         RefreshOutcome::Rotated(grant) | RefreshOutcome::Repeated(grant) => Ok(grant),
         RefreshOutcome::Reused => Err(Error::invalid_grant(
