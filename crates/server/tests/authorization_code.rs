@@ -403,65 +403,6 @@ async fn two_tabs_do_not_disturb_each_other() {
 }
 
 #[tokio::test]
-async fn a_sealed_value_opens_where_it_belongs_and_nowhere_else() {
-    let (server, client, _database) = alone().await;
-    let browser = Browser::new(&server);
-    let start = browser.authorize(&REQUEST).await;
-    let login_challenge = start.expect("login_challenge");
-    let login = server.decide("login", "accept", &login_challenge, alice()).await;
-    let page = browser.open(&login).await;
-    let consent_challenge = page.expect("consent_challenge");
-    let consent = server.decide("consent", "accept", &consent_challenge, all()).await;
-    let parameter = |url: &str, name: &str| {
-        let answer = Answer {
-            status: reqwest::StatusCode::OK,
-            location: Some(url::Url::parse(url).unwrap()),
-            body: String::new(),
-            set_cookies: vec![],
-            policy: String::new(),
-        };
-        answer.expect(name)
-    };
-    let login_verifier = parameter(&login, "login_verifier");
-    let consent_verifier = parameter(&consent, "consent_verifier");
-    let code = browser.open(&consent).await.expect("code");
-    let tokens = server.tokens(&client).await;
-    let values = [
-        ("login_challenge", login_challenge),
-        ("consent_challenge", consent_challenge),
-        ("login_verifier", login_verifier),
-        ("consent_verifier", consent_verifier),
-        ("code", code.trim_start_matches("ory_ac_").to_owned()),
-        ("refresh_token", text(&tokens, "refresh_token").trim_start_matches("ory_rt_").to_owned()),
-        ("access_token", text(&tokens, "access_token").trim_start_matches("ory_at_").to_owned()),
-    ];
-    for (kind, value) in &values {
-        if *kind != "login_challenge" {
-            assert_eq!(server.asked("login", value).await.status(), 404, "{kind}");
-        }
-        if *kind != "consent_challenge" {
-            assert_eq!(server.asked("consent", value).await.status(), 404, "{kind}");
-        }
-        for endpoint in ["login_verifier", "consent_verifier"] {
-            if *kind != endpoint {
-                let mut request = REQUEST.to_vec();
-                request.push((endpoint, value.as_str()));
-                assert_eq!(browser.authorize(&request).await.expect("error"), "access_denied", "{kind}");
-            }
-        }
-        if *kind != "code" {
-            assert_eq!(server.exchange(&client, value).await.0, 400, "{kind}");
-        }
-        if *kind != "refresh_token" {
-            assert_eq!(server.refresh(&client, value).await.0, 400, "{kind}");
-        }
-        if !["refresh_token", "access_token"].contains(kind) {
-            assert!(!server.is_active(value).await, "{kind}");
-        }
-    }
-}
-
-#[tokio::test]
 async fn bad_requests_are_told_to_the_user_until_the_redirect_uri_is_certain() {
     let (server, _client, _database) = alone().await;
     let browser = Browser::new(&server);

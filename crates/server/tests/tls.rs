@@ -77,7 +77,7 @@ fn presented(stream: &TlsStream<TcpStream>) -> CertificateDer<'_> {
 }
 
 #[tokio::test]
-async fn http_2_is_spoken_with_those_who_know_it_and_http_1_with_the_others() {
+async fn b6_tls_is_spoken_with_http_2_for_those_who_know_it_and_http_1_for_the_others() {
     let certificate = certificate();
     let (_server, address, _stop) =
         listen(&Tls::new(&identity(&certificate)), ListenerLimits::default()).await;
@@ -170,7 +170,7 @@ fn what_is_no_identity_is_refused_and_no_error_shows_a_key() {
 }
 
 #[tokio::test]
-async fn where_a_proxy_ends_tls_requests_come_by_it_or_not_at_all() {
+async fn b6_where_a_proxy_ends_tls_requests_come_by_it_or_not_at_all() {
     for (network, passes) in [("127.0.0.0/8", true), ("10.0.0.0/8", false)] {
         let mut settings = settings();
         settings.public.proxies = vec![network.parse().unwrap()];

@@ -6,7 +6,9 @@ mod common;
 use common::grants::{new_grant, rotation, state};
 use common::{clock, create_client, databases, hours, minutes, number, sql};
 use harness::TestDatabase;
-use store::{MAX_FLOW_AGE, NewGrant, NewLogin, PurgeWalk, Redemption, RefreshOutcome, Store, StoredClient};
+use store::{
+    GrantState, MAX_FLOW_AGE, NewGrant, NewLogin, PurgeWalk, Redemption, RefreshOutcome, Store, StoredClient,
+};
 
 /// Purges until nothing is left to do.
 async fn purge(store: &Store) {
@@ -162,13 +164,18 @@ async fn a_revocation_that_is_said_again_before_it_is_forgotten_stays() {
     }
 }
 
+/// How many ways there are to revoke.
+const KINDS: usize = 6;
+
 /// Something is revoked while codes are exchanged and tokens refreshed; which one, by turns.
 async fn revoke(store: &Store, grant: &NewGrant, turn: usize) {
-    match turn % 4 {
+    match turn % KINDS {
         0 => store.revoke_subject(&grant.subject, None).await,
         1 => store.revoke_subject(&grant.subject, Some(&grant.client_id)).await,
         2 => store.revoke_session(grant.session_id.unwrap()).await,
-        _ => store.revoke_grant(grant.id, &grant.client_id, grant.expires_at).await,
+        3 => store.revoke_grant(grant.id, &grant.client_id, grant.expires_at).await,
+        4 => store.revoke_consent(grant.id).await,
+        _ => store.revoke_client_tokens(&grant.client_id).await.map(|known| assert!(known)),
     }
     .unwrap();
 }
@@ -178,13 +185,14 @@ async fn no_race_of_a_revocation_with_an_exchange_and_refreshes_leaves_a_live_gr
     for database in databases().await {
         let clock = clock();
         let (a, b) = (database.open(clock.clone()).await, database.open(clock).await);
-        let (client, _) = create_client(&a, "orders").await;
         let mut grants = Vec::new();
         let (mut exchanged, mut refused, mut refreshed) = (0, 0, 0);
-        for turn in 0..400 {
+        for turn in 0..1000 {
             let long = a.clock().now() + hours(1000);
+            // Each has a client of its own: one of the revocations ends all that a client was given.
+            let (client, _) = create_client(&a, &format!("client-{turn}")).await;
             let grant = NewGrant { expires_at: long, ..new_grant(&a, &client, &format!("person {turn}")) };
-            let early = turn % 8 < 4;
+            let early = turn / KINDS % 2 == 0;
             if early {
                 a.redeem_code(&grant).await.unwrap();
             }
@@ -220,7 +228,8 @@ async fn no_race_of_a_revocation_with_an_exchange_and_refreshes_leaves_a_live_gr
             let after = b.rotate_refresh_token(&rotation(&b, &grant, 1)).await.unwrap();
             assert_eq!(after, RefreshOutcome::Refused, "turn {turn}");
             let known = b.grant_state(grant.id, common::grants::TOKEN).await.unwrap();
-            assert!(known.is_none_or(|state| state.revoked), "turn {turn}");
+            let is_dead = |state: GrantState| state.revoked || state.epoch != state.grant_epoch;
+            assert!(known.is_none_or(is_dead), "turn {turn}");
             grants.push(grant);
         }
         assert!(exchanged > 0 && refused > 0 && refreshed > 0, "{exchanged} {refused} {refreshed}");
@@ -229,7 +238,9 @@ async fn no_race_of_a_revocation_with_an_exchange_and_refreshes_leaves_a_live_gr
         a.clock().advance(hours(26));
         purge(&a).await;
         assert_eq!(count(&database, "revocations").await, 0);
-        assert_eq!(count(&database, "grants WHERE revoked_at IS NULL").await, 0);
+        let alive =
+            "grants g JOIN clients c ON c.id = g.client_id AND c.epoch = g.epoch WHERE revoked_at IS NULL";
+        assert_eq!(count(&database, alive).await, 0);
         for grant in &grants {
             assert_eq!(b.redeem_code(grant).await.unwrap(), Redemption::Refused);
         }

@@ -44,6 +44,15 @@ impl TestDatabase {
     pub async fn postgres() -> Self {
         let server = std::env::var("DATABASE_URL")
             .expect("DATABASE_URL must name a PostgreSQL: run `make test`, or `e2e/postgres.sh cargo test`");
+        Self::on(server).await
+    }
+
+    /// A database of its own on the PostgreSQL of a URL.
+    ///
+    /// # Panics
+    /// Where that does not answer.
+    #[expect(clippy::expect_used, reason = "a test cannot go on without its database")]
+    pub async fn on(server: String) -> Self {
         let name = format!("keywright_{}", uuid::Uuid::new_v4().simple());
         let mut connection = PgConnection::connect(&server).await.expect("the PostgreSQL of DATABASE_URL");
         let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));

@@ -137,6 +137,16 @@ impl<'a> Browser<'a> {
         self.cookies.lock().unwrap().keys().cloned().collect()
     }
 
+    /// Keeps a cookie that no server set.
+    pub fn set_cookie(&self, name: &str, value: &str) {
+        self.cookies.lock().unwrap().insert(name.to_owned(), value.to_owned());
+    }
+
+    /// The value of a cookie.
+    pub fn cookie(&self, name: &str) -> Option<String> {
+        self.cookies.lock().unwrap().get(name).cloned()
+    }
+
     /// Goes to an address of the server, by whatever host it is named.
     pub async fn open(&self, url: &str) -> Answer {
         let url = Url::parse("https://id.example.com").unwrap().join(url).unwrap();

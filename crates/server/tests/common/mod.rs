@@ -4,6 +4,7 @@
 
 pub mod browser;
 pub mod device;
+pub mod doors;
 pub mod receiver;
 pub mod signing;
 pub mod silent_proxy;
