@@ -1,8 +1,8 @@
 //! Login load: browsers, the login and consent apps, and a client, all at once, that insist until they get an answer.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -25,11 +25,18 @@ const BOUND: Duration = Duration::from_secs(2 * (3 + 10) + 4);
 /// How many log in at once.
 const PEOPLE: usize = 6;
 
-/// The ports of a server.
-#[derive(Clone, Copy)]
-struct Ports {
+/// A server, and how many requests it has to answer: as many as there are others who hold this.
+struct Place {
     public: u16,
     admin: u16,
+    /// Its connections may break.
+    is_mortal: bool,
+}
+
+impl Place {
+    fn of(server: &Server, is_mortal: bool) -> Arc<Self> {
+        Arc::new(Self { public: server.public, admin: server.admin, is_mortal })
+    }
 }
 
 /// What somebody was granted, as the client knows it.
@@ -41,9 +48,7 @@ struct Granted {
 
 /// The world around the servers.
 struct World {
-    servers: Vec<Ports>,
-    /// The server whose connections may break.
-    mortal: Option<usize>,
+    servers: Mutex<Vec<Arc<Place>>>,
     secret: String,
     http: reqwest::Client,
     done: AtomicUsize,
@@ -62,8 +67,8 @@ impl Logins {
     /// Registers a client, and begins to log in by all of these servers. The connections of `mortal` may break.
     pub async fn begin(servers: &[&Server], mortal: Option<usize>) -> Self {
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        let servers: Vec<_> =
-            servers.iter().map(|server| Ports { public: server.public, admin: server.admin }).collect();
+        let places = servers.iter().enumerate();
+        let places: Vec<_> = places.map(|(index, server)| Place::of(server, mortal == Some(index))).collect();
         let client = json!({
             "client_id": "shop",
             "redirect_uris": [CALLBACK],
@@ -75,7 +80,8 @@ impl Logins {
         let client: Value = http.post(url).json(&client).send().await.unwrap().json().await.unwrap();
         let secret = client["client_secret"].as_str().unwrap_or_else(|| panic!("{client}")).to_owned();
         let (done, refused, turns) = Default::default();
-        let world = Arc::new(World { servers, mortal, secret, http, done, refused, turns });
+        let servers = Mutex::new(places);
+        let world = Arc::new(World { servers, secret, http, done, refused, turns });
         let stop = CancellationToken::new();
         let mut people = JoinSet::new();
         for _ in 0..PEOPLE {
@@ -99,8 +105,7 @@ impl Logins {
     /// Waits until somebody can log in by a server alone, and get tokens.
     pub async fn succeed_at(&self, server: &Server) {
         let alone = World {
-            servers: vec![Ports { public: server.public, admin: server.admin }],
-            mortal: None,
+            servers: Mutex::new(vec![Place::of(server, false)]),
             secret: self.world.secret.clone(),
             http: self.world.http.clone(),
             done: AtomicUsize::default(),
@@ -108,20 +113,32 @@ impl Logins {
             turns: AtomicUsize::default(),
         };
         let succeeds = async || match alone.code().await {
-            Some(code) => alone.at_token_endpoint(0, &exchange(&code)).await.is_ok(),
+            Some(code) => alone.at_token_endpoint(&alone.any(), &exchange(&code)).await.is_ok(),
             None => false,
         };
         eventually("a login succeeds", succeeds).await;
     }
 
+    /// Asks another server in the place of one, which has answered everything when this returns.
+    pub async fn turn_to(&self, server: &Server, index: usize) {
+        let place = Place::of(server, false);
+        let former = std::mem::replace(&mut self.world.servers.lock().unwrap()[index], place);
+        eventually("the former server is asked no more", async || Arc::strong_count(&former) == 1).await;
+    }
+
+    /// How many requests were refused, or not answered by the mortal server.
+    pub fn refused(&self) -> usize {
+        self.world.refused.load(Ordering::SeqCst)
+    }
+
     /// Ends the load, and asserts that what was answered counts, on every server that is left, and nothing else does.
-    pub async fn end(self, left: &[usize]) {
+    pub async fn end(self, left: &[&Server]) {
         self.stop.cancel();
         let granted: Vec<_> = self.people.join_all().await.into_iter().flatten().collect();
         let world = &self.world;
         assert!(!granted.is_empty());
         for (index, grant) in granted.iter().enumerate() {
-            let server = left[index % left.len()];
+            let server = &Place::of(left[index % left.len()], false);
             for token in [&grant.access_token, &grant.refresh_token] {
                 assert!(world.is_active(server, token).await, "what was answered counts");
             }
@@ -161,17 +178,18 @@ impl World {
     }
 
     /// A server, by turns.
-    fn any(&self) -> usize {
-        self.turn() % self.servers.len()
+    fn any(&self) -> Arc<Place> {
+        let servers = self.servers.lock().unwrap();
+        Arc::clone(&servers[self.turn() % servers.len()])
     }
 
     /// The answer to a request, if there is one. None is waited for in vain, and no server but the mortal one gives none.
-    async fn answer(&self, server: usize, request: RequestBuilder) -> Option<Response> {
+    async fn answer(&self, server: &Place, request: RequestBuilder) -> Option<Response> {
         let answered = tokio::time::timeout(BOUND, request.send()).await;
         let answer = match answered.expect("every request is answered in time") {
             Ok(answer) => Some(answer),
             Err(error) => {
-                assert_eq!(self.mortal, Some(server), "{error:?}");
+                assert!(server.is_mortal, "{error:?}");
                 None
             }
         };
@@ -208,9 +226,9 @@ impl World {
     async fn visit(&self, cookies: &mut BTreeMap<String, String>, url: &Url, name: &str) -> Option<String> {
         let server = self.any();
         let query = url.query().unwrap_or_default();
-        let address = format!("http://127.0.0.1:{}{}?{query}", self.servers[server].public, url.path());
+        let address = format!("http://127.0.0.1:{}{}?{query}", server.public, url.path());
         let brought: Vec<_> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let answer = self.answer(server, self.http.get(address).header(COOKIE, brought.join("; "))).await?;
+        let answer = self.answer(&server, self.http.get(address).header(COOKIE, brought.join("; "))).await?;
         for cookie in answer.headers().get_all(SET_COOKIE) {
             let (name, value) = cookie.to_str().unwrap().split(';').next().unwrap().split_once('=').unwrap();
             cookies.insert(name.to_owned(), value.to_owned());
@@ -234,17 +252,17 @@ impl World {
     /// Answers as an app does, and gives where the browser goes.
     async fn accept(&self, kind: &str, challenge: &str, body: &Value) -> Option<Url> {
         let server = self.any();
-        let admin = self.servers[server].admin;
+        let admin = server.admin;
         let url = format!("http://127.0.0.1:{admin}/admin/oauth2/auth/requests/{kind}/accept");
         let request = self.http.put(url).query(&[(format!("{kind}_challenge"), challenge)]).json(body);
-        let answer = self.answer(server, request).await.filter(|answer| answer.status() != 503)?;
+        let answer = self.answer(&server, request).await.filter(|answer| answer.status() != 503)?;
         let answer: Value = answer.json().await.unwrap();
         Some(answer["redirect_to"].as_str().unwrap_or_else(|| panic!("{answer}")).parse().unwrap())
     }
 
     /// Asks the token endpoint: tokens, or the status of the refusal, which is `None` where nobody answers.
-    async fn at_token_endpoint(&self, server: usize, form: &[(&str, &str)]) -> Result<Value, Option<u16>> {
-        let url = format!("http://127.0.0.1:{}/oauth2/token", self.servers[server].public);
+    async fn at_token_endpoint(&self, server: &Place, form: &[(&str, &str)]) -> Result<Value, Option<u16>> {
+        let url = format!("http://127.0.0.1:{}/oauth2/token", server.public);
         let request = self.http.post(url).basic_auth("shop", Some(&self.secret)).form(form);
         let answer = self.answer(server, request).await.ok_or(None)?;
         match answer.status().as_u16() {
@@ -259,7 +277,7 @@ impl World {
     async fn tokens(&self, code: String) -> Option<Granted> {
         let mut unsure = false;
         let tokens = loop {
-            match self.at_token_endpoint(self.any(), &exchange(&code)).await {
+            match self.at_token_endpoint(&self.any(), &exchange(&code)).await {
                 Ok(tokens) => break tokens,
                 Err(Some(400)) => {
                     assert!(unsure, "a code that nobody used is refused");
@@ -273,7 +291,7 @@ impl World {
         let first = text(&tokens, "refresh_token");
         // In the grace period, an answer that was lost is given again.
         let tokens = loop {
-            match self.at_token_endpoint(self.any(), &refresh(&first)).await {
+            match self.at_token_endpoint(&self.any(), &refresh(&first)).await {
                 Ok(tokens) => break tokens,
                 Err(status) => assert!(matches!(status, None | Some(503)), "{status:?}"),
             }
@@ -285,16 +303,14 @@ impl World {
     /// Exchanges a code at all servers at once.
     async fn exchange_at_once(&self, code: &str) {
         let form = exchange(code);
-        let exchanges = (0..self.servers.len() * 2).map(|turn| {
-            let server = turn % self.servers.len();
-            self.at_token_endpoint(server, &form)
-        });
+        let servers = self.servers.lock().unwrap().clone();
+        let exchanges = servers.iter().chain(&servers).map(|server| self.at_token_endpoint(server, &form));
         let accepted = join_all(exchanges).await.into_iter().flatten().count();
         assert!(accepted <= 1, "a code was accepted {accepted} times");
     }
 
-    async fn is_active(&self, server: usize, token: &str) -> bool {
-        let url = format!("http://127.0.0.1:{}/admin/oauth2/introspect", self.servers[server].admin);
+    async fn is_active(&self, server: &Place, token: &str) -> bool {
+        let url = format!("http://127.0.0.1:{}/admin/oauth2/introspect", server.admin);
         let answer = self.answer(server, self.http.post(url).form(&[("token", token)])).await;
         let answer: Value = answer.unwrap().json().await.unwrap();
         answer["active"].as_bool().unwrap_or_else(|| panic!("{answer}"))
