@@ -119,7 +119,7 @@ fn key_size(bits: RsaBits) -> KeySize {
 
 /// JWS wants the fixed-length form r ‖ s (RFC 7518 §3.4). ECDH keys are kept in the same type: it is the
 /// same kind of point, and only [`PrivateKey::signer`](crate::PrivateKey::signer) leads to a signature.
-fn ecdsa(curve: Curve) -> &'static EcdsaSigningAlgorithm {
+pub(crate) fn ecdsa(curve: Curve) -> &'static EcdsaSigningAlgorithm {
     match curve {
         Curve::P256 => &signature::ECDSA_P256_SHA256_FIXED_SIGNING,
         Curve::P384 => &signature::ECDSA_P384_SHA384_FIXED_SIGNING,

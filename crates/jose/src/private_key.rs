@@ -40,9 +40,13 @@ impl PrivateKey {
     pub fn from_jwk(json: &str) -> Result<Self, Error> {
         let members: Members = serde_json::from_str(json)
             .map_err(|_| Error::InvalidKey("not a JWK of a supported algorithm"))?;
-        let public = PublicJwk::try_from(&members)?;
+        Self::from_members(&members)
+    }
+
+    pub(crate) fn from_members(members: &Members) -> Result<Self, Error> {
+        let public = PublicJwk::try_from(members)?;
         let algorithm = public.alg().ok_or(Error::InvalidKey("the JWK has no `alg`"))?;
-        let pair = KeyPair::from_members(algorithm.key_type(), &members)?;
+        let pair = KeyPair::from_members(algorithm.key_type(), members)?;
         Ok(Self::new(algorithm, public.kid().cloned(), public.parameters().clone(), pair))
     }
 

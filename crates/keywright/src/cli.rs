@@ -298,13 +298,22 @@ mod tests {
             "keywright introspect token t --scope a,b",
             "keywright revoke token t --client-id a --client-secret b",
             "keywright perform client-credentials --client-id a --client-secret b --scope c --audience d",
+            "keywright create jwk set kid --alg ES256 --use sig --public",
+            "keywright create jwks set",
+            "keywright get jwk a b --public",
+            "keywright delete jwks a b",
+            "keywright import jwk set a.json b.pem --alg RS256 --use sig",
+            "keywright perform authorization-code --client-id a --client-secret b --scope openid -p 4446 --no-open \
+             --max-age -1 --response-mode form_post --prompt login,consent --state 12345678 --skip --no-shutdown \
+             --redirect http://127.0.0.1:4446/callback --auth-url http://a/auth --token-url http://a/token",
+            "keywright perform device-code --client-id a --device-auth-url http://a/device --token-url http://a/token",
             "keywright janitor --tokens --requests --grants -e --limit 5 --batch-size 2 postgres://db/x",
             "keywright completion bash",
             "keywright keys reseal -c a.yml",
             "keywright operator --instance b --key-set-namespaces x,y",
             "keywright convert a.yaml b.yaml --client-id-key client_id",
         ] {
-            Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
+            Cli::try_parse_from(line.split_whitespace()).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
     }
 }

@@ -63,6 +63,12 @@ fn print(text: &str) -> Result<()> {
     }
 }
 
+/// Says on standard error what to do next: standard output is for what the command gives.
+fn tell(text: &str) {
+    // Who does not listen is not told.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
 /// Says what went wrong on standard error, whether or not the log has begun.
 pub fn complain(message: &str) {
     // There is nowhere left to say that this failed.

@@ -1,6 +1,12 @@
 //! The commands that ask a running server, in Hydra's grammar.
 
+mod flows;
+mod keys;
+
 use std::path::PathBuf;
+
+pub use flows::{AuthorizationCodeArgs, DeviceCodeArgs, ResponseMode};
+pub use keys::{CreateKeyArgs, GetKeysArgs, ImportKeysArgs, KeySetsArgs};
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
@@ -31,6 +37,9 @@ pub enum CreateCommand {
     /// Register a client.
     #[command(name = "oauth2-client", visible_alias = "client")]
     Client(Box<WriteClientArgs>),
+    /// Make a key in a set, and the set where there is none.
+    #[command(name = "jwk", visible_alias = "jwks")]
+    Key(CreateKeyArgs),
 }
 
 /// `keywright get …`.
@@ -39,6 +48,9 @@ pub enum GetCommand {
     /// Show clients.
     #[command(name = "oauth2-client", visible_alias = "client")]
     Client(ClientIdsArgs),
+    /// Show key sets.
+    #[command(name = "jwk", visible_alias = "jwks")]
+    Keys(GetKeysArgs),
 }
 
 /// `keywright list …`.
@@ -69,6 +81,9 @@ pub enum ImportCommand {
         #[command(flatten)]
         api: ApiArgs,
     },
+    /// Put keys from files into a set: JWKs, JWK sets, PEM or DER.
+    #[command(name = "jwk", visible_alias = "jwks")]
+    Keys(ImportKeysArgs),
 }
 
 /// `keywright delete …`.
@@ -77,6 +92,9 @@ pub enum DeleteCommand {
     /// Delete clients, and with them all of their tokens.
     #[command(name = "oauth2-client", visible_alias = "client")]
     Client(ClientIdsArgs),
+    /// Delete key sets.
+    #[command(name = "jwk", visible_alias = "jwks")]
+    Keys(KeySetsArgs),
     /// End everything that was granted to a client.
     AccessTokens {
         /// The client's id.
@@ -137,10 +155,14 @@ pub enum PerformCommand {
         #[command(flatten)]
         api: ApiArgs,
     },
+    /// Log in with a browser, by the authorization code grant with PKCE.
+    AuthorizationCode(Box<AuthorizationCodeArgs>),
+    /// Log in as a device does, by the device grant.
+    DeviceCode(DeviceCodeArgs),
 }
 
 /// Who asks.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct ClientCredentialsArgs {
     /// The client's id.
     #[arg(long, env = "OAUTH2_CLIENT_ID")]

@@ -1,19 +1,17 @@
 //! Clients, by the admin API.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use reqwest::Method;
 use reqwest::header::LINK;
 use serde_json::{Map, Value, json};
 
-use super::connection::{Connection, segment};
+use super::connection::{self, Connection, segment};
 use super::output::{self, Columns};
-use crate::cli::api::{
-    ClientIdsArgs, CreateCommand, DeleteCommand, GetCommand, ImportCommand, ListCommand, UpdateCommand,
-};
-use crate::commands::{complain, print};
+use crate::cli::api::{ApiArgs, ClientIdsArgs, ListCommand, UpdateCommand, WriteClientArgs};
+use crate::commands::print;
 
 const CLIENTS: &str = "/admin/clients";
 const COLUMNS: Columns = &[
@@ -26,7 +24,7 @@ const COLUMNS: Columns = &[
     ("REDIRECT URIS", "redirect_uris"),
 ];
 
-pub(in crate::commands) async fn create(CreateCommand::Client(args): CreateCommand) -> Result<()> {
+pub(super) async fn create(args: WriteClientArgs) -> Result<()> {
     let connection = Connection::new(&args.api)?;
     let mut client = match &args.client.file {
         Some(file) => object(read(file)?)?,
@@ -39,7 +37,7 @@ pub(in crate::commands) async fn create(CreateCommand::Client(args): CreateComma
     output::one(&args.api, COLUMNS, "client_id", &created)
 }
 
-pub(in crate::commands) async fn get(GetCommand::Client(args): GetCommand) -> Result<()> {
+pub(super) async fn get(args: ClientIdsArgs) -> Result<()> {
     let connection = Connection::new(&args.api)?;
     let mut clients = Vec::new();
     for id in &args.ids {
@@ -90,40 +88,20 @@ pub(in crate::commands) async fn update(UpdateCommand::Client(args): UpdateComma
     output::one(&args.api, COLUMNS, "client_id", &updated)
 }
 
-pub(in crate::commands) async fn delete(command: DeleteCommand) -> Result<()> {
-    match command {
-        DeleteCommand::Client(args) => delete_clients(&args).await,
-        DeleteCommand::AccessTokens { client_id, api } => {
-            let connection = Connection::new(&api)?;
-            let request = connection.request(Method::DELETE, "/admin/oauth2/tokens");
-            connection.send(request.query(&[("client_id", &client_id)])).await?;
-            print(&format!("{client_id}\n"))
-        }
-    }
+pub(super) async fn delete_tokens(client_id: &str, api: &ApiArgs) -> Result<()> {
+    let connection = Connection::new(api)?;
+    let request = connection.request(Method::DELETE, "/admin/oauth2/tokens");
+    connection.send(request.query(&[("client_id", client_id)])).await?;
+    print(&format!("{client_id}\n"))
 }
 
 /// One that cannot be deleted does not keep the others.
-async fn delete_clients(args: &ClientIdsArgs) -> Result<()> {
-    let connection = Connection::new(&args.api)?;
-    let mut failed = 0;
-    for id in &args.ids {
-        let request = connection.request(Method::DELETE, &format!("{CLIENTS}/{}", segment(id)));
-        match connection.send(request).await {
-            Ok(_) => print(&format!("{id}\n"))?,
-            Err(error) => {
-                complain(&format!("{id}: {error:#}"));
-                failed += 1;
-            }
-        }
-    }
-    if failed > 0 {
-        bail!("{failed} of {} clients were not deleted", args.ids.len());
-    }
-    Ok(())
+pub(super) async fn delete(args: &ClientIdsArgs) -> Result<()> {
+    connection::delete_each(&args.api, CLIENTS, &args.ids, "clients").await
 }
 
-pub(in crate::commands) async fn import(ImportCommand::Client { files, api }: ImportCommand) -> Result<()> {
-    let connection = Connection::new(&api)?;
+pub(super) async fn import(files: Vec<PathBuf>, api: &ApiArgs) -> Result<()> {
+    let connection = Connection::new(api)?;
     let files = if files.is_empty() { vec!["-".into()] } else { files };
     let mut imported = Vec::new();
     for file in &files {
@@ -137,7 +115,7 @@ pub(in crate::commands) async fn import(ImportCommand::Client { files, api }: Im
             imported.push(created.with_context(|| format!("{} (after {})", file.display(), imported.len()))?);
         }
     }
-    output::several(&api, COLUMNS, "client_id", (&imported, &json!(imported)))
+    output::several(api, COLUMNS, "client_id", (&imported, &json!(imported)))
 }
 
 fn read(file: &Path) -> Result<Value> {

@@ -2,10 +2,11 @@
 
 use anyhow::Result;
 use reqwest::{Method, RequestBuilder};
+use serde_json::Value;
 
 use super::connection::Connection;
 use super::output::{self, Columns};
-use crate::cli::api::{ClientCredentialsArgs, IntrospectCommand, PerformCommand, RevokeCommand};
+use crate::cli::api::{ApiArgs, ClientCredentialsArgs, IntrospectCommand, RevokeCommand};
 use crate::commands::print;
 
 const INTROSPECTED: Columns = &[
@@ -44,19 +45,26 @@ pub(in crate::commands) async fn revoke(
     print(&format!("{token}\n"))
 }
 
-pub(in crate::commands) async fn perform(
-    PerformCommand::ClientCredentials { client, scope, audience, api }: PerformCommand,
+pub(super) async fn client_credentials(
+    client: &ClientCredentialsArgs,
+    (scope, audience): (&[String], &[String]),
+    api: &ApiArgs,
 ) -> Result<()> {
-    let connection = Connection::new(&api)?;
+    let connection = Connection::new(api)?;
     let (scope, audience) = (scope.join(" "), audience.join(" "));
     let mut form = vec![("grant_type", "client_credentials"), ("scope", &scope), ("audience", &audience)];
     form.retain(|(_, value)| !value.is_empty());
-    let request = as_client(connection.request(Method::POST, "/oauth2/token"), &client, form);
-    output::one(&api, ISSUED, "access_token", &connection.json(request).await?)
+    let request = as_client(connection.request(Method::POST, "/oauth2/token"), client, form);
+    issued(api, &connection.json(request).await?)
+}
+
+/// Prints what the token endpoint gave.
+pub(super) fn issued(api: &ApiArgs, tokens: &Value) -> Result<()> {
+    output::one(api, ISSUED, "access_token", tokens)
 }
 
 /// With HTTP Basic, its parts form-encoded first (RFC 6749 §2.3.1); a public client by its id alone.
-fn as_client<'a>(
+pub(super) fn as_client<'a>(
     request: RequestBuilder,
     client: &'a ClientCredentialsArgs,
     mut form: Vec<(&'a str, &'a str)>,
