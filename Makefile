@@ -17,15 +17,16 @@ test: ## all tests, with a PostgreSQL and Kubernetes API servers started for the
 	@assets=$$(e2e/cluster/build.sh); \
 	KEYWRIGHT_KUBE_ASSETS=$$assets exec e2e/postgres.sh cargo test --workspace --no-fail-fast
 
-e2e: ## real relying parties, and the built-in pages clicked through with a real browser
+e2e: ## real relying parties, Ory's client library, and the built-in pages clicked through with a real browser
 	@e2e/relying_parties/run.sh
+	@e2e/sdk/run.sh
 	@e2e/browser/run.sh
 
 lint: ## formatting, clippy without warnings; shellcheck and cargo-deny where they are installed
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	@if command -v shellcheck >/dev/null; then set -x; \
-	  shellcheck -x -P SCRIPTDIR .ci/run e2e/*.sh e2e/browser/*.sh e2e/cluster/*.sh e2e/relying_parties/*.sh bench/*.sh; fi
+	  shellcheck -x -P SCRIPTDIR .ci/run e2e/*.sh e2e/browser/*.sh e2e/cluster/*.sh e2e/relying_parties/*.sh e2e/sdk/*.sh bench/*.sh; fi
 	@if command -v cargo-deny >/dev/null; then set -x; \
 	  cargo deny check bans licenses sources; fi
 

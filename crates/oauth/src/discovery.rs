@@ -45,6 +45,8 @@ pub struct Discovery {
     pub frontchannel_logout_session_supported: bool,
     pub frontchannel_logout_supported: bool,
     pub grant_types_supported: Vec<GrantType>,
+    /// What ID tokens are signed with now. Hydra's; its client libraries read no document without it.
+    pub id_token_signed_response_alg: Vec<SigningAlgorithm>,
     pub id_token_signing_alg_values_supported: Vec<SigningAlgorithm>,
     pub introspection_endpoint: String,
     pub introspection_endpoint_auth_methods_supported: Vec<TokenEndpointAuthMethod>,
@@ -69,6 +71,8 @@ pub struct Discovery {
     pub token_endpoint_auth_methods_supported: Vec<TokenEndpointAuthMethod>,
     pub token_endpoint_auth_signing_alg_values_supported: [SigningAlgorithm; 10],
     pub userinfo_endpoint: String,
+    /// What signed userinfo is signed with now. Hydra's, as above.
+    pub userinfo_signed_response_alg: Vec<SigningAlgorithm>,
     pub userinfo_signing_alg_values_supported: Vec<&'static str>,
 }
 
@@ -105,6 +109,8 @@ pub fn document(
         userinfo_signing_alg_values_supported: std::iter::once("none")
             .chain(id_token_algorithms.iter().map(|algorithm| algorithm.as_str()))
             .collect(),
+        id_token_signed_response_alg: id_token_algorithms.clone(),
+        userinfo_signed_response_alg: id_token_algorithms.clone(),
         id_token_signing_alg_values_supported: id_token_algorithms,
         introspection_endpoint: public.join("oauth2/introspect"),
         introspection_endpoint_auth_methods_supported: TokenEndpointAuthMethod::SERVED

@@ -56,6 +56,7 @@ async fn discovery_names_what_is_served_and_no_more() {
                 "urn:ietf:params:oauth:grant-type:jwt-bearer",
                 "urn:ietf:params:oauth:grant-type:device_code",
             ],
+            "id_token_signed_response_alg": ["ES256"],
             "id_token_signing_alg_values_supported": ["ES256"],
             "introspection_endpoint": "https://id.example.com/oauth2/introspect",
             "introspection_endpoint_auth_methods_supported": [
@@ -88,6 +89,7 @@ async fn discovery_names_what_is_served_and_no_more() {
             "token_endpoint_auth_methods_supported": methods,
             "token_endpoint_auth_signing_alg_values_supported": algorithms,
             "userinfo_endpoint": "https://id.example.com/userinfo",
+            "userinfo_signed_response_alg": ["ES256"],
             "userinfo_signing_alg_values_supported": ["none", "ES256"],
         })
     );

@@ -344,6 +344,8 @@ pub(crate) struct DiscoveryDocument {
     grant_types_supported: Option<Vec<String>>,
     subject_types_supported: Vec<String>,
     id_token_signing_alg_values_supported: Vec<String>,
+    id_token_signed_response_alg: Vec<String>,
+    userinfo_signed_response_alg: Vec<String>,
     scopes_supported: Option<Vec<String>>,
     claims_supported: Option<Vec<String>>,
     code_challenge_methods_supported: Option<Vec<String>>,
