@@ -7,6 +7,7 @@ mod common;
 
 use common::browser::{Browser, REQUEST, all, application, prepared, text};
 use common::{TestClient, TestServer, databases};
+use harness::eventually;
 use serde_json::{Value, json};
 use store::Clock;
 
@@ -67,6 +68,15 @@ async fn is_dead(servers: [&TestServer; 2], client: &TestClient, (status, tokens
     }
 }
 
+/// Waits until a server knows that the client begins anew: before that, what it begins is refused in the end.
+async fn has_heard(server: &TestServer, client: &TestClient) {
+    let heard = async || {
+        let row = server.store.read_client(&client.id).await.unwrap().unwrap();
+        server.store.client(&client.id).await.unwrap().unwrap().epoch == row.epoch
+    };
+    eventually("the server has heard of the revocation", heard).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn whatever_a_revocation_meets_on_its_way_nothing_lives_on() {
     for database in databases().await {
@@ -90,6 +100,7 @@ async fn whatever_a_revocation_meets_on_its_way_nothing_lives_on() {
                 is_dead([&one, &two], &client, answer, &what).await;
                 is_dead([&two, &one], &client, (200, tokens), &what).await;
 
+                has_heard(&one, &client).await;
                 // With an exchange. No token is there yet that could be revoked.
                 if way != "token" {
                     let exchanged = flow(&one, format!("exchanged-{round}-{way}").replace(' ', "-")).await;
@@ -100,6 +111,7 @@ async fn whatever_a_revocation_meets_on_its_way_nothing_lives_on() {
                     is_dead([&one, &two], &client, answer, &what).await;
                     is_dead([&two, &one], &client, one.exchange(&client, &exchanged.code).await, &what).await;
                 }
+                has_heard(&one, &client).await;
             }
         }
     }
