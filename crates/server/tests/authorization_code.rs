@@ -4,8 +4,8 @@
 mod common;
 
 use common::browser::{
-    Answer, Browser, CALLBACK, REQUEST, VERIFIER, alice, all, application, front_channel_application,
-    prepared, request_with, text,
+    Browser, CALLBACK, REQUEST, VERIFIER, alice, all, application, front_channel_application, prepared,
+    request_with, text,
 };
 use common::{ISSUER, TestClient, TestServer, databases, header, manual_clock, settings};
 use harness::TestDatabase;

@@ -188,7 +188,7 @@ impl<'a> Month<'a> {
             assert_eq!(status, 200, "step {step}: {tokens}");
             self.replaced.push(token);
             let one = &mut self.issued[index];
-            one.access = text(&tokens, "access_token").to_owned();
+            text(&tokens, "access_token").clone_into(&mut one.access);
             one.access_ends = now + SignedDuration::from_hours(10);
             one.refresh = Some(text(&tokens, "refresh_token").to_owned());
             one.refresh_ends = now + SignedDuration::from_hours(48);

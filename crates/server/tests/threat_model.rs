@@ -5,6 +5,8 @@
 
 mod common;
 
+use std::fmt::Write;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use common::browser::{
@@ -45,7 +47,11 @@ async fn dump(database: &TestDatabase) -> Vec<String> {
         for row in sql(database, &format!("SELECT {name} FROM {table} WHERE {name} IS NOT NULL")).await {
             if let Ok(bytes) = row.try_get::<Vec<u8>, _>(0) {
                 values.push(URL_SAFE_NO_PAD.encode(&bytes));
-                values.push(bytes.iter().map(|byte| format!("{byte:02x}")).collect());
+                let mut hex = String::new();
+                for byte in &bytes {
+                    write!(hex, "{byte:02x}").unwrap();
+                }
+                values.push(hex);
                 values.extend(String::from_utf8(bytes));
             } else if let Ok(text) = row.try_get::<String, _>(0) {
                 values.push(text);
