@@ -57,11 +57,15 @@ pub enum SealPurpose {
     RegistrationToken,
     /// A trusted issuer of assertions, in its row.
     TrustedIssuer,
+    /// What a token that another server issued stands for here, in its row.
+    ImportedToken,
+    /// The key with which that server signed its tokens, in its row.
+    ImportedSecret,
 }
 
 impl SealPurpose {
     /// All purposes, in the order of their declaration.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::AccessToken,
         Self::RefreshToken,
         Self::AuthorizationCode,
@@ -83,6 +87,8 @@ impl SealPurpose {
         Self::Parked,
         Self::RegistrationToken,
         Self::TrustedIssuer,
+        Self::ImportedToken,
+        Self::ImportedSecret,
     ];
 
     const fn label(self) -> &'static str {
@@ -108,6 +114,8 @@ impl SealPurpose {
             Self::Parked => "keywright/parked",
             Self::RegistrationToken => "keywright/registration-token",
             Self::TrustedIssuer => "keywright/trusted-issuer",
+            Self::ImportedToken => "keywright/imported-token",
+            Self::ImportedSecret => "keywright/imported-secret",
         }
     }
 }

@@ -19,12 +19,14 @@
 //! * [`PublicJwk`], [`KeyId`], [`JwkSet`]: what is published of them (RFC 7517, RFC 7638).
 //! * [`Verifier`], [`JwsHeader`]: checking tokens, ours and other parties' (RFC 7515).
 //! * [`SystemSecret`], [`RootKey`], [`KeyRing`]: sealing and authenticating our own data.
+//! * [`HydraSecret`]: what an Ory Hydra sealed and signed.
 //! * [`schedule`]: when each key of a set is published, signs, retires and goes.
 
 mod algorithm;
 mod encoding;
 mod entropy;
 mod error;
+mod hydra_secret;
 mod imported_key;
 mod jwk;
 mod jws;
@@ -41,6 +43,7 @@ mod verifier;
 pub use algorithm::{Algorithm, EncryptionAlgorithm, KeyUse, RsaBits, SigningAlgorithm};
 pub use entropy::Entropy;
 pub use error::Error;
+pub use hydra_secret::HydraSecret;
 pub use imported_key::ImportedKey;
 pub use jwk::{JwkSet, KeyId, PublicJwk};
 pub use jws::{JwsHeader, unsecured_claims, unverified_claims};

@@ -15,6 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jose::{Entropy, KeyRing, Mac, MacPurpose};
 use zeroize::Zeroizing;
 
+use crate::imported_hash::ImportedHash;
 use crate::{ClientId, Incarnation};
 
 /// A client secret in the clear. It is wiped from memory when dropped, and never printed.
@@ -65,7 +66,8 @@ impl fmt::Debug for ClientSecret {
 
 /// A stored client secret.
 ///
-/// As text: `hmac.<root generation>.<tag>` or `argon2id.<root generation>.<tag>.<PHC string>`.
+/// As text: `hmac.<root generation>.<tag>`, `argon2id.<root generation>.<tag>.<PHC string>` or
+/// `imported.<root generation>.<tag>.<hash>`.
 #[derive(Clone)]
 pub enum ClientSecretHash {
     /// HMAC-SHA256 of a generated secret.
@@ -76,6 +78,13 @@ pub enum ClientSecretHash {
         binding: Mac,
         /// The hash as a PHC string.
         phc: String,
+    },
+    /// A hash that another server made of a secret, and a MAC that binds it to its client.
+    Imported {
+        /// Binds `hash` to client and incarnation.
+        binding: Mac,
+        /// The hash.
+        hash: ImportedHash,
     },
 }
 
@@ -124,14 +133,22 @@ impl ClientSecretHash {
             .hash_password_with_salt(secret.expose().as_bytes(), &entropy.bytes::<16>())
             .map_err(|_| SecretError::Hash)?
             .to_string();
-        let binding =
-            ring.mac(MacPurpose::ClientSecret, &binding_parts(id, &incarnation.0.to_be_bytes(), &phc));
+        let incarnation = incarnation.0.to_be_bytes();
+        let binding = ring.mac(MacPurpose::ClientSecret, &binding_parts(b"argon2id", id, &incarnation, &phc));
         Ok(Self::Argon2id { binding, phc })
+    }
+
+    /// Binds a hash that another server made to its client.
+    pub fn of_imported(ring: &KeyRing, id: &ClientId, incarnation: Incarnation, hash: ImportedHash) -> Self {
+        let (incarnation, text) = (incarnation.0.to_be_bytes(), hash.to_string());
+        let binding =
+            ring.mac(MacPurpose::ClientSecret, &binding_parts(b"imported", id, &incarnation, &text));
+        Self::Imported { binding, hash }
     }
 
     /// True where [`Self::verify`] takes milliseconds and belongs on a blocking pool.
     pub fn is_slow(&self) -> bool {
-        matches!(self, Self::Argon2id { .. })
+        matches!(self, Self::Argon2id { .. } | Self::Imported { .. })
     }
 
     /// Compares a presented secret, in constant time.
@@ -149,18 +166,29 @@ impl ClientSecretHash {
                 ring.verify_mac(MacPurpose::ClientSecret, &parts, mac.generation, &mac.tag)
             }
             Self::Argon2id { binding, phc } => {
-                let parts = binding_parts(id, &incarnation, phc);
+                let parts = binding_parts(b"argon2id", id, &incarnation, phc);
                 ring.verify_mac(MacPurpose::ClientSecret, &parts, binding.generation, &binding.tag)
                     && PasswordHash::new(phc).is_ok_and(|hash| {
                         Argon2::default().verify_password(presented.expose().as_bytes(), &hash).is_ok()
                     })
             }
+            Self::Imported { binding, hash } => {
+                let text = hash.to_string();
+                let parts = binding_parts(b"imported", id, &incarnation, &text);
+                ring.verify_mac(MacPurpose::ClientSecret, &parts, binding.generation, &binding.tag)
+                    && hash.verify(presented.expose())
+            }
         }
     }
 }
 
-fn binding_parts<'a>(id: &'a ClientId, incarnation: &'a [u8; 8], phc: &'a str) -> [&'a [u8]; 4] {
-    [b"argon2id", id.as_str().as_bytes(), incarnation, phc.as_bytes()]
+fn binding_parts<'a>(
+    kind: &'static [u8],
+    id: &'a ClientId,
+    incarnation: &'a [u8; 8],
+    hash: &'a str,
+) -> [&'a [u8]; 4] {
+    [kind, id.as_str().as_bytes(), incarnation, hash.as_bytes()]
 }
 
 impl fmt::Display for ClientSecretHash {
@@ -169,6 +197,7 @@ impl fmt::Display for ClientSecretHash {
         match self {
             Self::Hmac(mac) => write!(f, "hmac.{}", tag(mac)),
             Self::Argon2id { binding, phc } => write!(f, "argon2id.{}.{phc}", tag(binding)),
+            Self::Imported { binding, hash } => write!(f, "imported.{}.{hash}", tag(binding)),
         }
     }
 }
@@ -186,6 +215,10 @@ impl FromStr for ClientSecretHash {
         match (kind, parts.next()) {
             ("hmac", None) => Ok(Self::Hmac(mac)),
             ("argon2id", Some(phc)) => Ok(Self::Argon2id { binding: mac, phc: phc.to_owned() }),
+            ("imported", Some(hash)) => {
+                let hash = hash.parse().map_err(|_| SecretError::Malformed)?;
+                Ok(Self::Imported { binding: mac, hash })
+            }
             _ => Err(SecretError::Malformed),
         }
     }
@@ -194,7 +227,11 @@ impl FromStr for ClientSecretHash {
 /// The kind only: a hash is not for logs.
 impl fmt::Debug for ClientSecretHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_slow() { "Argon2id(..)" } else { "Hmac(..)" })
+        f.write_str(match self {
+            Self::Hmac(_) => "Hmac(..)",
+            Self::Argon2id { .. } => "Argon2id(..)",
+            Self::Imported { .. } => "Imported(..)",
+        })
     }
 }
 
@@ -202,6 +239,10 @@ impl fmt::Debug for ClientSecretHash {
 mod tests {
     use super::*;
     use jose::RootKey;
+
+    /// PBKDF2 of `hunter2hunter2`, as Hydra stores it.
+    const IMPORTED: &str =
+        "$pbkdf2-sha256$i=1000,l=32$MDEyMzQ1Njc4OWFiY2RlZg$+t0d48AX/+9e4/SD0XcJA4iyKJ4wRa4gFk+sbpzwxjA";
 
     fn ring_of(seed: u64) -> KeyRing {
         KeyRing::new(vec![RootKey::generate(1, &Entropy::seeded(seed))]).unwrap()
@@ -223,10 +264,11 @@ mod tests {
     #[test]
     fn a_hash_opens_only_for_its_secret_client_incarnation_and_ring() {
         let (ring, entropy) = (ring_of(1), Entropy::seeded(2));
-        let secret = ClientSecret::generate(&entropy);
+        let secret = ClientSecret::new("hunter2hunter2");
         let hashes = [
             ClientSecretHash::of_generated(&ring, &id("a"), Incarnation(7), &secret),
             ClientSecretHash::of_chosen(&ring, &id("a"), Incarnation(7), &secret, &entropy).unwrap(),
+            ClientSecretHash::of_imported(&ring, &id("a"), Incarnation(7), IMPORTED.parse().unwrap()),
         ];
         for hash in hashes {
             assert!(hash.verify(&ring, &id("a"), Incarnation(7), &secret));
@@ -244,12 +286,22 @@ mod tests {
         for hash in [
             ClientSecretHash::of_generated(&ring, &id("a"), Incarnation(1), &secret),
             ClientSecretHash::of_chosen(&ring, &id("a"), Incarnation(1), &secret, &entropy).unwrap(),
+            ClientSecretHash::of_imported(&ring, &id("a"), Incarnation(1), IMPORTED.parse().unwrap()),
         ] {
             let read: ClientSecretHash = hash.to_string().parse().unwrap();
             assert_eq!(read.to_string(), hash.to_string());
             assert!(!hash.to_string().contains(secret.expose()));
         }
-        for bad in ["", "hmac", "hmac.1", "hmac.1.x", "hmac.300.AAAA", "bcrypt.1.AAAA", "argon2id.1.AAAA"] {
+        for bad in [
+            "",
+            "hmac",
+            "hmac.1",
+            "hmac.1.x",
+            "hmac.300.AAAA",
+            "bcrypt.1.AAAA",
+            "argon2id.1.AAAA",
+            "imported.1.AAAA",
+        ] {
             assert!(bad.parse::<ClientSecretHash>().is_err(), "{bad}");
         }
     }

@@ -19,6 +19,12 @@ impl GrantId {
         Self(Builder::from_unix_timestamp_millis(millis, &entropy.bytes()).into_uuid())
     }
 
+    /// The id of a flow that began then, elsewhere: the same digest gives the same id each time.
+    pub fn of_flow(began: Timestamp, digest: [u8; 10]) -> Self {
+        let millis = u64::try_from(began.as_millisecond()).unwrap_or(0);
+        Self(Builder::from_unix_timestamp_millis(millis, &digest).into_uuid())
+    }
+
     /// The id with these bytes, as a row has them.
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(Uuid::from_bytes(bytes))
@@ -71,5 +77,8 @@ mod tests {
         assert_eq!(earlier.to_string().parse(), Ok(earlier));
         assert_eq!(earlier.to_string().len(), 32);
         assert_eq!(GrantId::from_bytes(*earlier.as_bytes()), earlier);
+        let elsewhere = GrantId::of_flow(at(1_700_000_000_123), [7; 10]);
+        assert_eq!(elsewhere, GrantId::of_flow(at(1_700_000_000_123), [7; 10]));
+        assert_eq!(elsewhere.started_at(), earlier.started_at());
     }
 }

@@ -53,6 +53,17 @@ impl RefreshToken {
         }
     }
 
+    /// What stands for a refresh token that another server issued, whose signature is the secret. A `generation` below 0
+    /// is that of a token that was used there already.
+    pub(crate) fn taken_over(
+        (grant, generation): (GrantId, i64),
+        (incarnation, epoch): (Incarnation, i64),
+        signature: [u8; 32],
+        (issued_at, expires_at): (i64, Option<i64>),
+    ) -> Self {
+        Self { grant, generation, incarnation, epoch, secret: signature, issued_at, expires_at }
+    }
+
     /// The token that takes this one's place. The same arguments make the same token.
     #[must_use]
     pub fn next(

@@ -13,7 +13,12 @@ pub struct SessionId(Uuid);
 impl SessionId {
     /// A new id.
     pub fn new(entropy: &Entropy) -> Self {
-        Self(Builder::from_random_bytes(entropy.bytes()).into_uuid())
+        Self::from_bytes(entropy.bytes())
+    }
+
+    /// The id made of these bytes, which are random or a digest.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Builder::from_random_bytes(bytes).into_uuid())
     }
 
     /// Its bytes.

@@ -156,9 +156,23 @@ impl Store {
     /// [`Error::Conflict`] where the id is another resource's, [`Error::Unmanaged`] where it is a client's that no
     /// resource owns; [`Error::Raced`] where it is this resource's already, or was deleted just now.
     pub async fn create_client(&self, new: &NewClient) -> Result<(), Error> {
-        let now = self.clock().now().as_second();
         let mut loan = self.db().loan().await?;
         let mut tx = loan.begin().await?;
+        if !self.insert_client(&mut tx, new, self.clock().now()).await? {
+            drop(tx);
+            drop(loan);
+            return Err(self.holder_of(new).await?);
+        }
+        self.commit(tx, Change::Client(new.id.clone())).await
+    }
+
+    /// Inserts a client that was created at `created_at`, and its secret; false where the id is taken.
+    pub(crate) async fn insert_client(
+        &self,
+        tx: &mut Transaction<'_, Any>,
+        new: &NewClient,
+        created_at: Timestamp,
+    ) -> Result<bool, Error> {
         let inserted = self
             .db()
             .query(
@@ -178,20 +192,18 @@ impl Store {
             .bind(new.manager.as_ref().map(|manager| manager.name.clone()))
             .bind(new.manager.as_ref().map(|manager| manager.uid.clone()))
             .bind(new.spec_hash.clone())
-            .bind(new.secret.as_ref().map(|_| now))
+            .bind(new.secret.as_ref().map(|_| created_at.as_second()))
             .bind(new.handled_rotate_secret.clone())
-            .bind(now)
+            .bind(created_at.as_second())
             .bind(self.first_version())
             .bind(i64::from(new.self_registered));
-        if bounded(inserted.execute(&mut *tx)).await?.rows_affected() == 0 {
-            drop(tx);
-            drop(loan);
-            return Err(self.holder_of(new).await?);
+        if bounded(inserted.execute(&mut **tx)).await?.rows_affected() == 0 {
+            return Ok(false);
         }
         if let Some(hash) = &new.secret {
-            self.insert_secret(&mut tx, &new.id, hash, "current").await?;
+            self.insert_secret(tx, &new.id, hash, "current").await?;
         }
-        self.commit(tx, Change::Client(new.id.clone())).await
+        Ok(true)
     }
 
     /// Why a client cannot be created.

@@ -43,6 +43,15 @@ pub enum Error {
     /// The statement itself failed: a defect, not weather.
     #[error("a database statement failed: {0}")]
     Statement(String),
+    /// The database that is to be taken over cannot be read: it is away, or no Ory Hydra's.
+    #[error("Hydra's database cannot be read: {0}")]
+    Hydra(String),
+    /// None of the secrets that were given opens anything that Hydra sealed.
+    #[error(
+        "none of the given secrets opens what Hydra sealed: give secrets.system of its configuration, all of its \
+         entries where it was replaced"
+    )]
+    WrongHydraSecret,
     /// A key could not be made, parsed, sealed or opened.
     #[error(transparent)]
     Key(#[from] jose::Error),

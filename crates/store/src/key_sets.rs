@@ -305,6 +305,13 @@ pub(crate) struct Halves<'a> {
     private: Option<&'a PrivateKey>,
 }
 
+impl Halves<'_> {
+    /// The same without the private half.
+    pub(crate) fn public_alone(self) -> Self {
+        Self { private: None, ..self }
+    }
+}
+
 impl<'a> From<&'a PrivateKey> for Halves<'a> {
     fn from(key: &'a PrivateKey) -> Self {
         Self { kid: key.key_id(), algorithm: key.algorithm(), public: key.public_jwk(), private: Some(key) }

@@ -14,6 +14,7 @@
 //!         ├─ revoked_tokens              single tokens that died early
 //!         ├─ used_assertions             what was signed to be good once
 //!         ├─ trusted_issuers             who may vouch for subjects
+//!         ├─ hydra ─▶ imported           what is taken over from an Ory Hydra's database, once
 //!         ├─ purge                       forgetting all that, when it has expired
 //!         ├─ coalesce                    statements that wait together go together
 //!         ├─ at_hand                     connections that are used again without a word
@@ -39,6 +40,8 @@ mod database;
 mod device_authorizations;
 mod error;
 mod grants;
+mod hydra;
+mod imported;
 mod invalidation;
 mod key_registry;
 mod key_set_edit;
@@ -85,6 +88,7 @@ pub use database::Dialect;
 pub use device_authorizations::{DeviceDecision, NewDeviceAuthorization, StoredDeviceRequest};
 pub use error::Error;
 pub use grants::GrantState;
+pub use hydra::{HydraDatabase, HydraImport, ImportCount, ImportProblem, ImportReport};
 pub use key_registry::{ACCESS_TOKEN_SET, ID_TOKEN_SET, KeyRegistry, SigningKey, is_token_set};
 pub use key_set_edit::{KeySetEdit, KeySetEdited};
 pub use key_set_policy::{KeySetPolicy, StoredRotation};

@@ -12,7 +12,7 @@ use crate::database::{Database, Dialect};
 use crate::{Error, Options};
 
 /// Every migration, in order. A published one never changes: expand first, contract in a later version.
-const MIGRATIONS: [KnownMigration; 8] = [
+const MIGRATIONS: [KnownMigration; 9] = [
     KnownMigration::of_both(1, "init", include_str!("../migrations/0001_init.sql")),
     KnownMigration::of_both(2, "grants", include_str!("../migrations/0002_grants.sql")),
     KnownMigration {
@@ -29,6 +29,7 @@ const MIGRATIONS: [KnownMigration; 8] = [
     KnownMigration::of_both(7, "assertions", include_str!("../migrations/0007_assertions.sql")),
     KnownMigration::of_both(8, "logouts", include_str!("../migrations/0008_logouts.sql")),
     KnownMigration::of_both(9, "registration", include_str!("../migrations/0009_registration.sql")),
+    KnownMigration::of_both(10, "imported", include_str!("../migrations/0010_imported.sql")),
     KnownMigration::of_both(11, "self_registered", include_str!("../migrations/0011_self_registered.sql")),
 ];
 

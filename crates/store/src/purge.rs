@@ -50,7 +50,8 @@ impl PurgeWalk {
 
 impl Store {
     /// Takes one bite of what has expired in every table: revoked tokens, used assertions, trusted issuers, revocations,
-    /// ends of logins, remembered logins and consents, parked values, what devices asked for, grants. True where more may
+    /// ends of logins, remembered logins and consents, parked values, what devices asked for, tokens that were taken over,
+    /// grants. True where more may
     /// be left. The grants that an expired revocation hits are marked before it is forgotten.
     ///
     /// # Guarantees
@@ -70,6 +71,7 @@ impl Store {
              (SELECT id FROM used_assertions WHERE expires_at < $1 LIMIT $2)",
             "DELETE FROM trusted_issuers WHERE id IN \
              (SELECT id FROM trusted_issuers WHERE expires_at < $1 LIMIT $2)",
+            "DELETE FROM imported WHERE id IN (SELECT id FROM imported WHERE expires_at < $1 LIMIT $2)",
             "DELETE FROM parked WHERE id IN (SELECT id FROM parked WHERE expires_at < $1 LIMIT $2)",
             "DELETE FROM device_authorizations WHERE id IN \
              (SELECT id FROM device_authorizations WHERE expires_at < $1 LIMIT $2)",
@@ -81,6 +83,7 @@ impl Store {
             more |= self.db().execute(query).await? == BITE.unsigned_abs();
         }
         more |= self.purge_revocations(due).await?;
+        self.purge_imported_secrets().await?;
         more |= self.purge_logouts(due).await?;
         more |= self.walk_grants(due, walk).await?;
         more |= self.walk_consents(due, walk).await?;

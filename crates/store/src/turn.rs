@@ -196,7 +196,7 @@ impl Store {
     }
 
     /// The longest lifetime of what a set signs: the server's, and any client's own. One statement.
-    async fn longest_lifetime(&self, set: &str) -> Result<Duration, Error> {
+    pub(crate) async fn longest_lifetime(&self, set: &str) -> Result<Duration, Error> {
         let query = self.db().query("SELECT MAX(longest_access_token), MAX(longest_id_token) FROM clients");
         let row = self.db().fetch_optional(query).await?.ok_or_else(|| Error::corrupt("no aggregate"))?;
         let of = |index: usize| -> Result<Duration, Error> {
