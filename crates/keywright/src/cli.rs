@@ -54,7 +54,7 @@ pub enum Command {
     /// Delete something at a running server.
     #[command(subcommand)]
     Delete(api::DeleteCommand),
-    /// Register what files hold at a running server.
+    /// Register what files hold at a running server, or take over another server's database.
     #[command(subcommand)]
     Import(api::ImportCommand),
     /// Ask a running server about a token.
@@ -295,6 +295,7 @@ mod tests {
             "keywright delete oauth2-client a b",
             "keywright delete access-tokens a",
             "keywright import client a.json",
+            "keywright import hydra --from postgres://db/hydra --hydra-system-secret-file a --dry-run -c a.yml",
             "keywright introspect token t --scope a,b",
             "keywright revoke token t --client-id a --client-secret b",
             "keywright perform client-credentials --client-id a --client-secret b --scope c --audience d",

@@ -4,10 +4,11 @@ use jiff::SignedDuration;
 use jose::JwsHeader;
 use oauth::access_token::Rights;
 use oauth::grant::Grant;
+use oauth::imported_token::HydraTokenKind;
 use oauth::introspect::{GrantState, is_live, is_live_of_grant};
 use oauth::jwt_access_token::looks_like_jwt;
 use oauth::refresh_token::{self, RefreshToken};
-use oauth::{AccessToken, GrantId, TokenId};
+use oauth::{AccessToken, GrantId, HydraToken, TokenId};
 use store::KeyRegistry;
 
 use crate::Server;
@@ -24,7 +25,7 @@ pub(crate) enum Presented {
 /// Opens a token; `None` for what is no token of ours. Says nothing of expiry or revocation.
 ///
 /// # Errors
-/// [`Failure::Store`] where the keys that verify a JWT cannot be read.
+/// [`Failure::Store`] where the keys that verify a JWT, or what was taken over, cannot be read.
 pub(crate) async fn open(server: &Server, token: &str) -> Result<Option<Presented>, Failure> {
     let ring = server.store().ring();
     if looks_like_jwt(token) {
@@ -32,10 +33,30 @@ pub(crate) async fn open(server: &Server, token: &str) -> Result<Option<Presente
         return Ok(open_jwt(server, &keys, token).map(Presented::AccessToken));
     }
     // Without its prefix, a refresh token is told by having no signature beside it.
-    if token.starts_with(refresh_token::PREFIX) || !token.contains('.') {
-        return Ok(RefreshToken::open(ring, token).map(Presented::RefreshToken));
+    if !token.starts_with(refresh_token::PREFIX)
+        && token.contains('.')
+        && let Ok(token) = AccessToken::open(ring, token)
+    {
+        return Ok(Some(Presented::AccessToken(token)));
     }
-    Ok(AccessToken::open(ring, token).ok().map(Presented::AccessToken))
+    Ok(open_refresh_token(server, token).await?.map(Presented::RefreshToken))
+}
+
+/// Opens a refresh token: one of this server, or one of the Ory Hydra whose database was taken over. No statement for one
+/// of this server's own, nor for what has neither form; else one.
+///
+/// # Errors
+/// [`Failure::Store`].
+pub(crate) async fn open_refresh_token(
+    server: &Server,
+    token: &str,
+) -> Result<Option<RefreshToken>, Failure> {
+    if let Some(token) = RefreshToken::open(server.store().ring(), token) {
+        return Ok(Some(token));
+    }
+    let Some(token) = HydraToken::parse(HydraTokenKind::Refresh, token) else { return Ok(None) };
+    let row = server.store().imported_token(&token).await?;
+    Ok(row.and_then(|row| token.refresh_token(&row)))
 }
 
 /// A JWT counts while its key is published, and says what the key in its `jti` says: that one is sealed.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use sqlx::migrate::{Migrate, Migration, MigrationType, Migrator};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, SqlSafeStr};
+use sqlx::{AssertSqlSafe, Row, SqlSafeStr};
 
 use crate::database::{Database, Dialect};
 use crate::{Error, Options};
@@ -87,6 +87,25 @@ pub async fn status(options: &Options) -> Result<Vec<MigrationStatus>, Error> {
         applied: applied.iter().any(|applied| applied.version == known.version),
     };
     Ok(KnownMigration::of(database.dialect()).map(status).collect())
+}
+
+/// True where opening the database would write nothing: it has all migrations and a root key. Nothing is written to find
+/// out.
+///
+/// # Errors
+/// [`Error::Unavailable`].
+pub async fn is_ready(options: &Options) -> Result<bool, Error> {
+    let database = Database::new(options)?;
+    let applied = match database.fetch_all(database.query("SELECT version FROM _sqlx_migrations")).await {
+        // There is no such table.
+        Err(Error::Statement(_)) => return Ok(false),
+        rows => rows?,
+    };
+    let applied: Vec<i64> = applied.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    if !KnownMigration::of(database.dialect()).all(|known| applied.contains(&known.version)) {
+        return Ok(false);
+    }
+    Ok(database.fetch_optional(database.query("SELECT 1 FROM root_keys LIMIT 1")).await?.is_some())
 }
 
 pub(crate) async fn apply(database: &Database, url: &str) -> Result<(), Error> {

@@ -8,7 +8,8 @@ use common::{clock, create_client, hours, sql};
 use futures::future::join_all;
 use harness::{TestDatabase, eventually};
 use oauth::assertion::SingleUse;
-use oauth::{AssertionId, TokenId};
+use oauth::imported_token::HydraTokenKind;
+use oauth::{AssertionId, HydraToken, TokenId};
 use sqlx::Row;
 use store::{DeviceDecision, NewGrant, PurgeWalk, Redemption, Store, StoredClient};
 
@@ -45,6 +46,7 @@ async fn fill(database: &TestDatabase) {
                  'person ' || i % 1000, 0, 4000000000, 0, i {n}"
         ),
         format!("INSERT INTO parked (id, content, expires_at) SELECT {id}, {id}, i {n}"),
+        format!("INSERT INTO imported (id, content, expires_at) SELECT {id}, {id}, i {n}"),
         format!("INSERT INTO used_assertions (id, expires_at) SELECT {id}, i {n}"),
         format!(
             "INSERT INTO trusted_issuers (id, identity, issuer, content, expires_at) \
@@ -104,6 +106,9 @@ async fn requests(store: &Store, client: &StoredClient, subject: &str) {
     let own = TokenId(store.entropy().bytes());
     store.revoke_token(own, expires_at).await.unwrap();
     assert!(store.token_state(&client.id, own).await.unwrap().unwrap().revoked);
+    let hydras = format!("ory_rt_{0}.{0}", "A".repeat(43));
+    let hydras = HydraToken::parse(HydraTokenKind::Refresh, &hydras).unwrap();
+    assert!(store.imported_token(&hydras).await.unwrap().is_none());
     assert!(store.subject_token_state(&client.id, TOKEN, subject, now).await.unwrap().is_some());
 
     store.revoke_grant(grant.id, &client.id, expires_at).await.unwrap();
@@ -144,7 +149,7 @@ async fn reads(database: &TestDatabase) -> Vec<(String, i64, i64)> {
     let select = "SELECT CAST(t.relname AS TEXT), t.seq_scan, CAST(SUM(i.idx_tup_read) AS BIGINT) \
                   FROM pg_stat_user_tables t JOIN pg_stat_user_indexes i USING (relid) \
                   WHERE t.relname IN ('grants', 'clients', 'revocations', 'revoked_tokens', 'login_sessions', \
-                  'consents', 'parked', 'used_assertions', 'trusted_issuers', 'logouts', \
+                  'consents', 'parked', 'used_assertions', 'trusted_issuers', 'logouts', 'imported', \
                   'device_authorizations') GROUP BY 1, 2 ORDER BY 1";
     sql(database, select).await.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
 }
@@ -166,7 +171,7 @@ async fn no_request_reads_a_table_but_by_an_index() {
     fill(&database).await;
     settled(store, &database).await;
     let before = reads(&database).await;
-    assert_eq!(before.len(), 11);
+    assert_eq!(before.len(), 12);
 
     let options = store::Options { listen_url: None, max_connections: 1, ..database.options() };
     let store = common::try_open(options).await.unwrap();

@@ -1,11 +1,13 @@
 //! The commands that ask a running server, in Hydra's grammar.
 
 mod flows;
+mod import_hydra;
 mod keys;
 
 use std::path::PathBuf;
 
 pub use flows::{AuthorizationCodeArgs, DeviceCodeArgs, ResponseMode};
+pub use import_hydra::ImportHydraArgs;
 pub use keys::{CreateKeyArgs, GetKeysArgs, ImportKeysArgs, KeySetsArgs};
 
 use clap::{Args, Subcommand};
@@ -69,7 +71,7 @@ pub enum UpdateCommand {
     Client(Box<UpdateClientArgs>),
 }
 
-/// `keywright import …`.
+/// `keywright import …`: into a running server, or into the database.
 #[derive(Debug, Subcommand)]
 pub enum ImportCommand {
     /// Register clients from JSON: one, or an array of them.
@@ -84,6 +86,8 @@ pub enum ImportCommand {
     /// Put keys from files into a set: JWKs, JWK sets, PEM or DER.
     #[command(name = "jwk", visible_alias = "jwks")]
     Keys(ImportKeysArgs),
+    /// Take over an Ory Hydra's PostgreSQL database. Needs no running server; may be repeated.
+    Hydra(Box<ImportHydraArgs>),
 }
 
 /// `keywright delete …`.

@@ -4,6 +4,7 @@ mod authorization_code;
 mod clients;
 mod connection;
 mod device_code;
+mod import_hydra;
 mod key_files;
 mod keys;
 mod output;
@@ -42,6 +43,7 @@ pub(super) async fn import(command: ImportCommand) -> Result<()> {
     match command {
         ImportCommand::Client { files, api } => clients::import(files, &api).await,
         ImportCommand::Keys(args) => keys::import(&args).await,
+        ImportCommand::Hydra(args) => import_hydra::run(*args).await,
     }
 }
 

@@ -20,6 +20,7 @@ mod dev_sample_app;
 mod dev_secrets;
 mod dev_start;
 mod faults;
+mod import_hydra;
 mod reload;
 mod serve;
 mod support;

@@ -9,7 +9,10 @@ use http::header::LOCATION;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use oauth::client::SecretCheck;
-use oauth::{ClientObject, ClientRegistration, Error, ErrorCode, RegistrationToken};
+use oauth::imported_token::HydraTokenKind;
+use oauth::{
+    ClientObject, ClientRegistration, Error, ErrorCode, HydraToken, ImportedToken, RegistrationToken,
+};
 use percent_encoding::utf8_percent_encode;
 use serde_json::{Map, Value};
 use store::StoredClient;
@@ -147,8 +150,8 @@ pub(crate) async fn delete(Enabled(server): Enabled, Path(id): Path<String>, hea
     answered(&server, deleted.await)
 }
 
-/// The client of a path, for whoever has its registration access token. No statement for what is no token of ours, else
-/// one.
+/// The client of a path, for whoever has its registration access token. No statement for what has not the form
+/// of a token, one for one of ours, two for one that was taken over.
 ///
 /// # Errors
 /// `request_unauthorized` whatever is wrong with the token, `request_forbidden` where a resource declares the client.
@@ -158,7 +161,10 @@ async fn authorized(
     headers: &HeaderMap,
 ) -> Result<(RegistrationToken, StoredClient), Failure> {
     let bearer: Option<Authorization<Bearer>> = headers.typed_get();
-    let token = bearer.and_then(|bearer| RegistrationToken::open(server.store().ring(), bearer.token()));
+    let token = match &bearer {
+        Some(bearer) => opened(server, bearer.token()).await?,
+        None => None,
+    };
     let token = token.filter(|token| token.client_id.as_str() == id).ok_or_else(unauthorized)?;
     tracing::Span::current().record("client_id", id);
     let row = server.store().read_client(&token.client_id).await?.ok_or_else(unauthorized)?;
@@ -167,6 +173,16 @@ async fn authorized(
         return Err(declared());
     }
     Ok((token, row))
+}
+
+/// A registration access token: one of this server, or one of the Ory Hydra whose database was taken over.
+async fn opened(server: &Server, token: &str) -> Result<Option<RegistrationToken>, Failure> {
+    if let Some(token) = RegistrationToken::open(server.store().ring(), token) {
+        return Ok(Some(token));
+    }
+    let Some(token) = HydraToken::parse(HydraTokenKind::Registration, token) else { return Ok(None) };
+    let row = server.store().imported_token(&token).await?;
+    Ok(row.and_then(ImportedToken::registration_token))
 }
 
 fn check_current(token: &RegistrationToken, row: &StoredClient) -> Result<(), Failure> {

@@ -16,7 +16,7 @@ pub(super) fn one(args: &ApiArgs, columns: Columns, key: &str, value: &Value) ->
     if args.quiet {
         return print(&format!("{}\n", cell(value, key)));
     }
-    formatted(args, value, || {
+    formatted(&args.format, value, || {
         let width = columns.iter().map(|(head, _)| head.len()).max().unwrap_or(0);
         columns.iter().fold(String::new(), |mut text, (head, member)| {
             // Writing to a String cannot fail; so below.
@@ -37,11 +37,12 @@ pub(super) fn several(
         let cells: Vec<String> = items.iter().map(|item| cell(item, key) + "\n").collect();
         return print(&cells.concat());
     }
-    formatted(args, document, || table(columns, items))
+    formatted(&args.format, document, || table(columns, items))
 }
 
-fn formatted(args: &ApiArgs, value: &Value, table: impl FnOnce() -> String) -> Result<()> {
-    let text = match args.format.as_str() {
+/// Prints a document in one of the formats.
+pub(super) fn formatted(format: &str, value: &Value, table: impl FnOnce() -> String) -> Result<()> {
+    let text = match format {
         "table" | "" => table(),
         "json" => format!("{value}\n"),
         "json-pretty" => format!("{value:#}\n"),
@@ -59,7 +60,8 @@ fn formatted(args: &ApiArgs, value: &Value, table: impl FnOnce() -> String) -> R
     print(&text)
 }
 
-fn table(columns: Columns, items: &[Value]) -> String {
+/// A table of several things.
+pub(super) fn table(columns: Columns, items: &[Value]) -> String {
     let heads = columns.iter().map(|(head, _)| (*head).to_owned()).collect();
     let row = |item: &Value| columns.iter().map(|(_, member)| cell(item, member)).collect();
     let rows: Vec<Vec<String>> = std::iter::once(heads).chain(items.iter().map(row)).collect();

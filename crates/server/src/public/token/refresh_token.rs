@@ -18,15 +18,16 @@ use crate::error::Failure;
 use crate::form::FormRequest;
 use crate::issue::{AccessTokenIssue, IdTokenIssue};
 use crate::lost_answer::repeated_once;
-use crate::presented_token::live_refresh_token;
+use crate::presented_token::{live_refresh_token, open_refresh_token};
 use crate::{Hooks, Server, hooks};
 
-/// One statement, and a read before it where there is a hook. What the new tokens need is prepared before it: a token that is refused is not used up.
+/// One statement, and a read before it where there is a hook, and for a token that was taken over. What the new tokens need
+/// is prepared before it: a token that is refused is not used up.
 pub(super) async fn issue(server: &Server, request: &FormRequest) -> Result<Issued, Failure> {
     let client = authenticate(server, request).await?;
     client.check_grant(GrantType::RefreshToken)?;
     let settings = server.settings();
-    let token = presented(server, request, &client, server.now())?;
+    let token = presented(server, request, &client, server.now()).await?;
     let content = changed(server, request, &client, &token).await?;
     let now = server.now();
 
@@ -69,19 +70,20 @@ pub(super) async fn issue(server: &Server, request: &FormRequest) -> Result<Issu
     })
 }
 
-fn presented(
+async fn presented(
     server: &Server,
     request: &FormRequest,
     client: &Client,
     now: Timestamp,
-) -> Result<RefreshToken, Error> {
-    let token = RefreshToken::open(server.store().ring(), request.form.require("refresh_token")?);
-    let token = token.ok_or_else(|| Error::invalid_grant("The refresh token is not one of this server."))?;
+) -> Result<RefreshToken, Failure> {
+    let refused = |why| Failure::from(Error::invalid_grant(why));
+    let token = open_refresh_token(server, request.form.require("refresh_token")?).await?;
+    let token = token.ok_or_else(|| refused("The refresh token is not one of this server."))?;
     if token.incarnation != client.incarnation || token.epoch != client.epoch {
-        return Err(Error::invalid_grant("The refresh token was not issued to this client, or was revoked."));
+        return Err(refused("The refresh token was not issued to this client, or was revoked."));
     }
     if token.is_expired(now) {
-        return Err(Error::invalid_grant("The refresh token has expired."));
+        return Err(refused("The refresh token has expired."));
     }
     Ok(token)
 }
