@@ -26,6 +26,8 @@ pub enum Command {
     Operator(OperatorArgs),
     /// Run server and reconcilers on a folder of manifests, with a database of its own.
     Dev(DevArgs),
+    /// Make the Secret of an installation on a cluster, unless it is there.
+    Init(InitArgs),
     /// Apply or show database migrations.
     Migrate {
         /// Which database.
@@ -192,6 +194,20 @@ pub struct ConvertArgs {
     pub client_secret_key: String,
 }
 
+/// `keywright init`.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// The Secret. One that exists is never changed.
+    #[arg(long, value_name = "NAME")]
+    pub secret: String,
+    /// The entry with the system secret (`secrets.system`).
+    #[arg(long, default_value = "secretsSystem")]
+    pub key: String,
+    /// The Secret's namespace; by default that of the service account or of the kubeconfig's context.
+    #[arg(long)]
+    pub namespace: Option<String>,
+}
+
 /// `keywright migrate …`.
 #[derive(Debug, Subcommand)]
 pub enum MigrateDatabase {
@@ -313,6 +329,7 @@ mod tests {
             "keywright keys reseal -c a.yml",
             "keywright operator --instance b --key-set-namespaces x,y",
             "keywright convert a.yaml b.yaml --client-id-key client_id",
+            "keywright init --secret s --key k --namespace n",
         ] {
             Cli::try_parse_from(line.split_whitespace()).unwrap_or_else(|error| panic!("{line}: {error}"));
         }

@@ -3,6 +3,7 @@
 mod api;
 mod convert;
 mod dev;
+mod init;
 mod janitor;
 mod keys;
 mod migrate;
@@ -23,6 +24,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Serve(args) => serve::run(args).await,
         Command::Operator(args) => operator::run(args).await,
         Command::Dev(args) => dev::run(args).await,
+        Command::Init(args) => init::run(args).await,
         Command::Migrate { database: MigrateDatabase::Sql(args) } => migrate::run(args).await,
         Command::Keys(command) => keys::run(command).await,
         Command::Crds => print(&crd::crds_yaml()),

@@ -48,7 +48,7 @@ pub use settings::{
     OAuth2, RefreshTokenLifetime, SameSite, Secrets, Serve, SocketOwner, Strategies, TraceProvider, Tracing,
     Ttl, Urls, Webfinger,
 };
-pub use system_secret::SystemSecretError;
+pub use system_secret::{SystemSecretError, new_system_secret};
 pub use tls::{Pem, Tls};
 
 use layer::{Layer, Layers};

@@ -85,6 +85,11 @@ pub(super) fn default_file(database: Option<&Path>) -> PathBuf {
     )
 }
 
+/// A new system secret: 256 random bits.
+pub fn new_system_secret(entropy: &Entropy) -> Zeroizing<String> {
+    Zeroizing::new(URL_SAFE_NO_PAD.encode(*Zeroizing::new(entropy.bytes::<32>())))
+}
+
 /// The text of a secret's file, without the line break at its end.
 pub(super) fn read_file(path: &Path) -> io::Result<Zeroizing<String>> {
     let text = Zeroizing::new(fs::read_to_string(path)?);
@@ -111,7 +116,7 @@ fn make(path: &Path, entropy: &Entropy) -> io::Result<bool> {
     }
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    let secret = Zeroizing::new(URL_SAFE_NO_PAD.encode(*Zeroizing::new(entropy.bytes::<32>())));
+    let secret = new_system_secret(entropy);
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
     writeln!(file, "{}", secret.as_str())?;
     file.as_file().sync_all()?;

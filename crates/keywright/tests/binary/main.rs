@@ -21,6 +21,7 @@ mod dev_secrets;
 mod dev_start;
 mod faults;
 mod import_hydra;
+mod init;
 mod reload;
 mod serve;
 mod support;
