@@ -11,7 +11,7 @@ use oauth::assertion::SingleUse;
 use oauth::imported_token::HydraTokenKind;
 use oauth::{AssertionId, HydraToken, TokenId};
 use sqlx::Row;
-use store::{DeviceDecision, NewGrant, PurgeWalk, Redemption, Store, StoredClient};
+use store::{DeviceDecision, NewGrant, Redemption, Store, StoredClient};
 
 /// How often each statement is executed: the planner turns to a generic plan after a few times.
 const TIMES: i64 = 30;
@@ -183,49 +183,6 @@ async fn no_request_reads_a_table_but_by_an_index() {
         assert_eq!(after.1, before.1, "{} was read whole", after.0);
         let entries = (after.2 - before.2) / TIMES;
         assert!(entries <= 40, "{}: {entries} entries each time", after.0);
-    }
-}
-
-#[tokio::test]
-async fn a_purge_reads_no_table_but_by_an_index() {
-    let database = TestDatabase::postgres().await;
-    let store = database.open(clock()).await;
-    create_client(&store, "orders").await;
-    fill(&database).await;
-    // A hundred rows of each table are due, of five thousand.
-    let (now, late) = (store.clock().now().as_second() - 3600, "4000000000");
-    for (table, which) in [
-        ("revocations", "expires_at <= 100"),
-        ("revoked_tokens", "expires_at <= 100"),
-        ("login_sessions", "expires_at <= 100"),
-        ("logouts", "expires_at <= 100"),
-        ("parked", "expires_at <= 100"),
-        ("used_assertions", "expires_at <= 100"),
-        ("trusted_issuers", "expires_at <= 100"),
-        ("device_authorizations", "expires_at <= 100"),
-        ("grants", "incarnation <= 100"),
-        ("consents", "incarnation <= 100"),
-    ] {
-        let due = format!("UPDATE {table} SET expires_at = CASE WHEN {which} THEN {now} ELSE {late} END");
-        sql(&database, due).await;
-    }
-    // Those of whom a revocation tells have a grant.
-    sql(&database, "UPDATE revocations SET subject = substr(key, 9)").await;
-    sql(&database, "VACUUM ANALYZE").await;
-    settled(store, &database).await;
-    let before = reads(&database).await;
-
-    let store = database.open(clock()).await;
-    let mut walk = PurgeWalk::default();
-    while store.purge(&mut walk).await.unwrap() {}
-    settled(store, &database).await;
-    for ((table, read_whole, _), after) in before.into_iter().zip(reads(&database).await) {
-        // The clients of a thousand consents are a part of five thousand that is quicker read than looked up.
-        if table != "clients" {
-            assert_eq!(after.1, read_whole, "{table} was read whole");
-            let left = common::number(&database, format!("SELECT COUNT(*) FROM {table}")).await;
-            assert_eq!(left, 4900, "{table}");
-        }
     }
 }
 
