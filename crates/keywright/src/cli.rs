@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use crd::GoDuration;
 
 /// OAuth 2.0 and OpenID Connect for Kubernetes.
 #[derive(Debug, Parser)]
@@ -129,6 +130,22 @@ pub struct OperatorArgs {
     /// Further namespaces in which key sets are honoured.
     #[arg(long, value_delimiter = ',')]
     pub key_set_namespaces: Vec<String>,
+    /// Further namespaces, beside the operator's own, in which `adopt: true` takes over clients that no resource owns.
+    #[arg(long, value_delimiter = ',')]
+    pub adoption_namespaces: Vec<String>,
+    /// How long a deletion waits for the database, before the resource goes and its row is left to the orphan sweep.
+    #[arg(long, value_name = "DURATION", default_value = "10m")]
+    pub finalizer_timeout: GoDuration,
+    /// Lets the orphan sweep delete rows even where more than a fifth of them have lost their resource at once.
+    #[arg(long)]
+    pub allow_mass_deletion: bool,
+    /// The namespaces that are watched, each by itself, so that rights in them are enough; the operator's own is watched
+    /// only if it is among them. By default all are, at once.
+    #[arg(long, value_delimiter = ',')]
+    pub watch_namespaces: Vec<String>,
+    /// Looks after the resources of namespaces with these labels alone, for instance "team in (a, b)".
+    #[arg(long, value_name = "LABELS", conflicts_with = "watch_namespaces")]
+    pub namespace_selector: Option<String>,
     /// Where the configuration comes from.
     #[command(flatten)]
     pub config: ConfigArgs,
@@ -330,6 +347,8 @@ mod tests {
             "keywright operator --instance b --key-set-namespaces x,y",
             "keywright convert a.yaml b.yaml --client-id-key client_id",
             "keywright init --secret s --key k --namespace n",
+            "keywright operator --watch-namespaces a,b --adoption-namespaces a --finalizer-timeout 1h30m",
+            "keywright operator --namespace-selector team=a --allow-mass-deletion",
         ] {
             Cli::try_parse_from(line.split_whitespace()).unwrap_or_else(|error| panic!("{line}: {error}"));
         }

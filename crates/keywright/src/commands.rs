@@ -22,7 +22,7 @@ use crate::cli::{Cli, Command, MigrateDatabase};
 pub async fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
         Command::Serve(args) => serve::run(args).await,
-        Command::Operator(args) => operator::run(args).await,
+        Command::Operator(args) => Box::pin(operator::run(args)).await,
         Command::Dev(args) => dev::run(args).await,
         Command::Init(args) => init::run(args).await,
         Command::Migrate { database: MigrateDatabase::Sql(args) } => migrate::run(args).await,

@@ -3,11 +3,13 @@
 use crd::{OAuth2Client, SecretSource, names};
 use kube::Resource;
 use oauth::{ClientSecret, ClientSecretHash, Incarnation};
-use store::{ClientFence, NewClient, Promotion, SecretState, Store};
+use store::{Adoption, ClientFence, NewClient, Promotion, SecretState, Store};
 
+use crate::events::EventReason;
 use crate::metrics::Metrics;
 use crate::objects::{ObjectError, Objects, ResourceView};
-use crate::plan::client::{Action, Gathered, spec_hash};
+use crate::plan::client::{Action, Gathered, goes_with, spec_hash};
+use crate::plan::rotation::former_expires_at;
 
 /// Why a reconciliation failed.
 #[derive(Debug, thiserror::Error)]
@@ -117,6 +119,11 @@ impl<'a, O: Objects> Execution<'a, O> {
                 self.store.update_client(&fence, &metadata, &self.gathered.me, &hash).await?;
                 self.advance();
             }
+            Action::AdoptRow(metadata) => self.adopt(*metadata).await?,
+            Action::RecordDeletion { with_manager } => {
+                self.store.set_client_deletion(&self.fence()?, with_manager).await?;
+                self.advance();
+            }
             Action::SetPending(secret) => {
                 let (fence, incarnation) = (self.fence()?, self.incarnation()?);
                 let hash = self.hash(incarnation, secret).await?;
@@ -132,7 +139,12 @@ impl<'a, O: Objects> Execution<'a, O> {
             Action::DeleteRow => {
                 self.store.delete_client(&self.gathered.id, &self.gathered.me).await?;
             }
-            Action::Publish(event) => self.objects.publish(ResourceView::Client(client), event).await,
+            Action::Publish(event) => {
+                if event.reason == EventReason::DriftCorrected {
+                    self.metrics.drift_corrections.inc();
+                }
+                self.objects.publish(ResourceView::Client(client), event).await;
+            }
         }
         Ok(())
     }
@@ -153,11 +165,27 @@ impl<'a, O: Objects> Execution<'a, O> {
             spec_hash: spec_hash(&metadata),
             metadata,
             manager: Some(self.gathered.me.clone()),
+            deleted_with_manager: goes_with(&self.gathered.client),
             secret,
             handled_rotate_secret: self.gathered.client.rotation_request().map(str::to_owned),
             self_registered: false,
         };
         Ok(self.store.create_client(&new).await?)
+    }
+
+    async fn adopt(&mut self, metadata: oauth::ClientMetadata) -> Result<(), Failure> {
+        let client = &self.gathered.client;
+        let adoption = Adoption {
+            spec_hash: spec_hash(&metadata),
+            metadata,
+            manager: self.gathered.me.clone(),
+            deleted_with_manager: goes_with(client),
+            handled_rotate_secret: client.rotation_request().map(str::to_owned),
+            former_expire_at: former_expires_at(client, self.gathered.now),
+        };
+        self.store.adopt_client(&self.fence()?, &adoption).await?;
+        self.advance();
+        Ok(())
     }
 
     async fn promote(&mut self, previous_expires_at: jiff::Timestamp) -> Result<(), Failure> {

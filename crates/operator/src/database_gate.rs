@@ -30,6 +30,12 @@ impl DatabaseGate {
         *self.open.borrow()
     }
 
+    /// Waits until it is open.
+    pub async fn opened(&self) {
+        // The sender lives in `self`, so this cannot fail.
+        let _ = self.open.subscribe().wait_for(|open| *open).await;
+    }
+
     /// Somebody got no answer: from now on only the probe asks.
     pub fn close(&self) {
         self.open.send_replace(false);

@@ -12,6 +12,7 @@ pub enum EventReason {
     SecretRotated,
     SecretTampered,
     SecretRecreated,
+    Adopted,
     Conflict,
     DriftCorrected,
     KeyPublished,
@@ -20,9 +21,10 @@ pub enum EventReason {
     KeyRemoved,
     KeyRevoked,
     KeysLost,
+    Restored,
     RotationOverdue,
     DeletionBlocked,
-    Deleted,
+    Orphaned,
 }
 
 impl EventReason {
@@ -38,6 +40,7 @@ impl EventReason {
                 | Self::KeysLost
                 | Self::RotationOverdue
                 | Self::DeletionBlocked
+                | Self::Orphaned
         )
     }
 }

@@ -14,10 +14,12 @@
 //! The same plans and executors serve both sources. A source implements [`Objects`], and calls
 //! [`ClientReconciler`] and [`KeySetReconciler`] when something changed or is due.
 
+pub mod applied;
 pub mod apply;
 pub mod backoff;
 pub mod database_gate;
 pub mod events;
+pub mod leadership;
 pub mod metrics;
 pub mod objects;
 pub mod outcome;
@@ -27,6 +29,7 @@ pub mod settings;
 pub mod source;
 mod status;
 
+pub use leadership::Leadership;
 pub use metrics::Metrics;
 pub use objects::{ObjectError, Objects};
 pub use outcome::Outcome;

@@ -16,6 +16,33 @@ pub struct ReconcileLabels {
     pub result: &'static str,
 }
 
+/// How resources stand.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
+pub struct ResourceLabels {
+    /// `OAuth2Client` or `JsonWebKeySet`.
+    pub kind: String,
+    /// The status of `Ready`; `Unknown` where there is none yet.
+    pub ready: String,
+    /// Its reason, likewise.
+    pub reason: String,
+}
+
+/// Keys of a set.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
+pub struct KeyLabels {
+    /// The set's name.
+    pub set: String,
+    /// `Next`, `Active` or `Retired`.
+    pub state: String,
+}
+
+/// Rows of a kind of resource.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OrphanLabels {
+    /// `OAuth2Client` or `JsonWebKeySet`.
+    pub kind: String,
+}
+
 /// A key set.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct SetLabels {
@@ -42,6 +69,16 @@ pub struct Metrics {
     pub next_rotation: Family<SetLabels, Gauge>,
     /// Database errors that reconcilers met.
     pub db_errors: Counter,
+    /// Resources, by how they stand.
+    pub resources: Family<ResourceLabels, Gauge>,
+    /// For how long the oldest key of a set has been in a state, in seconds.
+    pub key_age: Family<KeyLabels, Gauge>,
+    /// Rows that lost their resource, and were too many to be deleted unasked.
+    pub orphans: Family<OrphanLabels, Gauge>,
+    /// Rows that were deleted because their resource was gone.
+    pub orphans_removed: Family<OrphanLabels, Counter>,
+    /// 1 while this process leads, else 0.
+    pub leader: Gauge,
 }
 
 impl Metrics {
@@ -56,6 +93,11 @@ impl Metrics {
             jwk_rotation_failures: Family::default(),
             next_rotation: Family::default(),
             db_errors: Counter::default(),
+            resources: Family::default(),
+            key_age: Family::default(),
+            orphans: Family::default(),
+            orphans_removed: Family::default(),
+            leader: Gauge::default(),
         };
         registry.register("reconcile", "Reconciliations", metrics.reconcile.clone());
         registry.register("reconcile_seconds", "Time of a reconciliation", metrics.reconcile_seconds.clone());
@@ -73,6 +115,16 @@ impl Metrics {
             metrics.next_rotation.clone(),
         );
         registry.register("db_errors", "Database errors of reconcilers", metrics.db_errors.clone());
+        registry.register(
+            "orphans",
+            "Rows without their resource, too many to delete",
+            metrics.orphans.clone(),
+        );
+        registry.register("resources", "Resources by how they stand", metrics.resources.clone());
+        registry.register("key_age_seconds", "Time of the oldest key in its state", metrics.key_age.clone());
+        let removed = metrics.orphans_removed.clone();
+        registry.register("orphans_removed", "Deleted rows whose resource was gone", removed);
+        registry.register("leader", "1 while this process leads", metrics.leader.clone());
         metrics
     }
 }

@@ -25,11 +25,17 @@ pub enum Outcome {
     },
     /// The database does not answer: try again when it does.
     DatabaseAway,
+    /// The database does not answer, and the resource waits for its deletion: until it does, or until the instant, at
+    /// which the resource goes without it.
+    DeletionBlocked {
+        /// When the resource goes.
+        again_at: Timestamp,
+    },
     /// The resource is gone, or not this operator's.
     Nothing,
 }
 
-/// How long after a reconciliation the next one comes at the latest.
+/// How long until all is compared once more, should nobody have told of a change.
 pub const RESYNC: Duration = Duration::from_hours(1);
 /// How long until a resource that waits for another is looked at again, should no watch tell of it.
 pub const RECHECK: Duration = Duration::from_mins(5);
@@ -41,7 +47,7 @@ impl Outcome {
             Self::Settled { .. } => "settled",
             Self::Waiting { .. } => "waiting",
             Self::Failed { .. } => "failed",
-            Self::DatabaseAway => "database_away",
+            Self::DatabaseAway | Self::DeletionBlocked { .. } => "database_away",
             Self::Nothing => "nothing",
         }
     }

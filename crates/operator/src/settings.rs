@@ -1,5 +1,7 @@
 //! What the process is told about its place.
 
+use std::time::Duration;
+
 use oauth::Issuer;
 
 /// The settings of an operator.
@@ -11,11 +13,25 @@ pub struct Settings {
     pub cluster: String,
     /// Where key sets are honoured; `None` means everywhere.
     pub key_set_namespaces: Option<Vec<String>>,
+    /// Where `adopt: true` takes over clients that no resource owns; `None` means everywhere.
+    pub adoption_namespaces: Option<Vec<String>>,
+    /// How long a deletion waits for the database, before the resource goes and its row is left to a later sweep.
+    pub finalizer_timeout: Duration,
+    /// Deletes rows whose resources are gone, however many they are.
+    pub allow_mass_deletion: bool,
     /// The issuer, for Secrets that carry it.
     pub issuer: Issuer,
 }
 
+/// How long a deletion waits for the database where nobody says otherwise.
+pub const FINALIZER_TIMEOUT: Duration = Duration::from_mins(10);
+
 impl Settings {
+    /// True where resources of `namespace` may take over clients that no resource owns.
+    pub fn adopts_in(&self, namespace: &str) -> bool {
+        self.adoption_namespaces.as_ref().is_none_or(|allowed| allowed.iter().any(|name| name == namespace))
+    }
+
     /// True where key sets of `namespace` are honoured.
     pub fn honours_key_sets_of(&self, namespace: &str) -> bool {
         self.key_set_namespaces.as_ref().is_none_or(|allowed| allowed.iter().any(|name| name == namespace))

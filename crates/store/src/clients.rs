@@ -26,6 +26,8 @@ pub struct StoredClient {
     pub metadata: ClientMetadata,
     /// The resource that owns it; `None` for a client of the admin API.
     pub manager: Option<ResourceRef>,
+    /// True where the client goes with that resource.
+    pub deleted_with_manager: bool,
     /// The digest of the spec that was applied last; empty where no resource owns the client.
     pub spec_hash: String,
     /// All its secrets, expired ones among them.
@@ -94,6 +96,8 @@ pub struct NewClient {
     pub metadata: ClientMetadata,
     /// The resource that will own it; `None` for a client of the admin API.
     pub manager: Option<ResourceRef>,
+    /// True where the client goes with that resource.
+    pub deleted_with_manager: bool,
     /// The digest of the spec; empty where no resource owns the client.
     pub spec_hash: String,
     /// Its current secret; `None` for clients that have none.
@@ -117,7 +121,8 @@ pub enum SecretChange {
 
 const SELECT: &str = "SELECT c.id, c.incarnation, c.epoch, c.metadata, c.manager_cluster, c.manager_namespace, \
     c.manager_name, c.manager_uid, c.spec_hash, c.secret_rotated_at, c.handled_rotate_secret, c.version, \
-    s.hash, s.state, s.expires_at, c.created_at, c.updated_at, c.registration_generation, c.self_registered \
+    s.hash, s.state, s.expires_at, c.created_at, c.updated_at, c.registration_generation, c.self_registered, \
+    c.deleted_with_manager \
     FROM clients c LEFT JOIN client_secrets s ON s.client_id = c.id";
 
 const SELECT_BY_ID: &str = const_format::concatcp!(SELECT, " WHERE c.id = $1 ORDER BY s.created_at");
@@ -178,8 +183,9 @@ impl Store {
             .query(
                 "INSERT INTO clients (id, incarnation, epoch, metadata, longest_access_token, longest_id_token, \
                  manager_cluster, manager_namespace, manager_name, manager_uid, spec_hash, secret_rotated_at, \
-                 handled_rotate_secret, version, created_at, updated_at, self_registered) \
-                 VALUES ($1, $2, 0, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $14, $13, $13, $15) \
+                 handled_rotate_secret, version, created_at, updated_at, self_registered, \
+                 deleted_with_manager) \
+                 VALUES ($1, $2, 0, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $14, $13, $13, $15, $16) \
                  ON CONFLICT (id) DO NOTHING",
             )
             .bind(new.id.to_string())
@@ -196,7 +202,8 @@ impl Store {
             .bind(new.handled_rotate_secret.clone())
             .bind(created_at.as_second())
             .bind(self.first_version())
-            .bind(i64::from(new.self_registered));
+            .bind(i64::from(new.self_registered))
+            .bind(i64::from(new.deleted_with_manager));
         if bounded(inserted.execute(&mut **tx)).await?.rows_affected() == 0 {
             return Ok(false);
         }
@@ -373,7 +380,7 @@ pub(crate) fn changed(rows: u64) -> Result<(), Error> {
     if rows == 0 { Err(Error::Raced) } else { Ok(()) }
 }
 
-fn seconds(duration: Option<std::time::Duration>) -> Option<i64> {
+pub(crate) fn seconds(duration: Option<std::time::Duration>) -> Option<i64> {
     duration.map(|d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
 }
 
@@ -397,6 +404,7 @@ fn collect_refs(rows: &[&AnyRow]) -> Result<Option<StoredClient>, Error> {
         handled_rotate_secret: row.try_get(10)?,
         registration_generation: row.try_get(17)?,
         self_registered: row.try_get::<i64, _>(18)? != 0,
+        deleted_with_manager: row.try_get::<i64, _>(19)? != 0,
         version: row.try_get(11)?,
         created_at: instant(row.try_get(15)?)?,
         updated_at: instant(row.try_get(16)?)?,

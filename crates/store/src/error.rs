@@ -68,7 +68,8 @@ impl Error {
         move |_| Self::Corrupt(format!("column {column}"))
     }
 
-    pub(crate) fn corrupt(what: impl std::fmt::Display) -> Self {
+    /// [`Self::Corrupt`], which says `what`; no value that is secret.
+    pub fn corrupt(what: impl std::fmt::Display) -> Self {
         Self::Corrupt(what.to_string())
     }
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use oauth::ClientId;
 use sqlx::postgres::PgListener;
 use sqlx::{Connection, Row, SqliteConnection};
+use tokio::sync::broadcast;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
@@ -26,6 +27,20 @@ const BEAT: Duration = Duration::from_secs(1);
 
 /// How often SQLite is asked for other processes' writes.
 const POLL: Duration = Duration::from_millis(200);
+
+/// How many changes may wait for a slow listener.
+pub(crate) const BACKLOG: usize = 4096;
+
+/// What has changed, for [`Store::changes`](crate::Store::changes).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changed {
+    /// A client, its secrets, or its existence.
+    Client(ClientId),
+    /// Some key set.
+    KeySets,
+    /// Anything may have: nobody listened before, or it cannot be told what changed.
+    Everything,
+}
 
 /// Something that a cache may hold has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,14 +69,33 @@ impl Change {
     }
 }
 
-/// Keeps the caches true until it is dropped.
-pub(crate) async fn run(url: String, caches: Arc<Caches>) {
+/// Where changes go.
+struct Sinks {
+    caches: Arc<Caches>,
+    told: broadcast::Sender<Changed>,
+}
+
+impl Sinks {
+    fn apply(&self, change: Option<Change>) {
+        self.caches.apply(change.as_ref());
+        // Nobody has to listen.
+        let _ = self.told.send(match change {
+            Some(Change::Client(id)) => Changed::Client(id),
+            Some(Change::KeySets) => Changed::KeySets,
+            None => Changed::Everything,
+        });
+    }
+}
+
+/// Keeps the caches true, and tells of changes, until it is dropped.
+pub(crate) async fn run(url: String, caches: Arc<Caches>, told: broadcast::Sender<Changed>) {
+    let sinks = Sinks { caches, told };
     loop {
         let ended = match Dialect::of(&url) {
-            Dialect::Postgres => listen(&url, &caches).await,
-            Dialect::Sqlite => poll(&url, &caches).await,
+            Dialect::Postgres => listen(&url, &sinks).await,
+            Dialect::Sqlite => poll(&url, &sinks).await,
         };
-        caches.trust.revoke();
+        sinks.caches.trust.revoke();
         if let Err(error) = ended {
             tracing::warn!(%error, "the invalidation channel is lost; reading from the database until it is back");
         }
@@ -69,7 +103,7 @@ pub(crate) async fn run(url: String, caches: Arc<Caches>) {
     }
 }
 
-async fn listen(url: &str, caches: &Caches) -> Result<(), Error> {
+async fn listen(url: &str, sinks: &Sinks) -> Result<(), Error> {
     let own = format!("{CHANNEL}_{}", Uuid::new_v4().simple());
     let mut listener = within(async {
         let mut listener = PgListener::connect(url).await?;
@@ -79,7 +113,7 @@ async fn listen(url: &str, caches: &Caches) -> Result<(), Error> {
     })
     .await?;
     // Listening first, then forgetting: what changes from here on is heard, what changed before is read anew.
-    caches.clear();
+    sinks.apply(None);
     loop {
         let sent = Instant::now();
         let beat = sqlx::query("SELECT pg_notify($1, '')").bind(own.clone());
@@ -89,10 +123,10 @@ async fn listen(url: &str, caches: &Caches) -> Result<(), Error> {
             let left = if echoed { BEAT.saturating_sub(sent.elapsed()) } else { TRUST_FOR };
             match timeout(left, listener.try_recv()).await {
                 Ok(Ok(Some(notification))) if notification.channel() == own => {
-                    caches.trust.proven_at(sent);
+                    sinks.caches.trust.proven_at(sent);
                     echoed = true;
                 }
-                Ok(Ok(Some(notification))) => caches.apply(Change::parse(notification.payload()).as_ref()),
+                Ok(Ok(Some(notification))) => sinks.apply(Change::parse(notification.payload())),
                 Ok(Ok(None)) => return Err(Error::Unavailable("the listening connection was closed".into())),
                 Ok(Err(error)) => return Err(error.into()),
                 Err(_) if echoed => {}
@@ -102,7 +136,7 @@ async fn listen(url: &str, caches: &Caches) -> Result<(), Error> {
     }
 }
 
-async fn poll(url: &str, caches: &Caches) -> Result<(), Error> {
+async fn poll(url: &str, sinks: &Sinks) -> Result<(), Error> {
     let mut connection = SqliteConnection::connect(url).await?;
     let (mut version_seen, mut generation_seen) = (None, None);
     loop {
@@ -112,11 +146,11 @@ async fn poll(url: &str, caches: &Caches) -> Result<(), Error> {
         if version_seen != Some(version) {
             let generation = number(&mut connection, "SELECT generation FROM cache_generation").await?;
             if generation_seen != Some(generation) {
-                caches.clear();
+                sinks.apply(None);
             }
             (version_seen, generation_seen) = (Some(version), Some(generation));
         }
-        caches.trust.proven_at(asked);
+        sinks.caches.trust.proven_at(asked);
         sleep(POLL).await;
     }
 }

@@ -37,6 +37,8 @@ pub struct StoredKeySet {
     pub policy: KeySetPolicy,
     /// The resource that owns it; `None` where the server made it.
     pub manager: Option<ResourceRef>,
+    /// True where the set goes with that resource.
+    pub deleted_with_manager: bool,
     /// The `rotate` request that was handled last.
     pub handled_rotate: Option<String>,
     /// The `rotate-now` request that was handled last.
@@ -61,6 +63,7 @@ impl StoredKeySet {
             key_use,
             policy,
             manager: None,
+            deleted_with_manager: false,
             handled_rotate: None,
             handled_rotate_now: None,
             lead_floor: None,
@@ -74,7 +77,8 @@ impl StoredKeySet {
     /// The row without its keys: what a write of it would change.
     pub(crate) fn row(&self) -> impl PartialEq + '_ {
         let handled = (&self.handled_rotate, &self.handled_rotate_now);
-        (self.key_use, &self.policy, &self.manager, handled, self.lead_floor, self.lifetimes)
+        let owned = (&self.manager, self.deleted_with_manager);
+        (self.key_use, &self.policy, owned, handled, self.lead_floor, self.lifetimes)
     }
 
     /// Nothing, where a plan for the set knows of all its keys, or is told that those it cannot know are to go.
@@ -102,7 +106,7 @@ impl StoredKeySet {
 const SELECT: &str = "SELECT s.name, s.key_use, s.policy, s.manager_cluster, s.manager_namespace, s.manager_name, \
     s.manager_uid, s.handled_rotate, s.handled_rotate_now, s.lead_floor, s.version, \
     k.kid, k.algorithm, k.public_jwk, k.private_jwk, k.published_at, k.active_at, k.retired_at, k.removed_at, \
-    s.lifetime, s.lifetime_before, s.lifetime_before_until \
+    s.lifetime, s.lifetime_before, s.lifetime_before_until, s.deleted_with_manager \
     FROM key_sets s LEFT JOIN keys k ON k.set_name = s.name";
 
 const SELECT_ONE: &str = const_format::concatcp!(SELECT, " WHERE s.name = $1");
@@ -166,14 +170,14 @@ impl Store {
         let sql = if set.version == 0 {
             "INSERT INTO key_sets (name, version, key_use, policy, manager_cluster, manager_namespace, manager_name, \
              manager_uid, handled_rotate, handled_rotate_now, lead_floor, created_at, updated_at, \
-             lifetime, lifetime_before, lifetime_before_until) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13, $14, $15) \
+             lifetime, lifetime_before, lifetime_before_until, deleted_with_manager) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13, $14, $15, $16) \
              ON CONFLICT (name) DO NOTHING"
         } else {
             "UPDATE key_sets SET key_use = $3, policy = $4, manager_cluster = $5, manager_namespace = $6, \
              manager_name = $7, manager_uid = $8, handled_rotate = $9, handled_rotate_now = $10, lead_floor = $11, \
              updated_at = $12, lifetime = $13, lifetime_before = $14, lifetime_before_until = $15, \
-             version = version + 1 WHERE name = $1 AND version = $2"
+             deleted_with_manager = $16, version = version + 1 WHERE name = $1 AND version = $2"
         };
         let manager = set.manager.as_ref();
         let query = self
@@ -193,7 +197,8 @@ impl Store {
             .bind(self.clock().now().as_second())
             .bind(seconds(set.lifetimes.longest))
             .bind(set.lifetimes.before.map(|(lifetime, _)| seconds(lifetime)))
-            .bind(set.lifetimes.before.map(|(_, until)| until.as_second()));
+            .bind(set.lifetimes.before.map(|(_, until)| until.as_second()))
+            .bind(i64::from(set.deleted_with_manager));
         match bounded(query.execute(&mut **tx)).await?.rows_affected() {
             0 => Err(Error::Raced),
             _ => Ok(()),
@@ -369,6 +374,7 @@ fn set_of(name: String, row: &AnyRow) -> Result<StoredKeySet, Error> {
         policy: serde_json::from_str(&row.try_get::<String, _>(2)?)
             .map_err(Error::unreadable("key_sets.policy"))?,
         manager,
+        deleted_with_manager: row.try_get::<i64, _>(22)? != 0,
         handled_rotate: row.try_get(7)?,
         handled_rotate_now: row.try_get(8)?,
         lead_floor: timestamp(row.try_get(9)?)?,

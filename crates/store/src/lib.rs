@@ -2,8 +2,10 @@
 //!
 //! ```text
 //!  Store ─┬─ clients, client_secrets     what is registered, fenced by a version
+//!         ├─ managed                     the rows that resources own, to see which changed or lost theirs
 //!         ├─ key_sets, keys ── turn      the schedule's plans, written by compare-and-set
 //!         ├─ key_set_edit                sets that are kept by hand
+//!         ├─ key_set_restore             sets that come back from a backup
 //!         ├─ grants ─ redeem, refresh    one row for what a person granted a client
 //!         ├─ revocations                 what ends all grants of a subject or a session
 //!         ├─ login_sessions, consents    what need not be asked again
@@ -46,10 +48,12 @@ mod invalidation;
 mod key_registry;
 mod key_set_edit;
 mod key_set_policy;
+mod key_set_restore;
 mod key_sets;
 mod loan;
 mod login_sessions;
 mod logouts;
+mod managed;
 mod migrate;
 mod parked;
 mod purge;
@@ -71,6 +75,7 @@ use std::time::Duration;
 use jose::{Entropy, KeyRing, SigningAlgorithm, SystemSecret};
 use oauth::Lifetimes;
 use sqlx::{Any, Transaction};
+use tokio::sync::broadcast;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::caches::Caches;
@@ -89,12 +94,15 @@ pub use device_authorizations::{DeviceDecision, NewDeviceAuthorization, StoredDe
 pub use error::Error;
 pub use grants::GrantState;
 pub use hydra::{HydraDatabase, HydraImport, ImportCount, ImportProblem, ImportReport};
+pub use invalidation::Changed;
 pub use key_registry::{ACCESS_TOKEN_SET, ID_TOKEN_SET, KeyRegistry, SigningKey, is_token_set};
 pub use key_set_edit::{KeySetEdit, KeySetEdited};
 pub use key_set_policy::{KeySetPolicy, StoredRotation};
+pub use key_set_restore::RestoredKey;
 pub use key_sets::{StoredKey, StoredKeySet};
 pub use login_sessions::{NewLogin, StoredSession};
 pub use logouts::{DueLogout, TOLD_FOR};
+pub use managed::{Adoption, ManagedRow};
 pub use migrate::{MigrationStatus, is_ready, migrate, status};
 pub use purge::PurgeWalk;
 pub use redeem::{NewGrant, NewRefresh, Redemption};
@@ -166,6 +174,7 @@ struct Inner {
     ring: KeyRing,
     lines: Lines,
     caches: Arc<Caches>,
+    changes: broadcast::Sender<Changed>,
     clock: Clock,
     entropy: Entropy,
     lifetimes: RwLock<Lifetimes>,
@@ -186,10 +195,12 @@ impl Store {
         database.calibrate(&clock).await?;
         let ring = root_keys::load(&database, &options.secrets, &entropy, &clock).await?;
         let caches = Arc::new(Caches::new());
+        let (changes, _) = broadcast::channel(invalidation::BACKLOG);
         let mut tasks =
             vec![AbortOnDropHandle::new(tokio::spawn(calibrate(database.clone(), clock.clone())))];
         if let Some(url) = options.listen_url {
-            tasks.push(AbortOnDropHandle::new(tokio::spawn(invalidation::run(url, caches.clone()))));
+            let told = invalidation::run(url, caches.clone(), changes.clone());
+            tasks.push(AbortOnDropHandle::new(tokio::spawn(told)));
         }
         let lines = Lines::new(&database);
         let (lifetimes, token_algorithm) = (RwLock::new(options.lifetimes), options.token_algorithm);
@@ -198,6 +209,7 @@ impl Store {
             lines,
             ring,
             caches,
+            changes,
             clock,
             entropy,
             lifetimes,
@@ -224,6 +236,12 @@ impl Store {
     /// How many statements were sent so far; see the crate's documentation.
     pub fn statements(&self) -> u64 {
         self.0.database.statements()
+    }
+
+    /// Tells what changes in the tables of clients and key sets, whoever changes it, where this store listens
+    /// ([`Options::listen_url`]). Who lags behind, or hears [`Changed::Everything`], has missed something.
+    pub fn changes(&self) -> broadcast::Receiver<Changed> {
+        self.0.changes.subscribe()
     }
 
     /// Asks the database for an answer.

@@ -12,7 +12,7 @@ use crate::database::{Database, Dialect};
 use crate::{Error, Options};
 
 /// Every migration, in order. A published one never changes: expand first, contract in a later version.
-const MIGRATIONS: [KnownMigration; 9] = [
+const MIGRATIONS: [KnownMigration; 11] = [
     KnownMigration::of_both(1, "init", include_str!("../migrations/0001_init.sql")),
     KnownMigration::of_both(2, "grants", include_str!("../migrations/0002_grants.sql")),
     KnownMigration {
@@ -31,6 +31,18 @@ const MIGRATIONS: [KnownMigration; 9] = [
     KnownMigration::of_both(9, "registration", include_str!("../migrations/0009_registration.sql")),
     KnownMigration::of_both(10, "imported", include_str!("../migrations/0010_imported.sql")),
     KnownMigration::of_both(11, "self_registered", include_str!("../migrations/0011_self_registered.sql")),
+    KnownMigration {
+        version: 12,
+        name: "managed_rows",
+        sql: include_str!("../migrations/0012_managed_rows.postgres.sql"),
+        only: Some(Dialect::Postgres),
+    },
+    KnownMigration {
+        version: 12,
+        name: "managed_rows",
+        sql: include_str!("../migrations/0012_managed_rows.sqlite.sql"),
+        only: Some(Dialect::Sqlite),
+    },
 ];
 
 /// A migration that this version has.

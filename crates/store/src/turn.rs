@@ -28,6 +28,8 @@ pub struct Declaration {
     pub policy: KeySetPolicy,
     /// The resource.
     pub manager: ResourceRef,
+    /// True where the set goes with it.
+    pub deleted_with_manager: bool,
     /// The resource's standing `rotate` request.
     pub rotate: Option<String>,
     /// The resource's standing `rotate-now` request.
@@ -230,6 +232,7 @@ fn decide(
     set.key_use = declared.key_use;
     set.policy = declared.policy.clone();
     set.manager = Some(declared.manager.clone());
+    set.deleted_with_manager = declared.deleted_with_manager;
     set.lead_floor = lead_floor(before, declared, now);
     set.lifetimes = before.lifetimes.observe(lifetime, now);
     let asked = |request: &Option<String>, handled: &Option<String>| {

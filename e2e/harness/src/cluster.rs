@@ -36,6 +36,10 @@ pub struct Write {
     pub name: String,
     /// The program that asked.
     pub user_agent: String,
+    /// The user as whom it asked.
+    pub user: String,
+    /// When the request came in; as text, such times sort.
+    pub at: String,
     /// The HTTP status.
     pub status: u64,
 }
@@ -198,5 +202,14 @@ fn write_in(entry: &Value, namespace: &str) -> Option<Write> {
         resource = format!("{resource}/{subresource}");
     }
     let status = entry.pointer("/responseStatus/code").and_then(Value::as_u64).unwrap_or_default();
-    Some(Write { verb, resource, name: text("/objectRef/name"), user_agent: text("/userAgent"), status })
+    let impersonated = text("/impersonatedUser/username");
+    Some(Write {
+        verb,
+        resource,
+        name: text("/objectRef/name"),
+        user_agent: text("/userAgent"),
+        user: if impersonated.is_empty() { text("/user/username") } else { impersonated },
+        at: text("/requestReceivedTimestamp"),
+        status,
+    })
 }

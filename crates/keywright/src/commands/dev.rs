@@ -209,6 +209,9 @@ async fn reconcile(
         instance: "default".to_owned(),
         cluster: welcome.data.id()?,
         key_set_namespaces: None,
+        adoption_namespaces: None,
+        finalizer_timeout: operator::settings::FINALIZER_TIMEOUT,
+        allow_mass_deletion: false,
         issuer: welcome.config.urls.issuer.clone(),
     };
     let context = ReconcileContext::for_folder(store, welcome.data.clone(), settings, metrics)?;

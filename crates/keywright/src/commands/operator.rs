@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use ::operator::applied::Applied;
 use ::operator::database_gate::DatabaseGate;
+use ::operator::plan::lease::Times;
 use ::operator::reconcile::Context as ReconcileContext;
-use ::operator::source::cluster::{self, ClusterObjects};
+use ::operator::source::cluster::{self, ClusterObjects, Election, Scope};
 use ::operator::{Metrics, Settings};
 use anyhow::{Context, Result};
 use jose::Entropy;
@@ -31,9 +33,7 @@ pub(super) async fn run(args: OperatorArgs) -> Result<()> {
     let shutdown = shutdown::on_signal()?;
 
     let listener = wiring::bind(&loaded.config.serve.operator, "serve.operator", None).await?;
-    let mut database = wiring::database(&mut loaded.config)?;
-    // Reconcilers read each time; they have no cache to keep true.
-    database.options.listen_url = None;
+    let database = wiring::database(&mut loaded.config)?;
     let open = wiring::open(&database.options, &entropy, &shutdown);
     let Some(store) = wiring::meanwhile(vec![&listener], probes::starting(), open).await? else {
         return Ok(());
@@ -49,6 +49,8 @@ pub(super) async fn run(args: OperatorArgs) -> Result<()> {
         settings: Arc::new(settings(&args, &config, cluster_uid)),
         gate: DatabaseGate::new(),
         metrics: Metrics::new(&mut registry),
+        applied_clients: Applied::default(),
+        applied_key_sets: Applied::default(),
     };
     let lifetimes = store.clone();
     let reload = Reload {
@@ -72,9 +74,8 @@ pub(super) async fn run(args: OperatorArgs) -> Result<()> {
     ));
     drop(listener);
     tracing::info!(instance = args.instance, address = %config.serve.operator, "reconciling");
-    // Where the server does not make the token sets, the operator does, as declared or by default.
-    let makes_sets = !config.keys.autocreate;
-    let result = cluster::run(client, context, makes_sets, ready, shutdown.clone()).await;
+    let options = options(&args, &config, &entropy);
+    let result = Box::pin(cluster::run(client, context, options, ready, shutdown.clone())).await;
     shutdown.cancel();
     serving.await?;
     reloading.await?;
@@ -83,18 +84,52 @@ pub(super) async fn run(args: OperatorArgs) -> Result<()> {
 }
 
 fn settings(args: &OperatorArgs, config: &crate::config::Config, cluster: String) -> Settings {
-    let own = args.namespace.clone().unwrap_or_else(own_namespace);
-    let mut namespaces = args.key_set_namespaces.clone();
-    namespaces.push(own);
+    let and_own = |namespaces: &[String]| Some([namespaces, &[own_namespace(args)]].concat());
     Settings {
         instance: args.instance.clone(),
         cluster,
-        key_set_namespaces: Some(namespaces),
+        key_set_namespaces: and_own(&args.key_set_namespaces),
+        adoption_namespaces: and_own(&args.adoption_namespaces),
+        finalizer_timeout: args.finalizer_timeout.get(),
+        allow_mass_deletion: args.allow_mass_deletion,
         issuer: config.urls.issuer.clone(),
     }
 }
 
-fn own_namespace() -> String {
+fn options(args: &OperatorArgs, config: &crate::config::Config, entropy: &Entropy) -> cluster::Options {
+    let scope = match &args.namespace_selector {
+        Some(selector) => Scope::Selector(selector.clone()),
+        None if args.watch_namespaces.is_empty() => Scope::All,
+        None => Scope::Namespaces(args.watch_namespaces.clone()),
+    };
+    let election = Election {
+        namespace: own_namespace(args),
+        lease: format!("keywright-{}", args.instance),
+        identity: identity(entropy),
+        times: Times::default(),
+    };
+    // Where the server does not make the token sets, the operator does, as declared or by default.
+    cluster::Options {
+        autocreate: !config.keys.autocreate,
+        election: Some(election),
+        scope,
+        ..cluster::Options::default()
+    }
+}
+
+/// What tells this process from all others: the pod's name and uid. Without a uid that is told, a random one is as good.
+fn identity(entropy: &Entropy) -> String {
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let name =
+        variable("POD_NAME").or_else(|| variable("HOSTNAME")).unwrap_or_else(|| "keywright".to_owned());
+    let uid = variable("POD_UID").unwrap_or_else(|| format!("{:016x}", u64::from_be_bytes(entropy.bytes())));
+    format!("{name}_{uid}")
+}
+
+fn own_namespace(args: &OperatorArgs) -> String {
+    if let Some(namespace) = &args.namespace {
+        return namespace.clone();
+    }
     let of_pod = std::env::var("POD_NAMESPACE").ok();
     let of_account = || std::fs::read_to_string(SERVICE_ACCOUNT_NAMESPACE).ok();
     let namespace = of_pod.or_else(of_account).map(|text| text.trim().to_owned());

@@ -2,7 +2,7 @@
 //!
 //! One program for all of them, so that they are linked once and run side by side. Those on PostgreSQL need
 //! `DATABASE_URL` (`e2e/postgres.sh cargo test -p keywright`); one runs the command that `dev` prints, and so needs
-//! `curl`.
+//! `curl`; those of `operator` start an API server (`KEYWRIGHT_KUBE_ASSETS=$(e2e/cluster/build.sh)`).
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests are not seen as tests")]
 
 mod canaries;
@@ -22,6 +22,7 @@ mod dev_start;
 mod faults;
 mod import_hydra;
 mod init;
+mod operators;
 mod reload;
 mod serve;
 mod support;

@@ -35,6 +35,8 @@ pub struct Gathered {
     pub fresh: ClientSecret,
     /// The issuer, for Secrets that carry it.
     pub issuer: Issuer,
+    /// True where resources of this namespace may take over clients that no resource owns.
+    pub adopts: bool,
     /// The time.
     pub now: Timestamp,
 }
@@ -57,6 +59,13 @@ pub enum Action {
     },
     /// Write what is registered.
     UpdateRow(Box<ClientMetadata>),
+    /// Take over a client that no resource owns, with what is registered from now on.
+    AdoptRow(Box<ClientMetadata>),
+    /// Record whether the row goes with the resource.
+    RecordDeletion {
+        /// True where it does.
+        with_manager: bool,
+    },
     /// Make a secret work before it is written into the Secret.
     SetPending(ClientSecret),
     /// Make the pending secret, which the Secret holds, the current one.
@@ -86,14 +95,23 @@ pub enum Standing {
     SecretUnusable(Unusable),
     /// The row is another resource's.
     Conflict(ResourceRef),
-    /// The row is no resource's.
-    Unmanaged,
+    /// The row is no resource's, and may not be taken over.
+    Unmanaged(AdoptionRefusal),
     /// The spec asks for what cannot be.
     Invalid(String),
     /// Reconciling is suspended.
     Suspended,
     /// The resource is on its way out.
     Gone,
+}
+
+/// Why a client that no resource owns is not taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdoptionRefusal {
+    /// The resource does not ask for it.
+    NotAsked,
+    /// It asks, and its namespace is none where that is heard.
+    Namespace,
 }
 
 /// What to do, and what then is.
@@ -128,7 +146,10 @@ pub fn plan(gathered: &Gathered) -> Plan {
     if let Some(row) = &gathered.row
         && !row.is_of(&gathered.me)
     {
-        return Plan::rest(row.manager.clone().map_or(Standing::Unmanaged, Standing::Conflict));
+        return match &row.manager {
+            Some(holder) => Plan::rest(Standing::Conflict(holder.clone())),
+            None => adoption(gathered, row, metadata, has_finalizer),
+        };
     }
     if let (Some(row), Some(wanted)) = (&gathered.row, client.spec.client_id.as_deref())
         && row.id.as_str() != wanted
@@ -159,6 +180,27 @@ pub fn plan(gathered: &Gathered) -> Plan {
         actions.extend(update_row(gathered, row, &metadata));
     }
     Plan { actions, standing }
+}
+
+/// A client that no resource owns: it is taken over where that is asked for and allowed, or where its owner is said to be
+/// this very resource, as Hydra Maester says it. What it has and should not have then is seen to like any other change.
+fn adoption(gathered: &Gathered, row: &StoredClient, metadata: ClientMetadata, has_finalizer: bool) -> Plan {
+    let (client, me) = (&gathered.client, &gathered.me);
+    let owner = row.metadata.other.get("owner").and_then(|owner| owner.as_str());
+    let was_this_resources = owner == Some(&format!("{}/{}", me.name, me.namespace));
+    let may = was_this_resources || (client.spec.adopt && gathered.adopts);
+    if !may {
+        let refusal = if client.spec.adopt { AdoptionRefusal::Namespace } else { AdoptionRefusal::NotAsked };
+        return Plan::rest(Standing::Unmanaged(refusal));
+    }
+    let mut actions = Vec::new();
+    if client.spec.deletion_policy == DeletionPolicy::Delete && !has_finalizer {
+        actions.push(Action::AddFinalizer);
+    }
+    actions.push(Action::AdoptRow(Box::new(metadata)));
+    let note = format!("took over client {}", row.id);
+    actions.push(Action::Publish(Event::new(EventReason::Adopted, note)));
+    Plan { actions, standing: Standing::Ready { again_at: None, not_served: Vec::new() } }
 }
 
 fn deletion(gathered: &Gathered, has_finalizer: bool) -> Plan {
@@ -205,19 +247,30 @@ fn creation(gathered: &Gathered, metadata: &ClientMetadata, found: Option<&Crede
 }
 
 fn update_row(gathered: &Gathered, row: &StoredClient, metadata: &ClientMetadata) -> Vec<Action> {
+    let with_manager = goes_with(&gathered.client);
+    let record =
+        (row.deleted_with_manager != with_manager).then_some(Action::RecordDeletion { with_manager });
+    let mut actions: Vec<_> = record.into_iter().collect();
     if row.metadata == *metadata && row.manager.as_ref() == Some(&gathered.me) {
-        return Vec::new();
+        return actions;
     }
-    let mut actions = vec![Action::UpdateRow(Box::new(metadata.clone()))];
+    actions.push(Action::UpdateRow(Box::new(metadata.clone())));
     if row.metadata != *metadata {
         let event = if row.spec_hash == spec_hash(metadata) {
-            Event::new(EventReason::DriftCorrected, format!("client {} had been changed", row.id))
+            let fields = client_metadata::differing(&row.metadata, metadata).join(", ");
+            let note = format!("client {} had been changed: {fields}", row.id);
+            Event::new(EventReason::DriftCorrected, note)
         } else {
             Event::new(EventReason::Updated, format!("updated client {}", row.id))
         };
         actions.push(Action::Publish(event));
     }
     actions
+}
+
+/// True where the row goes with the resource.
+pub fn goes_with(client: &OAuth2Client) -> bool {
+    client.spec.deletion_policy == DeletionPolicy::Delete
 }
 
 /// The digest of what is declared, by which a changed declaration is told from a changed row.

@@ -3,6 +3,8 @@
 //! The spec has the names of RFC 7591 and Hydra in camelCase, so the way back is mechanical; only scopes and lifespans
 //! have a shape of their own.
 
+use std::collections::BTreeSet;
+
 use crd::{Lifespans, OAuth2ClientSpec};
 use oauth::lifespan::LONGEST_LIFESPAN;
 use oauth::{ClientMetadata, GrantType, RedirectUri, ResponseType, TokenEndpointAuthMethod};
@@ -77,6 +79,25 @@ pub fn not_served(metadata: &ClientMetadata) -> Vec<String> {
     let flows = metadata.other.keys().filter(|name| !DESCRIPTIVE.contains(&name.as_str()));
     fields.extend(flows.map(|name| camel_case(name)));
     fields
+}
+
+/// The fields of a spec of which two registrations say different things, under the spec's names.
+pub fn differing(one: &ClientMetadata, other: &ClientMetadata) -> Vec<String> {
+    let members = |metadata: &ClientMetadata| match serde_json::to_value(metadata) {
+        Ok(Value::Object(members)) => members,
+        _ => Map::new(),
+    };
+    let (one, other) = (members(one), members(other));
+    let names: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+    let differ = names.into_iter().filter(|name| one.get(*name) != other.get(*name));
+    let fields: BTreeSet<String> = differ
+        .map(|name| match name.as_str() {
+            "scope" => "scopes".to_owned(),
+            lifespan if lifespan.ends_with("_lifespan") => "lifespans".to_owned(),
+            name => camel_case(name),
+        })
+        .collect();
+    fields.into_iter().collect()
 }
 
 /// The thirteen lifetimes under Hydra's names: `deviceCode.accessToken` is
@@ -185,6 +206,21 @@ mod tests {
         let served =
             of_spec(&spec(json!({"grantTypes": ["client_credentials"], "contacts": ["a@b"]}))).unwrap();
         assert!(not_served(&served).is_empty());
+    }
+
+    #[test]
+    fn what_differs_is_named_as_the_manifest_names_it() {
+        let declared =
+            of_spec(&spec(json!({"grantTypes": ["client_credentials"], "scopes": ["read"]}))).unwrap();
+        let changed = of_spec(&spec(json!({
+            "grantTypes": ["client_credentials"],
+            "scopes": ["read", "write"],
+            "clientUri": "https://a",
+            "lifespans": {"clientCredentials": {"accessToken": "1h"}, "jwtBearer": {"accessToken": "1h"}},
+        })))
+        .unwrap();
+        assert_eq!(differing(&changed, &declared), ["clientUri", "lifespans", "scopes"]);
+        assert!(differing(&declared, &declared).is_empty());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crd::ConditionStatus::{False, True, Unknown};
 use crd::{ConditionType, OAuth2ClientStatus, Reason, SecretRotationStatus};
 use kube::{Resource, ResourceExt};
 
-use super::client::{Gathered, Standing};
+use super::client::{AdoptionRefusal, Gathered, Standing};
 use super::rotation::{Due, due, previous_expires_at};
 use crate::status::{Wanted, conditions};
 
@@ -30,12 +30,7 @@ pub fn status(gathered: &Gathered, standing: &Standing) -> Option<OAuth2ClientSt
             let message = format!("clientId {} belongs to {holder}", gathered.id);
             failed(Reason::ClientIdConflict, &message)
         }
-        Standing::Unmanaged => {
-            let id = &gathered.id;
-            let message =
-                format!("client {id} exists, and no resource owns it; delete it, or choose another clientId");
-            failed(Reason::AdoptionRefused, &message)
-        }
+        Standing::Unmanaged(refusal) => failed(Reason::AdoptionRefused, &refused(gathered, *refusal)),
         Standing::Invalid(problem) => {
             let mut wanted = failed(Reason::InvalidSpec, problem);
             wanted.push(Wanted::new(ConditionType::Stalled, True, Reason::InvalidSpec, problem));
@@ -67,6 +62,19 @@ pub fn failing(
     status.conditions = conditions(&status.conditions, &wanted, status.observed_generation, now);
     status.conditions.extend(known);
     status
+}
+
+fn refused(gathered: &Gathered, refusal: AdoptionRefusal) -> String {
+    let (id, namespace) = (&gathered.id, &gathered.me.namespace);
+    match refusal {
+        AdoptionRefusal::NotAsked => format!(
+            "client {id} exists, and no resource owns it; set spec.adopt to take it over, or choose another clientId"
+        ),
+        AdoptionRefusal::Namespace => format!(
+            "client {id} exists, no resource owns it, and the operator takes none over for the namespace {namespace} \
+             (--adoption-namespaces)"
+        ),
+    }
 }
 
 fn failed(reason: Reason, message: &str) -> Vec<Wanted> {

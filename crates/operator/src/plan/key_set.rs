@@ -84,6 +84,7 @@ pub fn declaration(key_set: &JsonWebKeySet, me: &ResourceRef, now: Timestamp) ->
         key_use,
         policy,
         manager: me.clone(),
+        deleted_with_manager: spec.deletion_policy == DeletionPolicy::Delete,
         rotate: key_set.rotate_request().map(str::to_owned),
         rotate_now: key_set.rotate_now_request().map(str::to_owned),
         revoked: spec.revoked_key_ids.iter().map(|kid| KeyId::from(kid.as_str())).collect(),

@@ -5,13 +5,20 @@ use crd::{ConditionType, JsonWebKeySet, JsonWebKeySetStatus, KeyState, KeyStatus
 use jiff::Timestamp;
 use jose::schedule::{State, active_key};
 use kube::Resource;
+use serde_json::{Map, Value};
 use store::{StoredKey, StoredKeySet, Turn};
 
+use super::secret::Unusable;
 use crate::events::{Event, EventReason};
 use crate::status::{Wanted, conditions};
 
-/// The status after a turn.
-pub fn after_turn(key_set: &JsonWebKeySet, turn: &Turn, now: Timestamp) -> JsonWebKeySetStatus {
+/// The status after a turn; `unusable` says why the set could not be exported.
+pub fn after_turn(
+    key_set: &JsonWebKeySet,
+    turn: &Turn,
+    unusable: Option<&Unusable>,
+    now: Timestamp,
+) -> JsonWebKeySetStatus {
     let set = &turn.after;
     let scheduled = set.scheduled();
     // A line that is no longer declared signs until the first declared one does.
@@ -34,15 +41,12 @@ pub fn after_turn(key_set: &JsonWebKeySet, turn: &Turn, now: Timestamp) -> JsonW
         last_handled_rotate: set.handled_rotate.clone(),
         last_handled_rotate_now: set.handled_rotate_now.clone(),
         keys: keys.into_iter().filter_map(|key| key_status(key, now)).collect(),
-        conditions: conditions(&before.conditions, &settled(key_set, turn), generation, now),
+        conditions: conditions(&before.conditions, &settled(key_set, turn, unusable), generation, now),
     }
 }
 
-fn settled(key_set: &JsonWebKeySet, turn: &Turn) -> Vec<Wanted> {
+fn settled(key_set: &JsonWebKeySet, turn: &Turn, unusable: Option<&Unusable>) -> Vec<Wanted> {
     let mut message = format!("{} keys in set {}", turn.after.keys.len(), turn.after.name);
-    if key_set.spec.export.is_some() {
-        message.push_str("; kept, but not served yet: export");
-    }
     let reason = match turn.plan.overdue {
         Some(since) => {
             message = format!("the active key should have handed over at {since}; {message}");
@@ -51,10 +55,17 @@ fn settled(key_set: &JsonWebKeySet, turn: &Turn) -> Vec<Wanted> {
         None if turn.after.policy.suspended => Reason::Suspended,
         None => Reason::Synced,
     };
-    vec![
-        Wanted::new(ConditionType::Ready, True, reason, &*message),
-        Wanted::new(ConditionType::Synced, True, Reason::Synced, &*message),
-    ]
+    let synced = Wanted::new(ConditionType::Synced, True, Reason::Synced, &*message);
+    let refused =
+        |type_, unusable: &Unusable| Wanted::new(type_, False, unusable.reason.clone(), &*unusable.message);
+    let export = key_set.spec.export.as_ref().map(|export| {
+        let message = format!("Secret {} holds the set", export.secret_name);
+        let written = || Wanted::new(ConditionType::SecretReady, True, Reason::Synced, message);
+        unusable.map_or_else(written, |unusable| refused(ConditionType::SecretReady, unusable))
+    });
+    let ready = || Wanted::new(ConditionType::Ready, True, reason, &*message);
+    let ready = unusable.map_or_else(ready, |unusable| refused(ConditionType::Ready, unusable));
+    [ready, synced].into_iter().chain(export).collect()
 }
 
 /// The status while the set cannot be made what is declared; what is known of the keys stays.
@@ -120,10 +131,32 @@ pub fn events(
     for old in before.iter().filter(|old| !after.keys.iter().any(|key| key.kid == old.kid)) {
         events.push(departure(key_set, &turn.before, old, now));
     }
+    events.extend(drift(key_set, turn));
     if turn.plan.overdue.is_some() && !was_overdue(key_set) {
         events.push(Event::new(EventReason::RotationOverdue, "the active key signs longer than planned"));
     }
     events
+}
+
+/// What had been changed of a set's policy though the resource had not.
+fn drift(key_set: &JsonWebKeySet, turn: &Turn) -> Option<Event> {
+    let (before, after) = (&turn.before, &turn.after);
+    let observed = key_set.status.as_ref().and_then(|status| status.observed_generation);
+    let was_declared = observed.is_some()
+        && observed == key_set.meta().generation
+        && before.version > 0
+        && before.manager == after.manager;
+    if !was_declared || before.policy == after.policy {
+        return None;
+    }
+    let members = |policy| match serde_json::to_value(policy) {
+        Ok(Value::Object(members)) => members,
+        _ => Map::new(),
+    };
+    let (had, has) = (members(&before.policy), members(&after.policy));
+    let changed: Vec<_> = has.keys().filter(|name| had.get(*name) != has.get(*name)).cloned().collect();
+    let note = format!("set {} had been changed: {}", after.name, changed.join(", "));
+    Some(Event::new(EventReason::DriftCorrected, note))
 }
 
 /// `first`: the set had no keys before, so there was nothing else to sign with.

@@ -55,7 +55,7 @@ pub(super) fn next_due(client: &OAuth2Client, row: &StoredClient, now: Timestamp
 }
 
 /// Until when the current secret works if it is replaced now.
-pub(super) fn former_expires_at(client: &OAuth2Client, now: Timestamp) -> Timestamp {
+pub(crate) fn former_expires_at(client: &OAuth2Client, now: Timestamp) -> Timestamp {
     let declared = client.spec.secret_rotation.as_ref();
     later(now, declared.map_or(DEFAULT_OVERLAP, |rotation| signed(rotation.overlap.get())))
 }

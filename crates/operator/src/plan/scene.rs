@@ -9,7 +9,7 @@ use oauth::{ClientId, ClientSecret, Incarnation, Issuer};
 use serde_json::{Value, json};
 use store::{ResourceRef, SecretState, StoredClient, StoredSecret};
 
-use super::client::{Action, Gathered, Plan, plan, spec_hash};
+use super::client::{Action, Gathered, Plan, goes_with, plan, spec_hash};
 use super::secret::{FoundSecret, desired, judge};
 use super::{client_metadata, rotation};
 
@@ -51,6 +51,7 @@ pub(crate) fn scene(spec: Value) -> Scene {
         matched: None,
         fresh: ClientSecret::new(FRESH),
         issuer: Issuer::parse("https://id.example.com/").unwrap(),
+        adopts: true,
         now: now(),
     }))
 }
@@ -85,6 +86,7 @@ impl Scene {
             spec_hash: spec_hash(&metadata),
             metadata,
             manager: Some(self.0.me.clone()),
+            deleted_with_manager: goes_with(&self.0.client),
             secrets: Vec::new(),
             secret_rotated_at: Some(now() - SignedDuration::from_mins(30)),
             handled_rotate_secret: None,
@@ -206,6 +208,14 @@ fn words(action: &Action) -> String {
             format!("create row with {}", secret.as_ref().map_or_else(|| "no secret".into(), name))
         }
         Action::UpdateRow(_) => "update row".into(),
+        Action::AdoptRow(_) => "adopt row".into(),
+        Action::RecordDeletion { with_manager } => {
+            if *with_manager {
+                "record: goes".into()
+            } else {
+                "record: stays".into()
+            }
+        }
         Action::SetPending(secret) => format!("pending {}", name(secret)),
         Action::Promote { previous_expires_at } => {
             format!("promote, former +{}h", previous_expires_at.duration_since(now()).as_hours())

@@ -19,7 +19,7 @@ pub const WRITTEN_FOR: &str = "keywright.dev/written-for";
 pub const WRITTEN_FIELDS: &str = "keywright.dev/written-fields";
 
 /// The only type of Secret that this operator writes.
-const OPAQUE: &str = "Opaque";
+pub(super) const OPAQUE: &str = "Opaque";
 
 /// A Secret that cannot be used, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,11 +131,11 @@ fn refuse_to_read(object: &Secret) -> Option<Unusable> {
     })
 }
 
-fn controller(object: &Secret) -> Option<&OwnerReference> {
+pub(super) fn controller(object: &Secret) -> Option<&OwnerReference> {
     object.owner_references().iter().find(|owner| owner.controller == Some(true))
 }
 
-fn is_labelled(object: &Secret, label: &str) -> bool {
+pub(super) fn is_labelled(object: &Secret, label: &str) -> bool {
     object.labels().get(label).is_some_and(|value| value == names::LABEL_TRUE)
 }
 

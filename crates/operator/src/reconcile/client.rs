@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crd::{ConditionType, OAuth2Client, OAuth2ClientStatus, Reason};
+use crd::{ConditionType, OAuth2Client, OAuth2ClientStatus, Reason, names};
 use kube::{Resource, ResourceExt};
 use oauth::{ClientId, ClientSecret};
 use store::{ResourceRef, SecretState, StoredClient};
@@ -145,6 +145,7 @@ impl<O: Objects> ClientReconciler<O> {
             matched,
             fresh: ClientSecret::generate(store.entropy()),
             issuer: settings.issuer.clone(),
+            adopts: settings.adopts_in(&client.namespace().unwrap_or_default()),
             now: store.clock().now(),
         })
     }
@@ -224,12 +225,18 @@ impl<O: Objects> ClientReconciler<O> {
             }
             self.write_status(client, &status).await?;
         }
+        match &gathered.row {
+            Some(row) if row.is_of(&gathered.me) => {
+                self.context.applied_clients.note(row.id.as_str(), &gathered.me, row.version);
+            }
+            _ => self.context.applied_clients.forget(gathered.id.as_str()),
+        }
         Ok(match standing {
             Standing::Ready { again_at, .. } => Outcome::Settled { again_at },
             Standing::Suspended => Outcome::Settled { again_at: None },
             Standing::SecretUnusable(unusable) => Outcome::Waiting { reason: unusable.reason },
             Standing::Conflict(_) => Outcome::Waiting { reason: Reason::ClientIdConflict },
-            Standing::Unmanaged => Outcome::Waiting { reason: Reason::AdoptionRefused },
+            Standing::Unmanaged(_) => Outcome::Waiting { reason: Reason::AdoptionRefused },
             Standing::Invalid(_) => Outcome::Waiting { reason: Reason::InvalidSpec },
             Standing::Gone => Outcome::Nothing,
         })
@@ -248,9 +255,18 @@ impl<O: Objects> ClientReconciler<O> {
 
     /// Says in the status what failed, as far as that can be said.
     async fn failed(&self, client: &OAuth2Client, failure: &Failure) -> Outcome {
-        let (trouble, outcome) = self.context.trouble(failure);
+        let (trouble, mut outcome) = self.context.trouble(failure);
         let Some(Trouble { reason, message }) = trouble else { return outcome };
         let deleting = client.meta().deletion_timestamp.is_some();
+        if outcome == Outcome::DatabaseAway
+            && let Some(blocked) = self.context.blocked_until(client)
+        {
+            if self.context.store.clock().now() >= blocked {
+                let view = ResourceView::Client(client);
+                return self.context.let_go(view, names::CLIENT_FINALIZER).await;
+            }
+            outcome = Outcome::DeletionBlocked { again_at: blocked };
+        }
         let reason = if deleting { Reason::Terminating } else { reason };
         if deleting && ready_reason(client.status.as_ref()) != Some(&Reason::Terminating) {
             let event = Event::new(EventReason::DeletionBlocked, &*message);

@@ -13,7 +13,7 @@ use crate::events::{Event, EventReason};
 use crate::metrics::{ReconcileLabels, SetLabels};
 use crate::objects::{ObjectError, Objects, ResourceView};
 use crate::outcome::Outcome;
-use crate::plan::key_set::{Step, plan};
+use crate::plan::key_set::{Step, is_token_set, plan};
 use crate::plan::key_set_status;
 
 /// How often a resource is looked at anew in one reconciliation: finalizers come before keys.
@@ -24,7 +24,7 @@ const ROUNDS: usize = 4;
 /// # Guarantees
 /// The turn of a set is one transaction, guarded by the set's version: a crash before it changes nothing, and one
 /// after it loses no more than a status, which the next reconciliation writes.
-pub struct KeySetReconciler<O>(Context<O>);
+pub struct KeySetReconciler<O>(pub(super) Context<O>);
 
 impl<O: Objects> KeySetReconciler<O> {
     /// A reconciler.
@@ -87,6 +87,7 @@ impl<O: Objects> KeySetReconciler<O> {
 
     async fn declare(&self, key_set: &JsonWebKeySet, declaration: &Declaration) -> Result<Outcome, Failure> {
         let store = &self.0.store;
+        self.restore(key_set, declaration).await?;
         let turn = match store.declare_key_set(declaration).await {
             Ok(turn) => turn,
             Err(store::Error::Conflict(holder)) => {
@@ -106,8 +107,13 @@ impl<O: Objects> KeySetReconciler<O> {
             }
         };
         let now = store.clock().now();
-        let status = key_set_status::after_turn(key_set, &turn, now);
+        self.0.applied_key_sets.note(&declaration.set, &declaration.manager, turn.after.version);
+        let exported = self.export(key_set, &turn).await?;
+        let status = key_set_status::after_turn(key_set, &turn, exported.as_ref().err(), now);
         for event in key_set_status::events(key_set, &turn, &status, now) {
+            if event.reason == EventReason::DriftCorrected {
+                self.0.metrics.drift_corrections.inc();
+            }
             self.0.objects.publish(ResourceView::KeySet(key_set), event).await;
         }
         self.write_status(key_set, &status).await?;
@@ -149,9 +155,23 @@ impl<O: Objects> KeySetReconciler<O> {
     }
 
     async fn failed(&self, key_set: &JsonWebKeySet, failure: &Failure) -> Outcome {
-        let (trouble, outcome) = self.0.trouble(failure);
+        let (trouble, mut outcome) = self.0.trouble(failure);
         let Some(Trouble { reason, message }) = trouble else { return outcome };
         let deleting = key_set.meta().deletion_timestamp.is_some();
+        let signs = is_token_set(&key_set.set_name());
+        if outcome == Outcome::DatabaseAway
+            && !signs
+            && let Some(blocked) = self.0.blocked_until(key_set)
+        {
+            if self.0.store.clock().now() >= blocked {
+                return self.0.let_go(ResourceView::KeySet(key_set), names::KEY_SET_FINALIZER).await;
+            }
+            outcome = Outcome::DeletionBlocked { again_at: blocked };
+        }
+        if deleting && ready_reason(key_set) != Some(&Reason::Terminating) {
+            let event = Event::new(EventReason::DeletionBlocked, &*message);
+            self.0.objects.publish(ResourceView::KeySet(key_set), event).await;
+        }
         let reason = if deleting { Reason::Terminating } else { reason };
         if let Err(error) = self.wait(key_set, reason, &message).await {
             tracing::warn!(set = key_set.set_name(), %error, "the status could not be written");

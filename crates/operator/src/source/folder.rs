@@ -31,6 +31,7 @@ pub use objects::FolderObjects;
 pub use registry::Key;
 pub use report::{Report, Row};
 
+use crate::applied::Applied;
 use crate::backoff;
 use crate::outcome::{Outcome, RECHECK, RESYNC};
 use crate::reconcile::{ClientReconciler, Context, KeySetReconciler};
@@ -248,9 +249,11 @@ impl Folder {
         self.failures.remove(key);
         let now = self.context.store.clock().now();
         match outcome {
-            Outcome::Settled { again_at: Some(at) } => Duration::try_from(at.duration_since(now))
-                .unwrap_or_default()
-                .clamp(Duration::from_secs(1), RESYNC),
+            Outcome::Settled { again_at: Some(at) } | Outcome::DeletionBlocked { again_at: at } => {
+                Duration::try_from(at.duration_since(now))
+                    .unwrap_or_default()
+                    .clamp(Duration::from_secs(1), RESYNC)
+            }
             Outcome::Waiting { .. } => RECHECK,
             _ => RESYNC,
         }
@@ -291,6 +294,8 @@ impl Context<FolderObjects> {
             settings: Arc::new(settings),
             gate: crate::database_gate::DatabaseGate::new(),
             metrics,
+            applied_clients: Applied::default(),
+            applied_key_sets: Applied::default(),
         })
     }
 }

@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Resource, ResourceExt};
+use operator::metrics::{KeyLabels, ResourceLabels};
 use serde_json::json;
 
 use crate::world::{OPERATOR, World};
@@ -111,5 +112,36 @@ async fn what_is_settled_is_read_and_never_written() {
     world.oac("service").edit(json!({"clientName": "Service"})).await;
     let edited = world.oac("service").ready().await;
     assert!(audited(&edited), "it is still theirs");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_metrics_say_how_all_resources_stand() {
+    let world = World::new().await;
+    world.start().await;
+    settle_one_of_each(&world).await;
+    world.advance(jiff::SignedDuration::from_hours(1));
+    let metrics = &world.context.metrics;
+    let counted = |kind: &str, ready: &str, reason: &str| {
+        let labels = ResourceLabels { kind: kind.into(), ready: ready.into(), reason: reason.into() };
+        metrics.resources.get_or_create(&labels).get()
+    };
+    let all = async || {
+        let counts = [
+            counted("OAuth2Client", "True", "Synced"),
+            counted("OAuth2Client", "False", "SecretNotFound"),
+            counted("OAuth2Client", "False", "ClientIdConflict"),
+            counted("JsonWebKeySet", "True", "Synced"),
+            counted("JsonWebKeySet", "False", "InvalidSpec"),
+        ];
+        (counts == [3, 1, 1, 1, 1]).then_some(())
+    };
+    world.until("all are counted", all).await;
+    let active = KeyLabels { set: "set".to_owned(), state: "Active".to_owned() };
+    let age = async || (metrics.key_age.get_or_create(&active).get() == 3600).then_some(());
+    world.until("the keys are an hour old", age).await;
+    world.oac("rival").delete().await;
+    let fewer = async || (counted("OAuth2Client", "False", "ClientIdConflict") == 0).then_some(());
+    world.until("one is gone", fewer).await;
     world.finish().await;
 }

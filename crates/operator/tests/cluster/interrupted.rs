@@ -8,6 +8,7 @@ use jiff::SignedDuration;
 use jose::Entropy;
 use kube::api::ListParams;
 use oauth::{ClientId, ClientSecret};
+use operator::source::cluster;
 use serde_json::json;
 use store::{SecretState, StoredClient};
 use tokio_util::sync::CancellationToken;
@@ -223,7 +224,8 @@ async fn without_the_definitions_it_waits_and_can_be_stopped() {
     let client = kube::Client::try_from(config).unwrap();
     let shutdown = CancellationToken::new();
     let (ready, is_ready) = tokio::sync::watch::channel(false);
-    let run = operator::source::cluster::run(client, world.context.clone(), true, ready, shutdown.clone());
+    let options = cluster::Options { autocreate: true, ..cluster::Options::default() };
+    let run = cluster::run(client, world.context.clone(), options, ready, shutdown.clone());
     let running = tokio::spawn(run);
     let said = async || LOG.text().contains("it does not serve oauth2clients.keywright.dev").then_some(());
     world.until("it says what it waits for", said).await;

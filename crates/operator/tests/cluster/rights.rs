@@ -1,13 +1,19 @@
 //! The operator with the rights of `config/rbac`, and no others.
 
+use std::time::Duration;
+
 use crd::Reason;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule};
 use kube::api::{DeleteParams, PostParams};
 use kube::config::AuthInfo;
 use kube::core::ObjectMeta;
 use kube::{Api, Client, Config};
+use operator::plan::lease::Times;
+use operator::source::cluster::{self, Election, Options};
 use serde_json::json;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::log::LOG;
 use crate::world::World;
@@ -20,7 +26,7 @@ pub async fn as_account(world: &World, account: &str) -> Config {
         .get_or_init(async || {
             let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/rbac");
             kubectl(world, &["apply", "--kustomize", folder]).await;
-            for account in ["limited", "revocable"] {
+            for account in ["limited", "revocable", "electionless"] {
                 kubectl(world, &["create", "serviceaccount", account, "--namespace", "keywright"]).await;
             }
         })
@@ -96,7 +102,7 @@ async fn the_declared_rights_are_enough() {
     let secrets = Api::<k8s_openapi::api::core::v1::Secret>::namespaced(client.clone(), &world.namespace);
     let refused = secrets.delete("any", &DeleteParams::default()).await;
     assert!(matches!(refused, Err(kube::Error::Api(status)) if status.code == 403), "it is no administrator");
-    let uid = operator::source::cluster::cluster_uid(&client).await.unwrap();
+    let uid = cluster::cluster_uid(&client).await.unwrap();
     assert_eq!(uid, world.context.settings.cluster);
     world.start_with(config, false).await;
     works(&world).await;
@@ -107,6 +113,41 @@ async fn the_declared_rights_are_enough() {
     ends(&world).await;
     let denied = world.cluster.writes(&world.namespace).await;
     assert!(!denied.iter().any(|write| write.status == 403 && write.verb != "delete"), "{denied:?}");
+    world.finish().await;
+}
+
+/// The Lease of the instance `default` in the operator's own namespace.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_declared_rights_are_enough_to_be_elected_and_for_no_other_lease() {
+    let world = World::new().await;
+    let mut config = as_account(&world, "keywright-operator").await;
+    config.default_namespace = "keywright".to_owned();
+    let client = Client::try_from(config.clone()).unwrap();
+    let leases = Api::<Lease>::namespaced(client.clone(), "keywright");
+    let refused = leases.get_opt("kube-scheduler").await;
+    assert!(matches!(refused, Err(kube::Error::Api(status)) if status.code == 403));
+    let election = Election {
+        namespace: "keywright".to_owned(),
+        lease: "keywright-default".to_owned(),
+        identity: "here".to_owned(),
+        times: Times { valid: Duration::from_millis(100), ..Times::default() },
+    };
+    for _ in 0..2 {
+        let (ready, _is_ready) = watch::channel(false);
+        let shutdown = CancellationToken::new();
+        let options = Options { election: Some(election.clone()), ..Options::default() };
+        let run = cluster::run(client.clone(), world.context.clone(), options, ready, shutdown.clone());
+        let running = tokio::spawn(run);
+        let held = async || {
+            let spec = leases.get_opt("keywright-default").await.unwrap()?.spec?;
+            (spec.holder_identity.as_deref() == Some("here")).then_some(())
+        };
+        world.until("it is elected", held).await;
+        shutdown.cancel();
+        running.await.unwrap().unwrap();
+        let released = leases.get("keywright-default").await.unwrap().spec.unwrap();
+        assert_eq!((released.holder_identity, released.lease_duration_seconds), (None, Some(1)));
+    }
     world.finish().await;
 }
 

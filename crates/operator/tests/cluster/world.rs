@@ -19,7 +19,8 @@ use operator::source::cluster::{self, ClusterError, ClusterObjects};
 use operator::{Metrics, Settings};
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
-use store::{Clock, Options, Store, StoredClient};
+use sqlx::Connection;
+use store::{Clock, Store, StoredClient};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -74,7 +75,7 @@ impl World {
     }
 
     /// On a database that is reached by these options.
-    pub async fn on(database: TestDatabase, options: Options) -> Self {
+    pub async fn on(database: TestDatabase, options: store::Options) -> Self {
         LazyLock::force(&LOG);
         let cluster = TestCluster::shared().await;
         let namespace = cluster.namespace().await;
@@ -87,6 +88,9 @@ impl World {
             instance: namespace.clone(),
             cluster: cluster::cluster_uid(&client).await.unwrap(),
             key_set_namespaces: Some(vec![namespace.clone()]),
+            adoption_namespaces: Some(vec![namespace.clone()]),
+            finalizer_timeout: operator::settings::FINALIZER_TIMEOUT,
+            allow_mass_deletion: false,
             issuer: Issuer::parse(ISSUER).unwrap(),
         };
         let context = Context {
@@ -95,6 +99,8 @@ impl World {
             settings: Arc::new(settings),
             gate: DatabaseGate::new(),
             metrics: Metrics::new(&mut Registry::default()),
+            applied_clients: operator::applied::Applied::default(),
+            applied_key_sets: operator::applied::Applied::default(),
         };
         let (running, secrets) = (Mutex::default(), Mutex::default());
         Self { cluster, client, namespace, clock, store, context, config, database, running, secrets }
@@ -115,12 +121,17 @@ impl World {
 
     /// The same with other rights, and perhaps with the server's key sets.
     pub async fn start_with(&self, config: Config, autocreate: bool) {
+        self.start_so(config, cluster::Options { autocreate, ..cluster::Options::default() }).await;
+    }
+
+    /// The same in another way.
+    pub async fn start_so(&self, config: Config, options: cluster::Options) {
         let (ready, mut is_ready) = watch::channel(false);
         let shutdown = CancellationToken::new();
         let client = Client::try_from(config.clone()).unwrap();
         let objects = Arc::new(ClusterObjects::new(client.clone()));
         let context = Context { objects, ..self.context.clone() };
-        let task = tokio::spawn(cluster::run(client, context, autocreate, ready, shutdown.clone()));
+        let task = tokio::spawn(cluster::run(client, context, options, ready, shutdown.clone()));
         tokio::time::timeout(PATIENCE, is_ready.wait_for(|ready| *ready)).await.unwrap().unwrap();
         let before = self.running.lock().unwrap().replace(Running { task, shutdown, config });
         assert!(before.is_none(), "one operator at a time");
@@ -208,6 +219,13 @@ impl World {
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
+    }
+
+    /// Runs a statement past the store, as somebody with the database's password would.
+    pub async fn sql(&self, statement: String) -> u64 {
+        let mut connection = sqlx::AnyConnection::connect(&self.database.url).await.unwrap();
+        let done = sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+        done.rows_affected()
     }
 
     pub fn secrets(&self) -> Api<Secret> {

@@ -179,3 +179,98 @@ async fn a_clock_that_is_set_back_or_forth_loses_no_credential_and_turns_once() 
         assert!(world.authenticates("orders", &value).await);
     }
 }
+
+impl World {
+    /// A client of the admin API, with a secret; `owner` is what it says of itself.
+    async fn unmanaged(&self, id: &str, owner: &str) -> String {
+        let id: oauth::ClientId = id.to_owned().try_into().unwrap();
+        let (secret, incarnation) =
+            (oauth::ClientSecret::generate(self.store.entropy()), oauth::Incarnation(7));
+        let hash = oauth::ClientSecretHash::of_generated(self.store.ring(), &id, incarnation, &secret);
+        let mut metadata = oauth::ClientMetadata { client_name: "theirs".into(), ..Default::default() };
+        metadata.other.insert("owner".into(), owner.into());
+        let new = store::NewClient {
+            id: id.clone(),
+            incarnation,
+            metadata,
+            manager: None,
+            deleted_with_manager: false,
+            spec_hash: String::new(),
+            secret: Some(hash),
+            handled_rotate_secret: None,
+            self_registered: false,
+        };
+        self.store.create_client(&new).await.unwrap();
+        // One more, so that the first is a former one, which works for ever.
+        let row = self.store.read_client(&id).await.unwrap().unwrap();
+        let current = oauth::ClientSecret::generate(self.store.entropy());
+        let hash = oauth::ClientSecretHash::of_generated(self.store.ring(), &id, incarnation, &current);
+        self.store.rotate_secret(&row.fence(), &hash).await.unwrap();
+        current.expose().to_owned()
+    }
+}
+
+/// Scenario 17.
+#[tokio::test]
+async fn a_client_that_nobody_owns_is_taken_over_where_that_is_asked_for_and_allowed() {
+    let world = World::new().await;
+    for (name, namespace, spec, owner, taken) in [
+        ("not-asked", NAMESPACE, json!({}), "", false),
+        ("asked", NAMESPACE, json!({"adopt": true}), "", true),
+        ("elsewhere", "attic", json!({"adopt": true}), "", false),
+        ("maester", "attic", json!({}), "maester/attic", true),
+        ("squatter", "attic", json!({"adopt": true}), "squatter/shop", false),
+    ] {
+        let value = world.unmanaged(name, owner).await;
+        let mut spec = spec;
+        spec["clientId"] = name.into();
+        world.objects.declare_client(namespace, name, crate::world::service(spec));
+        let row =
+            async || world.store.read_client(&name.to_owned().try_into().unwrap()).await.unwrap().unwrap();
+        let before = row().await;
+        for _ in 0..3 {
+            world.reconcile_in(namespace, name).await;
+        }
+        let client = world.objects.client(namespace, name).unwrap();
+        let reason = client.status.clone().unwrap().conditions[0].reason.clone();
+        let after = row().await;
+        assert!(crate::world::authenticates(&world.store, &after, &value), "{name}: workloads go on");
+        if !taken {
+            assert_eq!(reason, Reason::AdoptionRefused, "{name}");
+            assert_eq!((after.version, after.manager), (before.version, None), "{name}");
+            assert!(
+                client.finalizers().is_empty()
+                    && world.objects.secret(namespace, &secret_name(name)).is_none()
+            );
+            continue;
+        }
+        assert_eq!(reason, Reason::Synced, "{name}");
+        assert_eq!(after.metadata.client_name, "", "{name}: it is as declared");
+        assert!(after.is_of(&after.manager.clone().unwrap()) && after.incarnation == before.incarnation);
+        assert!(after.registration_generation > before.registration_generation);
+        let written = entry(&world.objects.secret(namespace, &secret_name(name)).unwrap(), "CLIENT_SECRET");
+        assert!(crate::world::authenticates(&world.store, &after, &written.unwrap()), "{name}");
+        assert_eq!(world.objects.reasons(name), ["Adopted", "SecretRecreated"], "{name}");
+        // What was chosen before ends with the overlap, the forgotten ones too.
+        world.advance(25);
+        assert!(!crate::world::authenticates(&world.store, &row().await, &value), "{name}");
+        assert_eq!(after.secrets.iter().filter(|secret| secret.expires_at.is_none()).count(), 1, "{name}");
+    }
+}
+
+/// A Secret of ours that holds what the client has already is as good as any.
+#[tokio::test]
+async fn a_client_that_is_taken_over_keeps_the_secret_that_stands_in_its_secret() {
+    let world = World::new().await;
+    let value = world.unmanaged("orders", "").await;
+    let entries = [("CLIENT_ID", "orders"), ("CLIENT_SECRET", &*value)];
+    world.objects.put_secret(somebodys(&secret_name("orders"), crd::names::MANAGED, &entries));
+    world.declare("orders", json!({"clientId": "orders", "adopt": true}));
+    world.ready("orders").await;
+    assert_eq!(world.value("orders").as_ref(), Some(&value));
+    assert_eq!(world.objects.reasons("orders"), ["Adopted"]);
+    world.objects.delete(NAMESPACE, "orders", world.now());
+    world.settle("orders").await;
+    let row = world.store.read_client(&"orders".to_owned().try_into().unwrap()).await.unwrap();
+    assert!(row.is_none(), "it is the resource's now");
+}

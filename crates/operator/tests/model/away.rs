@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crd::{ConditionStatus, ConditionType, Reason};
 use harness::{TestDatabase, eventually};
+use jiff::SignedDuration;
 use operator::database_gate::DatabaseGate;
 use operator::{ClientReconciler, KeySetReconciler, Outcome};
 use serde_json::json;
@@ -98,11 +99,13 @@ async fn a_deletion_waits_for_the_database_and_says_so_once() {
         world.objects.delete(NAMESPACE, name, world.now());
     }
     let before = world.objects.writes();
+    let blocked = Outcome::DeletionBlocked { again_at: world.now() + SignedDuration::from_mins(10) };
     for _ in 0..3 {
-        assert_eq!(world.reconcile("orders").await, Outcome::DatabaseAway);
-        assert_eq!(world.key_sets().reconcile(&key_set().unwrap()).await, Outcome::DatabaseAway);
+        assert_eq!(world.reconcile("orders").await, blocked);
+        assert_eq!(world.key_sets().reconcile(&key_set().unwrap()).await, blocked);
     }
     assert_eq!(world.objects.writes(), before + 2);
+    assert_eq!(world.objects.reasons("invoices"), ["DeletionBlocked"]);
     assert_eq!(world.told("orders").0, Some(Reason::Terminating));
     assert_eq!(world.objects.reasons("orders"), ["DeletionBlocked"]);
     assert!(!world.gate.is_open(), "waiting at a closed gate is no reason to open it");
@@ -112,6 +115,52 @@ async fn a_deletion_waits_for_the_database_and_says_so_once() {
     assert!(world.client("orders").is_none() && key_set().is_none());
     assert!(world.store.read_client(&id).await.unwrap().is_none());
     assert!(world.store.read_key_set("invoices").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_deletion_that_has_waited_long_enough_does_without_the_database() {
+    let world = World::new().await;
+    world.declare("orders", json!({}));
+    world.ready("orders").await;
+    let id = world.id("orders");
+    let set = |name, policy| {
+        let spec = json!({"algorithms": ["ES256"], "deletionPolicy": policy});
+        world.objects.declare_key_set(NAMESPACE, name, spec);
+    };
+    set("invoices", "Delete");
+    set(store::ID_TOKEN_SET, "Delete");
+    let key_set = |name: &str| world.objects.key_set(NAMESPACE, name);
+    for name in ["invoices", store::ID_TOKEN_SET] {
+        world.key_sets().reconcile(&key_set(name).unwrap()).await;
+    }
+    world.gate.close();
+    for name in ["orders", "invoices", store::ID_TOKEN_SET] {
+        world.objects.delete(NAMESPACE, name, world.now());
+    }
+    world.clock.advance(SignedDuration::from_mins(10) - SignedDuration::from_secs(1));
+    world.reconcile("orders").await;
+    assert!(world.client("orders").is_some(), "not before its time");
+    world.clock.advance(SignedDuration::from_secs(1));
+    assert_eq!(world.reconcile("orders").await, Outcome::Nothing);
+    for name in ["invoices", store::ID_TOKEN_SET] {
+        world.key_sets().reconcile(&key_set(name).unwrap()).await;
+    }
+    assert!(world.client("orders").is_none() && key_set("invoices").is_none());
+    assert!(key_set(store::ID_TOKEN_SET).is_some(), "the server signs with it");
+    assert_eq!(world.objects.reasons("orders").last().unwrap(), "Orphaned");
+    assert!(!world.gate.is_open());
+    // What a sweep needs to know of what was left behind.
+    let client = world.store.managed_clients(crate::world::CLUSTER).await.unwrap().remove(0);
+    assert_eq!((client.key.as_str(), client.deleted_with_manager), (id.as_str(), true));
+    let sets = world.store.managed_key_sets(crate::world::CLUSTER).await.unwrap();
+    let invoices = sets.iter().find(|set| set.key == "invoices").unwrap();
+    assert!(invoices.deleted_with_manager);
+    assert!(world.store.delete_orphaned_key_set(invoices).await.unwrap());
+    assert!(!world.store.delete_orphaned_key_set(invoices).await.unwrap(), "it is gone");
+    let stale = store::ManagedRow { version: client.version - 1, ..client.clone() };
+    assert!(!world.store.delete_orphaned_client(&stale).await.unwrap(), "it is another by now");
+    assert!(world.store.delete_orphaned_client(&client).await.unwrap());
+    assert!(world.store.read_client(&id).await.unwrap().is_none());
 }
 
 #[tokio::test]

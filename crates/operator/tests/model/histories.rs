@@ -37,6 +37,8 @@ enum Event {
     AddEntry,
     EditRow(u8),
     LoseRow,
+    LoseSecrets,
+    Disown,
     LoseStatus,
     Advance(i64),
     SetBack(i64),
@@ -66,6 +68,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(E::AddEntry),
         1 => any::<u8>().prop_map(E::EditRow),
         1 => Just(E::LoseRow),
+        1 => Just(E::LoseSecrets),
+        1 => Just(E::Disown),
         1 => Just(E::LoseStatus),
         3 => (0..60_i64).prop_map(E::Advance),
         1 => (0..60_i64).prop_map(E::SetBack),
@@ -90,7 +94,7 @@ struct History {
 impl History {
     async fn new() -> Self {
         let world = World::new().await;
-        world.declare(NAME, json!({}));
+        world.declare(NAME, json!({"adopt": true}));
         Self { world, held: BTreeMap::new(), disturbances: 0, secret: secret_name(NAME) }
     }
 
@@ -137,7 +141,9 @@ impl History {
                 }
             }),
             Event::AddEntry => self.edit_secret(|secret| set(secret, "theirs", b"theirs")),
-            Event::EditRow(_) | Event::LoseRow | Event::LoseStatus => self.lose(event).await,
+            Event::EditRow(_) | Event::LoseRow | Event::LoseSecrets | Event::Disown | Event::LoseStatus => {
+                self.lose(event).await;
+            }
             Event::Advance(hours) => self.world.advance(*hours),
             Event::SetBack(hours) => {
                 self.world.advance(-*hours);
@@ -204,6 +210,15 @@ impl History {
             }
             Event::LoseRow => {
                 self.world.sql(&format!("DELETE FROM clients WHERE manager_uid = '{uid}'")).await;
+            }
+            Event::LoseSecrets => {
+                self.disturbances += 1;
+                self.world.sql("DELETE FROM client_secrets").await;
+            }
+            Event::Disown => {
+                let disown = "UPDATE clients SET manager_cluster = NULL, manager_namespace = NULL, \
+                    manager_name = NULL, manager_uid = NULL, version = version + 1";
+                self.world.sql(disown).await;
             }
             Event::EditRow(n) => {
                 let metadata = json!({"grant_types": [], "scope": format!("drifted-{n}")});

@@ -243,3 +243,126 @@ async fn an_invalid_spec_leaves_the_keys_as_they_are() {
     let (_, message) = world.set_told(NAME);
     assert!(message.starts_with("spec.rotation.schedule: "), "{message}");
 }
+
+impl World {
+    fn backup(&self) -> Option<Value> {
+        let secret = self.objects.secret(NAMESPACE, "backup")?;
+        serde_json::from_str(&crate::world::entry(&secret, names::EXPORT_KEY)?).ok()
+    }
+
+    async fn lose_all_sets(&self) {
+        self.sql("DELETE FROM keys").await;
+        self.sql("DELETE FROM key_sets").await;
+    }
+
+    /// What of a set has to survive: names, instants and private halves.
+    async fn life(&self) -> Vec<(String, jose::schedule::Instants, bool)> {
+        let set = self.store.read_key_set(NAME).await.unwrap().unwrap();
+        let mut life: Vec<_> = set
+            .keys
+            .iter()
+            .map(|key| {
+                let private = self.store.private_jwk(NAME, key).unwrap().is_some();
+                (key.schedule.kid.to_string(), key.schedule.instants, private)
+            })
+            .collect();
+        life.sort_by(|a, b| a.0.cmp(&b.0));
+        life
+    }
+}
+
+fn exported(private: bool) -> Value {
+    spec(json!({"export": {"secretName": "backup", "privateKeys": private}}))
+}
+
+/// Scenario 31, with an export: whenever the database is lost, the set goes on as if nothing had happened.
+#[tokio::test]
+async fn a_set_that_was_exported_with_its_private_keys_survives_the_database() {
+    let world = World::new().await;
+    world.objects.declare_key_set(NAMESPACE, NAME, exported(true));
+    for hours in [0, 50, 90, 95, 100, 105, 120, 190] {
+        world.clock.set(World::start() + SignedDuration::from_hours(hours));
+        world.turn(NAME).await;
+        let before = world.life().await;
+        world.lose_all_sets().await;
+        world.objects.forget_events();
+        assert!(matches!(world.turn(NAME).await, Outcome::Settled { .. }), "{hours}");
+        assert_eq!(world.life().await, before, "{hours}");
+        assert_eq!(world.objects.reasons(NAME), ["Restored"], "{hours}");
+        assert_eq!(world.set_told(NAME).0, Reason::Synced);
+        let writes = world.writes().await;
+        world.turn(NAME).await;
+        assert_eq!(world.writes().await, writes, "{hours}: nothing is left to do");
+    }
+}
+
+/// Scenario 31, without private keys to restore from.
+#[tokio::test]
+async fn without_an_export_of_private_keys_a_lost_set_is_told_of_and_made_anew() {
+    for spec in [spec(json!({})), exported(false)] {
+        let world = World::new().await;
+        world.objects.declare_key_set(NAMESPACE, NAME, spec);
+        world.turn(NAME).await;
+        let before = world.kids(NAME).await;
+        world.lose_all_sets().await;
+        world.objects.forget_events();
+        world.turn(NAME).await;
+        assert_ne!(world.kids(NAME).await, before);
+        assert_eq!(world.objects.reasons(NAME), ["KeyActivated", "KeysLost"]);
+    }
+}
+
+/// Scenario 31: while the database has keys, it alone counts.
+#[tokio::test]
+async fn an_export_that_is_changed_or_deleted_is_written_again_and_never_read() {
+    let world = World::new().await;
+    world.objects.declare_key_set(NAMESPACE, NAME, exported(true));
+    world.turn(NAME).await;
+    let (life, backup) = (world.life().await, world.backup().unwrap());
+    assert_eq!(world.objects.reasons(NAME), ["SecretCreated", "KeyActivated"]);
+    let other =
+        jose::PrivateKey::generate(jose::SigningAlgorithm::Es256.into(), jose::RsaBits::B2048).unwrap();
+    let forged = format!("{{\"keys\":[{}]}}", *other.to_jwk().unwrap());
+    for (text, told) in [(&*forged, "SecretTampered"), ("", "SecretTampered"), ("deleted", "SecretRecreated")]
+    {
+        world.objects.forget_events();
+        if text == "deleted" {
+            world.objects.delete_secret(NAMESPACE, "backup");
+        } else {
+            world.objects.edit_secret(NAMESPACE, "backup", |secret| {
+                crate::world::set(secret, names::EXPORT_KEY, text.as_bytes());
+            });
+        }
+        world.turn(NAME).await;
+        assert_eq!((world.life().await, world.backup().unwrap()), (life.clone(), backup.clone()));
+        assert_eq!(world.objects.reasons(NAME), [told]);
+    }
+    // A backup that is damaged when it is needed restores nothing, and is replaced.
+    world.objects.edit_secret(NAMESPACE, "backup", |secret| {
+        crate::world::set(secret, names::EXPORT_KEY, b"{\"keys\": [{\"kty\": \"EC\"}]}");
+    });
+    world.lose_all_sets().await;
+    world.turn(NAME).await;
+    assert_ne!(world.life().await, life);
+    assert_eq!(world.backup().unwrap()["keys"][0]["kid"], world.kids(NAME).await[0].as_str());
+    assert!(world.objects.reasons(NAME).contains(&"KeysLost".to_owned()));
+}
+
+#[tokio::test]
+async fn a_public_export_holds_no_private_key_and_a_foreign_secret_is_not_written() {
+    let world = World::new().await;
+    let theirs = crate::world::somebodys("backup", "app.kubernetes.io/managed-by", &[("theirs", "theirs")]);
+    world.objects.put_secret(theirs);
+    let before = world.objects.secret(NAMESPACE, "backup");
+    world.objects.declare_key_set(NAMESPACE, NAME, exported(false));
+    world.turn(NAME).await;
+    assert_eq!(world.objects.secret(NAMESPACE, "backup"), before);
+    assert_eq!(world.set_told(NAME).0, Reason::SecretConflict);
+    assert_eq!(world.kids(NAME).await.len(), 1, "the keys turn all the same");
+
+    world.objects.delete_secret(NAMESPACE, "backup");
+    world.turn(NAME).await;
+    assert_eq!(world.set_told(NAME).0, Reason::Synced);
+    let key = world.backup().unwrap()["keys"][0].clone();
+    assert!(key["d"].is_null() && !key["x"].is_null(), "only the public half");
+}

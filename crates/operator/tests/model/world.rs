@@ -220,6 +220,9 @@ pub fn context(store: &Store, objects: &Arc<Memory>, gate: &DatabaseGate) -> Con
         instance: "default".into(),
         cluster: CLUSTER.into(),
         key_set_namespaces: Some(vec![NAMESPACE.into()]),
+        adoption_namespaces: Some(vec![NAMESPACE.into()]),
+        finalizer_timeout: operator::settings::FINALIZER_TIMEOUT,
+        allow_mass_deletion: false,
         issuer: Issuer::parse("https://id.example.com/").unwrap(),
     };
     Context {
@@ -228,6 +231,8 @@ pub fn context(store: &Store, objects: &Arc<Memory>, gate: &DatabaseGate) -> Con
         settings: Arc::new(settings),
         gate: gate.clone(),
         metrics: Metrics::new(&mut Registry::default()),
+        applied_clients: operator::applied::Applied::default(),
+        applied_key_sets: operator::applied::Applied::default(),
     }
 }
 

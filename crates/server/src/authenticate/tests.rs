@@ -30,6 +30,7 @@ async fn server_with(ids: &[&str]) -> (Server, TestDatabase) {
                 ..ClientMetadata::default()
             },
             manager: None,
+            deleted_with_manager: false,
             spec_hash: String::new(),
             secret: Some(hash),
             handled_rotate_secret: None,

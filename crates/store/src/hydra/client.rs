@@ -122,6 +122,7 @@ impl HydraClient {
                 incarnation,
                 metadata: self.registration.metadata,
                 manager: None,
+                deleted_with_manager: false,
                 spec_hash: String::new(),
                 handled_rotate_secret: None,
                 // Hydra does not tell which ones did.

@@ -104,8 +104,44 @@ fn a_row_that_is_not_this_places_is_left_alone_whatever_else_is_to_be_done() {
             conflict().settled().edit(|scene| scene.row.as_mut().unwrap().manager = owner)
         };
         assert_rests(&owned_by(Some(elsewhere())), &Standing::Conflict(elsewhere()));
-        assert_rests(&owned_by(None), &Standing::Unmanaged);
+        assert_rests(&owned_by(None), &Standing::Unmanaged(AdoptionRefusal::NotAsked));
     }
+}
+
+#[test]
+fn a_row_that_nobody_owns_is_taken_over_where_that_is_asked_for_and_allowed() {
+    let unowned =
+        |spec: Value| scene(spec).settled().edit(|scene| scene.row.as_mut().unwrap().manager = None);
+    let adopt = || unowned(json!({"adopt": true}));
+    assert_eq!(adopt().actions(), ["adopt row", "tell Adopted"]);
+    let kept = unowned(json!({"adopt": true, "deletionPolicy": "Orphan"}));
+    assert_eq!(kept.actions(), ["adopt row", "tell Adopted"]);
+    let unmarked = adopt().edit(|scene| scene.client.metadata.finalizers = None);
+    assert_eq!(unmarked.actions(), ["add finalizer", "adopt row", "tell Adopted"]);
+    let elsewhere = adopt().edit(|scene| scene.adopts = false);
+    assert_rests(&elsewhere, &Standing::Unmanaged(AdoptionRefusal::Namespace));
+    let owned = |owner: &str, adopts: bool| {
+        let owner = owner.to_owned();
+        unowned(json!({})).edit(|scene| {
+            scene.row.as_mut().unwrap().metadata.other.insert("owner".into(), owner.into());
+            scene.adopts = adopts;
+        })
+    };
+    for adopts in [true, false] {
+        assert_eq!(owned("orders/shop", adopts).actions(), ["adopt row", "tell Adopted"]);
+        for other in ["orders/attic", "others/shop", "orders", "", "shop/orders"] {
+            assert_rests(&owned(other, adopts), &Standing::Unmanaged(AdoptionRefusal::NotAsked));
+        }
+    }
+}
+
+#[test]
+fn whether_the_row_goes_with_the_resource_is_recorded_when_that_changes() {
+    let settled = || scene(json!({})).settled();
+    let kept = settled().edit(|scene| scene.row.as_mut().unwrap().deleted_with_manager = false);
+    assert_eq!(kept.actions(), ["record: goes"]);
+    let orphan = settled().respec(|spec| spec.deletion_policy = DeletionPolicy::Orphan);
+    assert!(orphan.actions().contains(&"record: stays".to_owned()), "{:?}", orphan.actions());
 }
 
 #[test]
@@ -153,7 +189,7 @@ fn deletion_takes_the_row_that_is_this_places() {
 #[test]
 fn a_switch_to_orphan_lets_go_of_finalizer_and_owner() {
     let orphaned = || scene(json!({})).settled().respec(|spec| spec.deletion_policy = DeletionPolicy::Orphan);
-    let let_go = ["remove finalizer", "write CLIENT_ID=generated-id CLIENT_SECRET=standing"];
+    let let_go = ["remove finalizer", "write CLIENT_ID=generated-id CLIENT_SECRET=standing", "record: stays"];
     assert_eq!(orphaned().actions(), let_go);
     assert_eq!(orphaned().deleted().actions(), [let_go[1], let_go[0]], "just before its deletion");
     let held = scene(json!({"deletionPolicy": "Orphan"}))
@@ -162,7 +198,7 @@ fn a_switch_to_orphan_lets_go_of_finalizer_and_owner() {
         .respec(|spec| spec.deletion_policy = DeletionPolicy::Delete);
     assert_eq!(
         held.actions(),
-        ["add finalizer", "write CLIENT_ID=generated-id CLIENT_SECRET=standing, owned"]
+        ["add finalizer", "write CLIENT_ID=generated-id CLIENT_SECRET=standing, owned", "record: goes"]
     );
 }
 

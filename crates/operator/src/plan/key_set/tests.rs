@@ -27,6 +27,9 @@ fn settings(allowed: Option<&[&str]>) -> Settings {
         instance: "default".into(),
         cluster: "c".into(),
         key_set_namespaces: allowed.map(|names| names.iter().map(|name| (*name).to_owned()).collect()),
+        adoption_namespaces: None,
+        finalizer_timeout: crate::settings::FINALIZER_TIMEOUT,
+        allow_mass_deletion: false,
         issuer: Issuer::parse("https://id.example.com/").unwrap(),
     }
 }

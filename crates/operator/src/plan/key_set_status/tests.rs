@@ -40,12 +40,12 @@ impl World {
         let now = self.clock.now();
         let declared = declaration(&self.key_set, &self.me(), now).unwrap();
         let turn = self.store.declare_key_set(&declared).await.unwrap();
-        let status = after_turn(&self.key_set, &turn, now);
+        let status = after_turn(&self.key_set, &turn, None, now);
         let events = events(&self.key_set, &turn, &status, now);
         let again = self.store.declare_key_set(&declared).await.unwrap();
         self.key_set.status = Some(status);
         self.last = Some(turn);
-        let status = after_turn(&self.key_set, &again, now);
+        let status = after_turn(&self.key_set, &again, None, now);
         assert_eq!(self.key_set.status.as_ref(), Some(&status), "what says the same is the same");
         assert_eq!(super::events(&self.key_set, &again, &status, now), [], "nothing happened since");
         events.into_iter().map(|e| format!("{}{}", e.reason, if e.warning { "!" } else { "" })).collect()
@@ -194,16 +194,19 @@ async fn a_suspended_set_says_so_and_makes_no_keys() {
     let mut world = World::new().await;
     world.after(0).await;
     world.key_set.spec.suspend = true;
+    world.key_set.metadata.generation = Some(2);
     assert_eq!(world.after(200).await, [""; 0]);
     assert_eq!(world.ready(), "True Suspended: 1 keys in set invoices");
 }
 
 #[tokio::test]
-async fn what_is_kept_but_not_served_is_named() {
+async fn a_set_that_is_exported_says_so() {
     let mut world = World::new().await;
     world.key_set.spec.export = Some(serde_json::from_value(json!({"secretName": "backup"})).unwrap());
     world.after(0).await;
-    assert_eq!(world.ready(), "True Synced: 1 keys in set invoices; kept, but not served yet: export");
+    assert_eq!(world.ready(), "True Synced: 1 keys in set invoices");
+    let exported = world.status().condition(&ConditionType::SecretReady).unwrap();
+    assert_eq!(exported.message, "Secret backup holds the set");
 }
 
 #[tokio::test]

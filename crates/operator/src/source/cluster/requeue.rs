@@ -18,22 +18,23 @@ const SHORTEST: Duration = Duration::from_secs(1);
 /// `failures` counts those in a row, this one included.
 pub(super) fn delay(outcome: &Outcome, failures: u32, now: Timestamp, entropy: &Entropy) -> Option<Duration> {
     Some(match outcome {
-        Outcome::Settled { again_at } => {
-            let resync = spread(RESYNC, entropy);
-            let due = again_at.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
-            due.map_or(resync, |due| due.clamp(SHORTEST, resync))
+        // What changes, watches and the database tell.
+        Outcome::Settled { again_at: None } | Outcome::Nothing => return None,
+        Outcome::Settled { again_at: Some(at) } | Outcome::DeletionBlocked { again_at: at } => {
+            Duration::try_from(at.duration_since(now))
+                .unwrap_or_default()
+                .clamp(SHORTEST, spread(RESYNC, entropy))
         }
         Outcome::Waiting { reason: Reason::InvalidSpec | Reason::Suspended } => spread(UNTIL_EDITED, entropy),
         Outcome::Waiting { .. } => spread(RECHECK, entropy),
         Outcome::Failed { .. } => backoff::delay(failures),
         // The gate's opening comes first.
         Outcome::DatabaseAway => spread(RESYNC, entropy),
-        Outcome::Nothing => return None,
     })
 }
 
 /// A tenth more or less at random, so that what began together does not stay together.
-fn spread(around: Duration, entropy: &Entropy) -> Duration {
+pub(super) fn spread(around: Duration, entropy: &Entropy) -> Duration {
     let fraction = f64::from(u16::from_be_bytes(entropy.bytes())) / f64::from(u16::MAX);
     around.mul_f64(0.9 + 0.2 * fraction)
 }
@@ -48,11 +49,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_due_is_awaited_but_no_longer_than_the_resync() {
+    fn what_is_due_is_awaited_but_no_longer_than_an_hour_for_clocks_are_set() {
         let settled = |second| Outcome::Settled { again_at: Some(Timestamp::from_second(second).unwrap()) };
         assert_eq!(in_seconds(&settled(1_000_090), 0), Some(90));
         assert_eq!(in_seconds(&settled(999_000), 0), Some(1));
-        for far in [settled(9_000_000), Outcome::Settled { again_at: None }, Outcome::DatabaseAway] {
+        assert_eq!(in_seconds(&Outcome::Settled { again_at: None }, 0), None);
+        for far in [settled(9_000_000), Outcome::DatabaseAway] {
             assert!((3240..=3960).contains(&in_seconds(&far, 0).unwrap()), "{far:?}");
         }
     }
@@ -70,7 +72,7 @@ mod tests {
     #[test]
     fn resyncs_do_not_coincide() {
         let delays: std::collections::HashSet<_> =
-            (0..50).map(|_| in_seconds(&Outcome::Settled { again_at: None }, 0)).collect();
+            (0..50).map(|_| in_seconds(&Outcome::DatabaseAway, 0)).collect();
         assert!(delays.len() > 20);
     }
 }

@@ -9,6 +9,8 @@ use tokio::time::Instant;
 
 use super::answer::{answer, classify, within};
 use super::kind::Kind;
+use super::scope::Scope;
+use super::watches;
 
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -16,9 +18,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 const REMINDER: Duration = Duration::from_secs(30);
 
 /// Waits until the API server serves both kinds to us.
-pub(super) async fn wait_until_served(client: &Client) {
+pub(super) async fn wait_until_served(client: &Client, scope: &Scope) {
     let mut said: Option<Instant> = None;
-    while let Err(problem) = both_served(client).await {
+    while let Err(problem) = both_served(client, scope).await {
         if said.is_none_or(|said| said.elapsed() >= REMINDER) {
             tracing::warn!("waiting for the API server: {problem}");
             said = Some(Instant::now());
@@ -27,13 +29,16 @@ pub(super) async fn wait_until_served(client: &Client) {
     }
 }
 
-async fn both_served(client: &Client) -> Result<(), String> {
-    served::<OAuth2Client>(client).await?;
-    served::<JsonWebKeySet>(client).await
+async fn both_served(client: &Client, scope: &Scope) -> Result<(), String> {
+    for namespace in scope.namespaces() {
+        served::<OAuth2Client>(client, namespace.as_deref()).await?;
+        served::<JsonWebKeySet>(client, namespace.as_deref()).await?;
+    }
+    Ok(())
 }
 
-async fn served<K: Kind>(client: &Client) -> Result<(), String> {
-    let api = Api::<K>::all(client.clone());
+async fn served<K: Kind>(client: &Client, namespace: Option<&str>) -> Result<(), String> {
+    let api: Api<K> = watches::api(client, namespace);
     let one = ListParams::default().limit(1);
     match within(api.list_metadata(&one)).await {
         Ok(Ok(_)) => Ok(()),

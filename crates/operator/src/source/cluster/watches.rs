@@ -1,12 +1,14 @@
 //! What the API server is watched for.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::kind::Kind;
-use crd::{OAuth2Client, names};
+use crd::{JsonWebKeySet, OAuth2Client, names};
 use futures::{Stream, StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Secret;
-use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta};
 use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
 use kube::runtime::{Predicate as _, PredicateConfig, WatchStreamExt, predicates, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
@@ -14,14 +16,26 @@ use kube::{Api, Client, Resource, ResourceExt};
 /// A resource as it is watched: one that cannot be read is no reason to be blind to all others.
 pub(super) type Watched<K> = DeserializeGuard<K>;
 
+/// The API of a kind in a namespace, or in all of them.
+pub(super) fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
 /// The instance's resources of a kind, each time that something but the status changes. `writer` keeps all of it.
 pub(super) fn resources<K: Kind>(
     client: &Client,
+    namespace: Option<&str>,
     instance: &str,
     writer: Writer<Watched<K>>,
 ) -> impl Stream<Item = watcher::Result<Watched<K>>> + Send + 'static {
     let config = watcher::Config::default().fields(&format!("spec.instance={instance}"));
-    let changes = watcher(Api::<Watched<K>>::all(client.clone()), config)
+    let changes = watcher(api::<Watched<K>>(client, namespace), config)
         .default_backoff()
         .modify(|resource| resource.meta_mut().managed_fields = None)
         .reflect(writer)
@@ -31,22 +45,24 @@ pub(super) fn resources<K: Kind>(
         .combine(predicates::labels)
         .combine(predicates::finalizers)
         .combine(deletion);
-    without_errors(K::plural(&()).into_owned(), changes)
+    without_errors(K::plural(&()).into_owned(), Arc::default(), changes)
         .predicate_filter(predicate, PredicateConfig::default())
 }
 
 /// The Secrets with a label, without what is in them, each time that they change.
 ///
-/// `relisted` is called where the API server could not say what happened meanwhile, so that all Secrets were listed
+/// `fails` is true while that does not work. `relisted` is called where the API server could not say what happened meanwhile, so that all Secrets were listed
 /// anew: those that are gone by then are in no list.
 pub(super) fn labelled_secrets(
     client: &Client,
+    namespace: Option<&str>,
     label: &str,
+    fails: Arc<AtomicBool>,
     mut relisted: impl FnMut() + Send + 'static,
 ) -> impl Stream<Item = watcher::Result<PartialObjectMeta<Secret>>> + Send + 'static {
     let mut listed = false;
     let config = watcher::Config::default().labels(&format!("{label}={}", names::LABEL_TRUE));
-    let changes = watcher(Api::<PartialObjectMeta<Secret>>::all(client.clone()), config)
+    let changes = watcher(api::<PartialObjectMeta<Secret>>(client, namespace), config)
         .default_backoff()
         .inspect_ok(move |event| {
             if matches!(event, watcher::Event::InitDone) {
@@ -58,7 +74,7 @@ pub(super) fn labelled_secrets(
         })
         .modify(|secret| secret.metadata.managed_fields = None)
         .touched_objects();
-    without_errors(format!("secrets with the label {label}"), changes)
+    without_errors(format!("secrets with the label {label}"), fails, changes)
         .predicate_filter(predicates::resource_version, PredicateConfig::default())
 }
 
@@ -75,27 +91,43 @@ pub(super) fn clients_of(
     clients.state_filter(uses).iter().map(|client| ObjectRef::from_obj(&**client)).collect()
 }
 
+/// The key sets that are exported into this Secret.
+pub(super) fn key_sets_of(
+    key_sets: &Store<Watched<JsonWebKeySet>>,
+    secret: &PartialObjectMeta<Secret>,
+) -> Vec<ObjectRef<Watched<JsonWebKeySet>>> {
+    let name = secret.name_any();
+    let exports = |key_set: &Watched<JsonWebKeySet>| {
+        let export = key_set.0.as_ref().ok().and_then(|key_set| key_set.spec.export.as_ref());
+        key_set.meta().namespace == secret.metadata.namespace
+            && export.is_some_and(|export| export.secret_name == name)
+    };
+    key_sets.state_filter(exports).iter().map(|key_set| ObjectRef::from_obj(&**key_set)).collect()
+}
+
 /// A watch's errors go to the log and no further: each watch retries by itself, at a growing distance, and in a
 /// controller's queue an error of one would hold up all others.
-fn without_errors<K, S>(what: String, watch: S) -> impl Stream<Item = watcher::Result<K>> + Send + 'static
+pub(super) fn without_errors<K, S>(
+    what: String,
+    fails: Arc<AtomicBool>,
+    watch: S,
+) -> impl Stream<Item = watcher::Result<K>> + Send + 'static
 where
     K: Send + 'static,
     S: Stream<Item = watcher::Result<K>> + Send + 'static,
 {
-    let mut failing = false;
     watch.filter_map(move |change| {
         let heard = match change {
             Ok(object) => {
-                failing = false;
+                fails.store(false, Ordering::Relaxed);
                 Some(Ok(object))
             }
             Err(error) => {
-                if failing {
+                if fails.swap(true, Ordering::Relaxed) {
                     tracing::debug!(what, %error, "still cannot watch");
                 } else {
                     tracing::warn!(what, %error, "cannot watch; trying again");
                 }
-                failing = true;
                 None
             }
         };

@@ -3,7 +3,6 @@
 use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt;
-use futures::channel::mpsc::UnboundedSender;
 use futures::future::BoxFuture;
 use jose::Entropy;
 use kube::runtime::controller::Action;
@@ -12,12 +11,15 @@ use kube::{Api, Client, Resource};
 use store::Clock;
 use tokio::time::Instant;
 
+use super::again::Again;
 use super::answer::answer;
 use super::attempts::Attempts;
 use super::kind::Kind;
 use super::requeue;
+use super::scope::Selected;
 use super::watches::Watched;
 use crate::database_gate::DatabaseGate;
+use crate::leadership::Leadership;
 use crate::outcome::Outcome;
 
 /// How a resource of kind `K` is reconciled.
@@ -28,16 +30,28 @@ pub(super) struct Worker<K: Kind> {
     pub(super) client: Client,
     pub(super) reconcile: Reconcile<K>,
     pub(super) gate: DatabaseGate,
+    pub(super) leadership: Leadership,
+    /// Where only some namespaces of those that are watched are looked after.
+    pub(super) selected: Option<Selected>,
     pub(super) clock: Clock,
     pub(super) entropy: Entropy,
     pub(super) attempts: Attempts<ObjectRef<Watched<K>>>,
     /// Into the queue, for those that lost against a resource that is gone now.
-    pub(super) again: UnboundedSender<ObjectRef<Watched<K>>>,
+    pub(super) again: Again<K>,
 }
 
 impl<K: Kind> Worker<K> {
-    /// Reconciles one resource, and says when it is to be looked at again.
+    /// Reconciles one resource where this process leads, and says when it is to be looked at again. A term that ends
+    /// ends the work where it is; the next one begins with a look at everything.
     pub(super) async fn work(&self, watched: &Watched<K>) -> Action {
+        let namespace = watched.meta().namespace.as_deref().unwrap_or_default();
+        if self.selected.as_ref().is_some_and(|selected| !selected.contains(namespace)) {
+            return Action::await_change();
+        }
+        self.leadership.during(self.lead(watched)).await.unwrap_or_else(Action::await_change)
+    }
+
+    async fn lead(&self, watched: &Watched<K>) -> Action {
         let resource = ObjectRef::from_obj(watched);
         if let Err(wait) = self.attempts.begin(&resource, Instant::now()) {
             tracing::debug!(%resource, ?wait, "changes all the time; slowed down");
@@ -52,8 +66,7 @@ impl<K: Kind> Worker<K> {
             }
             (Outcome::Nothing, _) => {
                 for loser in self.attempts.losers() {
-                    // The queue is gone only when nobody works any more.
-                    let _ = self.again.unbounded_send(loser);
+                    self.again.look_at(loser);
                 }
             }
             _ => {}
@@ -99,7 +112,6 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use crd::OAuth2Client;
-    use futures::channel::mpsc::unbounded;
     use kube::Config;
     use kube::core::DeserializeGuard;
     use serde_json::json;
@@ -114,10 +126,12 @@ mod tests {
             client: Client::try_from(Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap(),
             reconcile,
             gate,
+            leadership: Leadership::sole(),
+            selected: None,
             clock: Clock::system(),
             entropy: Entropy::system(),
             attempts: Attempts::new(),
-            again: unbounded().0,
+            again: Again::new(),
         }
     }
 

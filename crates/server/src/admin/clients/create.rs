@@ -52,6 +52,7 @@ pub(crate) async fn create_checked(
         incarnation,
         metadata: registration.metadata.clone(),
         manager: None,
+        deleted_with_manager: false,
         spec_hash: String::new(),
         secret: hash,
         handled_rotate_secret: None,

@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use http::{Request, Response};
 use kube::client::Body;
@@ -38,8 +38,10 @@ fn forgetful(lists: &Arc<AtomicUsize>) -> Client {
 async fn secrets_that_are_listed_anew_are_said_to_be() {
     let lists = Arc::<AtomicUsize>::default();
     let (relisted, mut again) = tokio::sync::mpsc::unbounded_channel();
+    let fails = Arc::<AtomicBool>::default();
     let tell = move || relisted.send(()).unwrap();
-    let mut secrets = Box::pin(labelled_secrets(&forgetful(&lists), names::MANAGED, tell));
+    let mut secrets =
+        Box::pin(labelled_secrets(&forgetful(&lists), None, names::MANAGED, fails.clone(), tell));
     let first = secrets.next().await.unwrap().unwrap();
     assert_eq!(first.name_any(), "a");
     assert!(again.try_recv().is_err(), "the first list is none anew");

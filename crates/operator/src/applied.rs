@@ -1,0 +1,104 @@
+//! The rows as they were when all was as declared, to tell those that were changed since, by whomever.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use store::{ManagedRow, ResourceRef};
+
+/// Where a resource is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl From<&ResourceRef> for Place {
+    fn from(resource: &ResourceRef) -> Self {
+        Self { namespace: resource.namespace.clone(), name: resource.name.clone() }
+    }
+}
+
+/// The versions of the rows of one kind of resource, by client id or set name. Clones share them.
+///
+/// While its resource is being worked on, a row has the version from before: whoever compares just then has the resource
+/// looked at once more, which does no harm.
+#[derive(Debug, Clone, Default)]
+pub struct Applied(Arc<Mutex<HashMap<String, (Place, i64)>>>);
+
+impl Applied {
+    /// A resource rests, with its row at this version.
+    pub fn note(&self, key: &str, resource: &ResourceRef, version: i64) {
+        self.lock().insert(key.to_owned(), (resource.into(), version));
+    }
+
+    /// A row is not the resource's any more.
+    pub fn forget(&self, key: &str) {
+        self.lock().remove(key);
+    }
+
+    /// True where the row's resource has rested.
+    pub fn knows(&self, key: &str) -> bool {
+        self.lock().contains_key(key)
+    }
+
+    /// The resources whose rows are not what they were: changed, given away, or gone. `rows` are all that resources own.
+    pub fn drifted(&self, rows: &[ManagedRow]) -> BTreeSet<Place> {
+        let rows: HashMap<&str, &ManagedRow> = rows.iter().map(|row| (row.key.as_str(), row)).collect();
+        let all = self.lock();
+        let is_other = |(key, (place, version)): &(&String, &(Place, i64))| {
+            rows.get(key.as_str())
+                .is_none_or(|row| row.version != *version || Place::from(&row.manager) != *place)
+        };
+        all.iter().filter(is_other).map(|(_, (place, _))| place.clone()).collect()
+    }
+
+    /// Each change of the map is one insertion or removal, so a panic leaves it whole.
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, (Place, i64)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resource(name: &str) -> ResourceRef {
+        ResourceRef {
+            cluster: "c".into(),
+            namespace: "shop".into(),
+            name: name.into(),
+            uid: format!("uid-{name}"),
+        }
+    }
+
+    fn row(key: &str, name: &str, version: i64) -> ManagedRow {
+        ManagedRow {
+            key: key.into(),
+            version,
+            manager: resource(name),
+            deleted_with_manager: true,
+            created_at: jiff::Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn rows_that_changed_hands_or_version_or_are_gone_have_drifted() {
+        let applied = Applied::default();
+        for name in ["same", "changed", "gone", "given-away", "not-mine"] {
+            applied.note(&format!("id-{name}"), &resource(name), 7);
+        }
+        applied.forget("id-not-mine");
+        let rows = [
+            row("id-same", "same", 7),
+            row("id-changed", "changed", 8),
+            row("id-given-away", "thief", 7),
+            row("id-not-mine", "not-mine", 8),
+            row("id-unknown", "unknown", 1),
+        ];
+        let drifted: Vec<String> = applied.drifted(&rows).into_iter().map(|place| place.name).collect();
+        assert_eq!(drifted, ["changed", "given-away", "gone"]);
+        assert!(applied.knows("id-same") && !applied.knows("id-not-mine"));
+    }
+}

@@ -1,0 +1,174 @@
+//! The Secret into which a key set is exported: whose it is, and what it should say.
+//!
+//! With private keys it is the set's backup. So that a restored set goes on as if nothing had happened, each key then
+//! carries its instants, under the names that JWTs have for such (`iat`, `nbf`, `exp`; RFC 7517 §4 lets JWKs have more
+//! members, which others ignore).
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use crd::{DeletionPolicy, JsonWebKeySet, Reason, names};
+use jiff::Timestamp;
+use jose::ImportedKey;
+use jose::schedule::{Instants, State};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::{Resource, ResourceExt};
+use serde_json::{Value, json};
+use store::RestoredKey;
+use zeroize::Zeroizing;
+
+use super::secret::{OPAQUE, Unusable, WRITTEN_FOR, controller, is_labelled};
+
+/// When a key was written.
+const PUBLISHED_AT: &str = "iat";
+/// When it begins to sign.
+const ACTIVE_AT: &str = "nbf";
+/// When it ceases to sign.
+const RETIRED_AT: &str = "retired_at";
+/// When it leaves the published set.
+const REMOVED_AT: &str = "exp";
+
+/// A key as it is exported.
+pub struct ExportedKey {
+    /// Its JWK, private or public.
+    pub jwk: Zeroizing<String>,
+    /// Its instants, in an export with private keys.
+    pub instants: Instants,
+}
+
+/// The document: the key that signs comes first, then the next one and the retired ones. `as_backup` adds the instants.
+///
+/// # Errors
+/// Where a key is no JSON object, which is a defect.
+pub fn document(
+    mut keys: Vec<ExportedKey>,
+    as_backup: bool,
+    now: Timestamp,
+) -> Result<Zeroizing<String>, serde_json::Error> {
+    let rank = |key: &ExportedKey| match key.instants.state(now) {
+        State::Active => 0,
+        State::Next => 1,
+        State::Retired | State::Removed => 2,
+    };
+    keys.retain(|key| key.instants.state(now) != State::Removed);
+    keys.sort_by_key(|key| (rank(key), Reverse(key.instants.active_at), key.jwk.to_string()));
+    let mut written = Vec::new();
+    for key in keys {
+        let mut jwk: serde_json::Map<String, Value> = serde_json::from_str(&key.jwk)?;
+        if as_backup {
+            let second = |instant: Timestamp| Value::from(instant.as_second());
+            jwk.insert(PUBLISHED_AT.into(), second(key.instants.published_at));
+            jwk.insert(ACTIVE_AT.into(), second(key.instants.active_at));
+            for (name, instant) in
+                [(RETIRED_AT, key.instants.retired_at), (REMOVED_AT, key.instants.removed_at)]
+            {
+                if let Some(instant) = instant {
+                    jwk.insert(name.into(), second(instant));
+                }
+            }
+        }
+        written.push(Value::Object(jwk));
+    }
+    Ok(Zeroizing::new(serde_json::to_string(&json!({"keys": written}))?))
+}
+
+/// The keys of a backup that are of use still; none where it is one of public keys, of which nothing could be restored.
+///
+/// # Errors
+/// What is wrong with it, without quoting it.
+pub fn restorable(document: &str, now: Timestamp) -> Result<Vec<RestoredKey>, String> {
+    let document: Value =
+        serde_json::from_str(document).map_err(|_| format!("{} is not JSON", names::EXPORT_KEY))?;
+    let keys = document["keys"].as_array().ok_or_else(|| format!("{} has no keys", names::EXPORT_KEY))?;
+    let read: Vec<RestoredKey> = keys.iter().map(restored_key).collect::<Result<_, _>>()?;
+    if !read.iter().any(|restored| restored.key.private().is_some()) {
+        return Ok(Vec::new());
+    }
+    Ok(read.into_iter().filter(|restored| restored.instants.state(now) != State::Removed).collect())
+}
+
+fn restored_key(jwk: &Value) -> Result<RestoredKey, String> {
+    let key = ImportedKey::from_jwk(&Zeroizing::new(jwk.to_string())).map_err(|error| error.to_string())?;
+    let instant = |name: &str| jwk[name].as_i64().and_then(|second| Timestamp::from_second(second).ok());
+    let needed = |name: &str| instant(name).ok_or_else(|| format!("key {} has no {name}", key.key_id()));
+    let instants = Instants {
+        published_at: needed(PUBLISHED_AT)?,
+        active_at: needed(ACTIVE_AT)?,
+        retired_at: instant(RETIRED_AT),
+        removed_at: instant(REMOVED_AT),
+    };
+    Ok(RestoredKey { key, instants })
+}
+
+/// Whether a Secret that stands there is this set's to write and to read.
+///
+/// # Errors
+/// Whose it is instead, or why it is of no use.
+pub fn check_owner(key_set: &JsonWebKeySet, object: &Secret) -> Result<(), Unusable> {
+    let name = object.name_any();
+    let conflict = |message: String| Err(Unusable { reason: Reason::SecretConflict, message });
+    match (controller(object), object.annotations().get(WRITTEN_FOR)) {
+        (Some(owner), _) if Some(owner.uid.as_str()) != key_set.meta().uid.as_deref() => {
+            return conflict(format!("Secret {name} belongs to {} {}", owner.kind, owner.name));
+        }
+        (None, Some(other)) if *other != written_for(key_set) => {
+            return conflict(format!("Secret {name} was written for another resource, {other}"));
+        }
+        (None, None) if !is_labelled(object, names::MANAGED) => {
+            return conflict(format!(
+                "Secret {name} exists and is not Keywright's; delete it, or name another in export.secretName"
+            ));
+        }
+        _ => {}
+    }
+    let type_ = object.type_.as_deref().unwrap_or(OPAQUE);
+    if type_ == OPAQUE {
+        return Ok(());
+    }
+    let message = format!("Secret {name} has the type {type_}, which cannot be changed; delete it");
+    Err(Unusable { reason: Reason::SecretInvalid, message })
+}
+
+/// What the annotation says; no client is called so, as none has a slash in its name.
+fn written_for(key_set: &JsonWebKeySet) -> String {
+    format!("jsonwebkeysets/{}", key_set.name_any())
+}
+
+/// The document in a Secret.
+pub fn exported(object: &Secret) -> Option<Zeroizing<String>> {
+    let bytes = object.data.as_ref()?.get(names::EXPORT_KEY)?;
+    String::from_utf8(bytes.0.clone()).ok().map(Zeroizing::new)
+}
+
+/// The Secret as it should be; `found` carries the version that the write depends on. `None` where nothing is exported.
+pub fn desired(key_set: &JsonWebKeySet, document: &str, found: Option<&Secret>) -> Option<Secret> {
+    let export = key_set.spec.export.as_ref()?;
+    // An orphaned set outlives its resource, and so does its backup.
+    let owners = match key_set.spec.deletion_policy {
+        DeletionPolicy::Delete => key_set.controller_owner_ref(&()).map(|owner| vec![owner]),
+        DeletionPolicy::Orphan => None,
+    };
+    Some(Secret {
+        metadata: ObjectMeta {
+            name: Some(export.secret_name.clone()),
+            namespace: key_set.namespace(),
+            labels: Some([(names::MANAGED.to_owned(), names::LABEL_TRUE.to_owned())].into()),
+            annotations: Some([(WRITTEN_FOR.to_owned(), written_for(key_set))].into()),
+            owner_references: owners,
+            uid: found.and_then(ResourceExt::uid),
+            resource_version: found.and_then(ResourceExt::resource_version),
+            ..ObjectMeta::default()
+        },
+        type_: Some(OPAQUE.to_owned()),
+        data: Some(BTreeMap::from([(
+            names::EXPORT_KEY.to_owned(),
+            ByteString(document.as_bytes().to_vec()),
+        )])),
+        ..Secret::default()
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,259 @@
+//! What runs in an operator: the queues of both kinds, what fills them, and who works them off.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use crd::{JsonWebKeySet, OAuth2Client, names};
+use futures::channel::mpsc;
+use futures::future::{BoxFuture, join_all};
+use futures::{FutureExt, Stream, StreamExt};
+use k8s_openapi::api::core::v1::Secret;
+use kube::core::PartialObjectMeta;
+use kube::runtime::controller::{self, Controller};
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::{Client, ResourceExt};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::Options;
+use super::again::Again;
+use super::attempts::Attempts;
+use super::election::{Candidate, Election};
+use super::kind::Kind;
+use super::objects::ClusterObjects;
+use super::rows::Side;
+use super::scope::{Scope, Selected};
+use super::watches::{self, Watched};
+use super::worker::{Reconcile, Worker};
+use crate::backoff;
+use crate::database_gate::DatabaseGate;
+use crate::leadership::Leadership;
+use crate::reconcile::{ClientReconciler, Context, KeySetReconciler};
+use crate::source::make_undeclared_token_sets;
+
+/// How many resources of one kind are reconciled at once.
+const CONCURRENCY: u16 = 8;
+/// How long a change waits for others of the same resource.
+const DEBOUNCE: Duration = Duration::from_millis(100);
+
+/// What all parts of an operator work with.
+pub(super) struct Operator {
+    pub(super) client: Client,
+    pub(super) context: Context<ClusterObjects>,
+    pub(super) leadership: Leadership,
+    selected: Option<Selected>,
+}
+
+/// Each is true while a watch of Secrets fails.
+pub(super) type Blind = Vec<Arc<AtomicBool>>;
+
+/// Those of the known resources that a Secret concerns.
+type Whose<K> = fn(&Store<Watched<K>>, &PartialObjectMeta<Secret>) -> Vec<ObjectRef<Watched<K>>>;
+
+/// The queues of a kind, one for each watch.
+pub(super) struct Queues<K: Kind> {
+    known: Vec<Store<Watched<K>>>,
+    controllers: Vec<Controller<Watched<K>>>,
+    again: Again<K>,
+}
+
+pub(super) fn reconcile_clients(context: &Context<ClusterObjects>) -> Reconcile<OAuth2Client> {
+    let reconciler = Arc::new(ClientReconciler::new(context.clone()));
+    Box::new(move |client| {
+        let reconciler = reconciler.clone();
+        async move { Box::pin(reconciler.reconcile(&client)).await }.boxed()
+    })
+}
+
+pub(super) fn reconcile_key_sets(context: &Context<ClusterObjects>) -> Reconcile<JsonWebKeySet> {
+    let reconciler = Arc::new(KeySetReconciler::new(context.clone()));
+    Box::new(move |key_set| {
+        let reconciler = reconciler.clone();
+        async move { Box::pin(reconciler.reconcile(&key_set)).await }.boxed()
+    })
+}
+
+impl Operator {
+    pub(super) fn new(client: Client, context: Context<ClusterObjects>, options: &Options) -> Self {
+        let leadership = if options.election.is_some() { Leadership::standby() } else { Leadership::sole() };
+        let selected = options.scope.selector().map(|selector| Selected::watch(&client, selector));
+        Self { client, context, leadership, selected }
+    }
+
+    /// Stands for election, in a task of its own, which no other work holds up. The token ends that.
+    pub(super) fn stand_for(
+        &self,
+        election: Option<Election>,
+    ) -> (CancellationToken, Option<AbortOnDropHandle<()>>) {
+        let over = CancellationToken::new();
+        let candidate = election.map(|election| {
+            let (clock, metrics) = (self.context.store.clock().clone(), self.context.metrics.clone());
+            let candidate = Candidate::new(&self.client, election, self.leadership.clone(), clock, metrics);
+            AbortOnDropHandle::new(tokio::spawn(candidate.run(over.clone())))
+        });
+        if candidate.is_none() {
+            self.context.metrics.leader.set(1);
+        }
+        (over, candidate)
+    }
+
+    /// The clients, each also when its Secret changed, whether we wrote it or read it.
+    pub(super) fn clients(&self, scope: &Scope, blind: &mut Blind) -> Queues<OAuth2Client> {
+        let labels = [names::MANAGED, names::SECRET_OPT_IN];
+        self.with_secrets(self.queues(scope), scope, &labels, watches::clients_of, blind)
+    }
+
+    /// The key sets, each also when the Secret changed into which it is exported.
+    pub(super) fn key_sets(&self, scope: &Scope, blind: &mut Blind) -> Queues<JsonWebKeySet> {
+        self.with_secrets(self.queues(scope), scope, &[names::MANAGED], watches::key_sets_of, blind)
+    }
+
+    /// The resources of a kind, and the queues of those that changed.
+    fn queues<K: Kind>(&self, scope: &Scope) -> Queues<K> {
+        let mut all = Queues { known: Vec::new(), controllers: Vec::new(), again: Again::new() };
+        for namespace in scope.namespaces() {
+            let (known, writer) = reflector::store();
+            let instance = &self.context.settings.instance;
+            let changes = watches::resources::<K>(&self.client, namespace.as_deref(), instance, writer);
+            let config = controller::Config::default().debounce(DEBOUNCE).concurrency(CONCURRENCY);
+            let mut queue = Controller::for_stream(changes, known.clone())
+                .with_config(config)
+                .reconcile_all_on(openings(&self.context.gate))
+                .reconcile_all_on(self.leadership.terms())
+                .reconcile_on(all.again.queue(namespace));
+            if let Some(selected) = &self.selected {
+                queue = queue.reconcile_all_on(selected.beginnings());
+            }
+            all.known.push(known);
+            all.controllers.push(queue);
+        }
+        all
+    }
+
+    /// Adds to the queues the resources whose Secrets changed, by labels.
+    fn with_secrets<K: Kind>(
+        &self,
+        mut queues: Queues<K>,
+        scope: &Scope,
+        labels: &[&str],
+        whose: Whose<K>,
+        blind: &mut Blind,
+    ) -> Queues<K> {
+        let places = queues.known.iter().zip(scope.namespaces());
+        let add = |(mut queue, (known, namespace)): (_, (&Store<_>, Option<String>))| {
+            for label in labels {
+                let (relisted, lists) = mpsc::unbounded();
+                let tell = move || {
+                    // Nobody listens only when the queue is gone, and this with it.
+                    let _ = relisted.unbounded_send(());
+                };
+                let fails = Arc::new(AtomicBool::new(false));
+                blind.push(fails.clone());
+                let secrets =
+                    watches::labelled_secrets(&self.client, namespace.as_deref(), label, fails, tell);
+                let known = known.clone();
+                queue = Controller::watches_stream(queue, secrets, move |secret| whose(&known, &secret))
+                    .reconcile_all_on(lists);
+            }
+            queue
+        };
+        queues.controllers =
+            std::mem::take(&mut queues.controllers).into_iter().zip(places).map(add).collect();
+        queues
+    }
+
+    /// Works off the queues of a kind until `shutdown`.
+    pub(super) async fn work_off<K: Kind>(
+        &self,
+        queues: Queues<K>,
+        reconcile: Reconcile<K>,
+        shutdown: &CancellationToken,
+    ) {
+        let worker = Arc::new(Worker {
+            client: self.client.clone(),
+            reconcile,
+            gate: self.context.gate.clone(),
+            leadership: self.leadership.clone(),
+            selected: self.selected.clone(),
+            clock: self.context.store.clock().clone(),
+            entropy: self.context.store.entropy().clone(),
+            attempts: Attempts::new(),
+            again: queues.again,
+        });
+        let work =
+            queues.controllers.into_iter().map(|queue| work_off(queue, worker.clone(), shutdown.clone()));
+        join_all(work.collect::<Vec<_>>()).await;
+    }
+
+    /// Makes the server's key sets that no resource declares, trying until that is done.
+    pub(super) async fn make_token_sets(&self, key_sets: &[Store<Watched<JsonWebKeySet>>]) {
+        let context = &self.context;
+        let honoured =
+            |set: &JsonWebKeySet| context.settings.honours_key_sets_of(&set.namespace().unwrap_or_default());
+        let mut failures = 0;
+        let mut terms = Box::pin(self.leadership.terms());
+        loop {
+            let _ = context.gate.subscribe().wait_for(|open| *open).await;
+            let known = key_sets.iter().flat_map(Store::state);
+            let readable = known.filter_map(|set| set.0.as_ref().ok().cloned());
+            let declared: Vec<String> = readable.filter(honoured).map(|set| set.set_name()).collect();
+            match self.leadership.during(make_undeclared_token_sets(&context.store, &declared)).await {
+                Some(Ok(())) => return,
+                Some(Err(error)) => {
+                    failures += 1;
+                    tracing::warn!(%error, failures, "the server's key sets could not be made");
+                    tokio::time::sleep(backoff::delay(failures)).await;
+                }
+                // Whoever leads does it.
+                None => {
+                    let _ = terms.next().await;
+                }
+            }
+        }
+    }
+}
+
+/// Works off a queue until `shutdown`.
+fn work_off<K: Kind>(
+    queue: Controller<Watched<K>>,
+    worker: Arc<Worker<K>>,
+    shutdown: CancellationToken,
+) -> BoxFuture<'static, ()> {
+    queue
+        .graceful_shutdown_on(shutdown.cancelled_owned())
+        .run(
+            |watched, worker| async move { Ok::<_, Infallible>(worker.work(&watched).await) },
+            |_, never, _| match *never {},
+            worker.clone(),
+        )
+        .for_each(move |done| {
+            if let Err(controller::Error::ObjectNotFound(gone)) = done {
+                let gone: ObjectRef<Watched<K>> =
+                    ObjectRef::new(&gone.name).within(gone.namespace.as_deref().unwrap_or_default());
+                worker.attempts.forget(&gone);
+            }
+            std::future::ready(())
+        })
+        .boxed()
+}
+
+/// Each time that the database answers again.
+fn openings(gate: &DatabaseGate) -> impl Stream<Item = ()> + Send + 'static {
+    futures::stream::unfold(gate.subscribe(), |mut gate| async move {
+        // The first look is not an opening.
+        while gate.changed().await.is_ok() {
+            if *gate.borrow_and_update() {
+                return Some(((), gate));
+            }
+        }
+        None
+    })
+}
+
+impl<K: Kind> Queues<K> {
+    pub(super) fn side(&self) -> Side<K> {
+        Side { known: self.known.clone(), again: self.again.clone() }
+    }
+}

@@ -1,0 +1,275 @@
+//! The database's side: rows that somebody changed are put right, and those whose resource is gone are deleted.
+//!
+//! The database tells of each change. Once an hour all rows are compared, by one statement for each kind, should it have
+//! told of something to nobody. Only the leader looks.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crd::{JsonWebKeySet, OAuth2Client};
+use futures::StreamExt;
+use futures::future::join_all;
+use kube::runtime::reflector::{ObjectRef, Store as Known};
+use kube::{Api, Client, Resource, ResourceExt};
+use store::{Changed, Error, ManagedRow};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
+
+use super::again::Again;
+use super::answer::answer;
+use super::kind::Kind;
+use super::objects::ClusterObjects;
+use super::requeue::spread;
+use super::scope::Scope;
+use super::watches::Watched;
+use crate::applied::{Applied, Place};
+use crate::leadership::Leadership;
+use crate::metrics::OrphanLabels;
+use crate::plan::sweep::{Present, are_too_many, candidates, is_orphan};
+use crate::reconcile::Context;
+
+/// How long a change waits for others.
+const DEBOUNCE: Duration = Duration::from_millis(200);
+/// The pause between two comparisons of all rows: our own writes are told of, too.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What is known of one kind of resource, and the way into its queues.
+pub(super) struct Side<K: Kind> {
+    pub(super) known: Vec<Known<Watched<K>>>,
+    pub(super) again: Again<K>,
+}
+
+/// Looks after rows.
+pub(super) struct Rows {
+    pub(super) client: Client,
+    pub(super) context: Context<ClusterObjects>,
+    pub(super) leadership: Leadership,
+    pub(super) scope: Scope,
+    /// The time between two comparisons of all rows.
+    pub(super) every: Duration,
+    /// Each is true while a watch of Secrets fails: then nobody tells of what happens to them.
+    pub(super) blind: Vec<Arc<AtomicBool>>,
+    pub(super) clients: Side<OAuth2Client>,
+    pub(super) key_sets: Side<JsonWebKeySet>,
+}
+
+/// What may have changed.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Touched {
+    clients: bool,
+    key_sets: bool,
+}
+
+impl Rows {
+    /// Waits until all resources are known.
+    pub(super) async fn all_known(&self) {
+        // A writer lives in its queue, as long as `run` does.
+        let clients = join_all(self.clients.known.iter().map(Known::wait_until_ready));
+        let key_sets = join_all(self.key_sets.known.iter().map(Known::wait_until_ready));
+        let _ = tokio::join!(clients, key_sets);
+    }
+
+    /// Looks after rows, from when all resources are known. Never ends.
+    pub(super) async fn look_after(&self) {
+        let mut terms = Box::pin(self.leadership.terms());
+        let mut changes = self.context.store.changes();
+        let mut next = Instant::now() + self.every;
+        let mut free_at = Instant::now();
+        loop {
+            let touched = tokio::select! {
+                touched = self.touched(&mut changes, free_at) => touched,
+                Some(()) = terms.next() => {
+                    next = Instant::now();
+                    continue;
+                }
+                () = tokio::time::sleep_until(next) => {
+                    next = Instant::now() + spread(self.every, self.context.store.entropy());
+                    self.leadership.during(self.resync()).await;
+                    continue;
+                }
+            };
+            if touched != Touched::default() && self.context.gate.is_open() {
+                free_at = Instant::now() + PAUSE;
+                let compared = self.leadership.during(self.compare(touched)).await;
+                self.told(compared.unwrap_or(Ok(())));
+            }
+        }
+    }
+
+    /// Waits for changes of rows that are known, and a little for more of them.
+    async fn touched(&self, changes: &mut Receiver<Changed>, free_at: Instant) -> Touched {
+        let mut touched = self.concerns(changes.recv().await);
+        let until = free_at.max(Instant::now() + DEBOUNCE);
+        while let Ok(change) = tokio::time::timeout_at(until, changes.recv()).await {
+            let more = self.concerns(change);
+            touched.clients |= more.clients;
+            touched.key_sets |= more.key_sets;
+        }
+        touched
+    }
+
+    fn concerns(&self, change: Result<Changed, RecvError>) -> Touched {
+        match change {
+            Ok(Changed::Client(id)) => {
+                Touched { clients: self.context.applied_clients.knows(id.as_str()), key_sets: false }
+            }
+            Ok(Changed::KeySets) => Touched { clients: false, key_sets: true },
+            Ok(Changed::Everything) | Err(RecvError::Lagged(_) | RecvError::Closed) => {
+                Touched { clients: true, key_sets: true }
+            }
+        }
+    }
+
+    /// Has the resources looked at whose rows are not what they were.
+    async fn compare(&self, touched: Touched) -> Result<(), Error> {
+        let (store, cluster) = (&self.context.store, &self.context.settings.cluster);
+        if touched.clients {
+            let rows = store.managed_clients(cluster).await?;
+            self.clients.look_at(&self.context.applied_clients, &rows);
+        }
+        if touched.key_sets {
+            let rows = store.managed_key_sets(cluster).await?;
+            self.key_sets.look_at(&self.context.applied_key_sets, &rows);
+        }
+        Ok(())
+    }
+
+    /// Compares all, and sweeps.
+    async fn resync(&self) {
+        self.context.gate.opened().await;
+        if self.blind.iter().any(|blind| blind.load(Ordering::Relaxed)) {
+            self.clients.look_at_all();
+            self.key_sets.look_at_all();
+        }
+        self.told(self.compare_and_sweep().await);
+    }
+
+    async fn compare_and_sweep(&self) -> Result<(), Error> {
+        let (store, cluster) = (&self.context.store, &self.context.settings.cluster);
+        let clients = store.managed_clients(cluster).await?;
+        self.clients.look_at(&self.context.applied_clients, &clients);
+        let clients = self.in_scope(clients);
+        for row in self.orphans(&self.clients, &clients).await {
+            if store.delete_orphaned_client(&row).await? {
+                self.swept::<OAuth2Client>(&row);
+            }
+        }
+        let key_sets = store.managed_key_sets(cluster).await?;
+        self.key_sets.look_at(&self.context.applied_key_sets, &key_sets);
+        let key_sets = self.in_scope(key_sets);
+        for row in self.orphans(&self.key_sets, &key_sets).await {
+            if store.delete_orphaned_key_set(&row).await? {
+                self.swept::<JsonWebKeySet>(&row);
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows of resources that can be looked up.
+    fn in_scope(&self, mut rows: Vec<ManagedRow>) -> Vec<ManagedRow> {
+        if let Scope::Namespaces(names) = &self.scope {
+            rows.retain(|row| names.contains(&row.manager.namespace));
+        }
+        rows
+    }
+
+    /// The rows whose resources are gone, each looked up just now.
+    async fn orphans<K: Kind + HasRow>(&self, side: &Side<K>, rows: &[ManagedRow]) -> Vec<ManagedRow> {
+        let now = self.context.store.clock().now();
+        let mut orphans = Vec::new();
+        for row in candidates(rows, &side.present(), now) {
+            match self.is_gone::<K>(row).await {
+                Ok(true) => orphans.push(row.clone()),
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%error, manager = %row.manager, "not known whether it is gone"),
+            }
+        }
+        let kind = K::kind(&()).into_owned();
+        let refused = !self.context.settings.allow_mass_deletion && are_too_many(orphans.len(), rows.len());
+        if refused {
+            tracing::error!(
+                kind,
+                "{} of {} rows have lost their resource, which is too many to be deleted unasked: if that is meant, \
+                 start the operator once with --allow-mass-deletion",
+                orphans.len(),
+                rows.len()
+            );
+        }
+        let left = if refused { std::mem::take(&mut orphans).len() } else { 0 };
+        let left = i64::try_from(left).unwrap_or(i64::MAX);
+        self.context.metrics.orphans.get_or_create(&OrphanLabels { kind }).set(left);
+        orphans
+    }
+
+    /// Looks a row's resource up: true where it is gone.
+    async fn is_gone<K: Kind + HasRow>(&self, row: &ManagedRow) -> Result<bool, crate::ObjectError> {
+        let api = Api::<K>::namespaced(self.client.clone(), &row.manager.namespace);
+        let live = answer(api.get_opt(&row.manager.name)).await?;
+        let uid = live.as_ref().and_then(ResourceExt::uid);
+        Ok(is_orphan(row, uid.as_deref().map(|uid| (uid, live.as_ref().and_then(HasRow::row)))))
+    }
+
+    fn swept<K: Kind>(&self, row: &ManagedRow) {
+        let kind = K::kind(&()).into_owned();
+        tracing::info!(kind, key = row.key, manager = %row.manager, "deleted: its resource is gone");
+        self.context.metrics.orphans_removed.get_or_create(&OrphanLabels { kind }).inc();
+    }
+
+    fn told(&self, done: Result<(), Error>) {
+        if let Err(error) = done {
+            tracing::warn!(%error, "the rows could not be compared");
+            self.context.metrics.db_errors.inc();
+            if error.is_transient() {
+                self.context.gate.close();
+            }
+        }
+    }
+}
+
+impl<K: Kind> Side<K> {
+    fn look_at(&self, applied: &Applied, rows: &[ManagedRow]) {
+        let drifted: BTreeSet<Place> = applied.drifted(rows);
+        for place in drifted {
+            tracing::info!(kind = %K::kind(&()), namespace = place.namespace, name = place.name, "its row was changed");
+            self.again.look_at(ObjectRef::new(&place.name).within(&place.namespace));
+        }
+    }
+
+    fn look_at_all(&self) {
+        for resource in self.known.iter().flat_map(Known::state) {
+            self.again.look_at(ObjectRef::from_obj(&*resource));
+        }
+    }
+
+    fn present(&self) -> Present {
+        let all = self.known.iter().flat_map(Known::state);
+        all.map(|resource| {
+            let meta = resource.meta();
+            let (namespace, name) = (meta.namespace.clone(), meta.name.clone());
+            let place = Place { namespace: namespace.unwrap_or_default(), name: name.unwrap_or_default() };
+            (place, meta.uid.clone().unwrap_or_default())
+        })
+        .collect()
+    }
+}
+
+/// A resource whose status names its row.
+pub(super) trait HasRow {
+    /// The client's id or the set's name, from when there is one.
+    fn row(&self) -> Option<&str>;
+}
+
+impl HasRow for OAuth2Client {
+    fn row(&self) -> Option<&str> {
+        self.status.as_ref()?.client_id.as_deref()
+    }
+}
+
+impl HasRow for JsonWebKeySet {
+    fn row(&self) -> Option<&str> {
+        self.status.as_ref()?.set.as_deref()
+    }
+}
