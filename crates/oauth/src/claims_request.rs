@@ -76,6 +76,11 @@ impl ClaimsRequest {
         !self.userinfo.is_empty()
     }
 
+    /// True where a claim of this name is asked for anywhere.
+    pub fn asks(&self, name: &str) -> bool {
+        self.userinfo.iter().chain(&self.id_token).any(|asked| asked == name)
+    }
+
     /// True where the request is about the user that the client knows by this `sub`, or about anybody.
     pub fn names(&self, client_subject: &str) -> bool {
         self.subjects.iter().all(|values| values.iter().any(|value| value == client_subject))

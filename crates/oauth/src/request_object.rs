@@ -128,7 +128,8 @@ pub fn presented<'a>(client: &Client, form: &'a Form) -> Result<Option<Presented
 
 impl Reference {
     /// A reference counts as registered where it stands among the client's `request_uris` as it is, or without its
-    /// fragment: that changes with the content.
+    /// fragment: that changes with the content. One that is registered with its fragment is a mere name, which may have
+    /// been chosen before there was any content; so does the conformance suite of the OpenID Foundation.
     fn registered(client: &Client, uri: &str) -> Result<Self, Error> {
         if uri.starts_with("urn:") {
             let why = "This server does not support pushed authorization requests.";
@@ -136,13 +137,15 @@ impl Reference {
         }
         let (address, fragment) =
             uri.split_once('#').map_or((uri, None), |(address, digest)| (address, Some(digest)));
-        let known = client.metadata.request_uris.iter().map(WebUrl::as_str);
-        let registered = known.into_iter().any(|known| known == uri || known == address);
-        let url = Url::parse(address).ok().filter(|_| registered);
+        let is_registered =
+            |name: &str| client.metadata.request_uris.iter().map(WebUrl::as_str).any(|known| known == name);
+        let is_name = is_registered(uri);
+        let url = Url::parse(address).ok().filter(|_| is_name || is_registered(address));
         let url = url.ok_or_else(|| {
             invalid_uri("The request_uri is not one of the request_uris that the client is registered for.")
         })?;
-        Ok(Self { url, digest: fragment.filter(|digest| !digest.is_empty()).map(str::to_owned) })
+        let digest = fragment.filter(|digest| !is_name && !digest.is_empty());
+        Ok(Self { url, digest: digest.map(str::to_owned) })
     }
 
     /// Where to fetch it.

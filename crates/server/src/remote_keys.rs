@@ -20,8 +20,9 @@ const LARGEST: usize = 256 * 1024;
 /// For how long a set is used without asking again.
 const FRESH_FOR: SignedDuration = SignedDuration::from_hours(1);
 
-/// How long after one request for a set, whatever came of it, the next one is made at the earliest. Whoever makes up
-/// key names does not make this server ask more often.
+/// How often a set is asked for at most, whatever comes of it. Whoever makes up key names does not make this server ask
+/// more often. One request may come before its time: a client that turns its keys right after it was asked for them is
+/// not refused.
 const ASK_EVERY: SignedDuration = SignedDuration::from_secs(10);
 
 /// The sets by their addresses: those of clients that registered themselves apart, so that they push out no others.
@@ -45,7 +46,8 @@ struct State {
 struct Known {
     keys: Option<Arc<JwkSet>>,
     fetched_at: Option<Timestamp>,
-    asked_at: Option<Timestamp>,
+    /// Until when the requests so far would have taken, at [`ASK_EVERY`] for each.
+    asked_until: Option<Timestamp>,
 }
 
 /// Why no set came.
@@ -83,7 +85,7 @@ impl RemoteKeys {
                 return state.known.keys.clone();
             }
             if !state.is_asking() && state.known.may_ask(now) {
-                state.known.asked_at = Some(now);
+                state.known.count(now);
                 let (done, asking) = watch::channel(());
                 state.asking = Some(asking);
                 let (outbound, whence) = (Arc::clone(outbound), (account, url.clone()));
@@ -142,9 +144,15 @@ impl Known {
         fresh.is_some_and(|keys| kid.is_none_or(|kid| keys.find(kid).is_some()))
     }
 
-    /// True where the last request is long enough ago.
+    /// True where no more than one request has come before its time.
     fn may_ask(&self, now: Timestamp) -> bool {
-        !is_within(self.asked_at, ASK_EVERY, now)
+        self.asked_until.is_none_or(|until| until.duration_since(now) <= ASK_EVERY)
+    }
+
+    /// Counts a request.
+    fn count(&mut self, now: Timestamp) {
+        let begin = self.asked_until.map_or(now, |until| until.max(now));
+        self.asked_until = Some(begin.saturating_add(ASK_EVERY).unwrap_or(Timestamp::MAX));
     }
 }
 
@@ -173,30 +181,40 @@ mod tests {
         let at = |second| Timestamp::from_second(second).unwrap();
         let key = serde_json::json!({"kty": "OKP", "crv": "Ed25519", "x": "A".repeat(43), "kid": "one"});
         let keys: JwkSet = serde_json::from_value(serde_json::json!({"keys": [key]})).unwrap();
-        let known = |fetched_at: i64, asked_at: i64| Known {
-            keys: Some(Arc::new(keys.clone())),
-            fetched_at: Some(at(fetched_at)),
-            asked_at: Some(at(asked_at)),
+        let known = |fetched_at: i64, asked_at: &[i64]| {
+            let keys = Some(Arc::new(keys.clone()));
+            let mut known = Known { keys, fetched_at: Some(at(fetched_at)), asked_until: None };
+            for asked_at in asked_at {
+                known.count(at(*asked_at));
+            }
+            known
         };
-        let nothing = Known { asked_at: Some(at(100)), ..Known::default() };
+        let mut nothing = Known::default();
+        for _ in 0..2 {
+            nothing.count(at(100));
+        }
         let (one, other) = (KeyId::from("one"), KeyId::from("other"));
         // Whether the set is used as it is.
         for (known, kid, now, is_used) in [
             (Known::default(), &one, 100, false),
-            (known(100, 100), &one, 100, true),
-            (known(100, 100), &one, 3699, true),
-            (known(100, 100), &one, 3700, false),
-            (known(100, 100), &other, 109, true),
-            (known(100, 100), &other, 110, false),
-            (known(100, 4000), &one, 4009, true),
-            (known(100, 4000), &one, 4010, false),
+            (known(100, &[100]), &one, 100, true),
+            (known(100, &[100]), &one, 3699, true),
+            (known(100, &[100]), &one, 3700, false),
+            (known(100, &[100]), &other, 100, false),
+            (known(100, &[100, 101]), &other, 109, true),
+            (known(100, &[100, 101]), &other, 110, false),
+            (known(100, &[100, 101, 110]), &other, 119, true),
+            (known(100, &[100, 101, 110]), &other, 120, false),
+            (known(100, &[100, 101, 130]), &other, 130, false),
+            (known(100, &[4000, 4000]), &one, 4009, true),
+            (known(100, &[4000, 4000]), &one, 4010, false),
             (nothing.clone(), &one, 109, true),
             (nothing, &one, 110, false),
         ] {
             let is_used_as_it_is = known.has(Some(kid), at(now)) || !known.may_ask(at(now));
             assert_eq!(is_used_as_it_is, is_used, "{kid} at {now}");
         }
-        assert!(known(100, 100).has(None, at(3699)));
+        assert!(known(100, &[100]).has(None, at(3699)));
     }
 
     /// A place whose connections nobody answers until they are let in, and the connections that came.
@@ -230,15 +248,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_gives_up_and_comes_again_does_not_ask_again_within_ten_seconds() {
+    async fn who_gives_up_and_comes_again_does_not_ask_again_and_again_within_ten_seconds() {
         let outbound = Arc::new(Outbound::new(crate::OutboundPolicy::default()).unwrap());
         let (keys, (url, site)) = (RemoteKeys::new(), silent().await);
         let whence = (Account::Operator, &url);
         let at = |second| Timestamp::from_second(second).unwrap();
-        assert!(keys.get(&outbound, whence, None, at(100)).now_or_never().is_none());
-        drop(site.accept().await.unwrap());
-        let set = keys.set(Account::Operator, &url);
-        harness::eventually("the request has failed", async || !lock(&set).is_asking()).await;
+        for _ in 0..2 {
+            assert!(keys.get(&outbound, whence, None, at(100)).now_or_never().is_none());
+            drop(site.accept().await.unwrap());
+            let set = keys.set(Account::Operator, &url);
+            harness::eventually("the request has failed", async || !lock(&set).is_asking()).await;
+        }
         assert!(keys.get(&outbound, whence, None, at(109)).await.is_none());
         assert!(site.accept().now_or_never().is_none());
         assert!(keys.get(&outbound, whence, None, at(110)).now_or_never().is_none());

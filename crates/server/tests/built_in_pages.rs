@@ -6,7 +6,9 @@ mod common;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use common::browser::{Answer, Browser, CALLBACK, REQUEST, application, prepared, request_with, text};
+use common::browser::{
+    Answer, Browser, CALLBACK, REQUEST, application, prepared, request_with, text, verified,
+};
 use common::device::{DEVICE_GRANT, Device};
 use common::{TestClient, TestServer, databases, manual_clock, settings};
 use jose::Entropy;
@@ -139,6 +141,33 @@ async fn a_user_logs_in_consents_and_the_client_gets_what_was_agreed_to() {
         let token = server.introspect(&[("token", text(&tokens, "access_token"))]).await;
         assert_eq!(token["aud"], json!(["https://api.example.com"]));
     }
+}
+
+#[tokio::test]
+async fn a_claim_that_is_asked_for_by_name_is_told_and_given_where_it_was_asked_for() {
+    let (server, client) = start().await;
+    let browser = Browser::new(&server);
+    let claims =
+        r#"{"userinfo": {"name": {"essential": true}}, "id_token": {"salary": null, "nonsense": null}}"#;
+    let asked = request_with(&[("scope", "openid email"), ("claims", claims)]);
+    let page = follow_all(&browser, browser.authorize(&asked).await).await;
+    let page = follow_all(&browser, log_in(&browser, &page, &[("remember", "yes")]).await).await;
+    assert!(page.body.contains("Learn your <code>name</code>"), "{}", page.body);
+    assert!(page.body.contains("Learn your <code>salary</code>") && !page.body.contains("<code>nonsense"));
+    assert!(!page.body.contains("<code>email</code></li>\n<li>Learn"), "a scope gives it: {}", page.body);
+    let decided = decide(&browser, &page, CONSENT, &[("decision", "allow"), ("remember", "yes")]).await;
+    let end = follow_all(&browser, decided).await;
+    let (_, tokens) = server.exchange(&client, &end.expect("code")).await;
+    let (_, userinfo) = server.userinfo(text(&tokens, "access_token")).await;
+    assert_eq!((&userinfo["name"], &userinfo["salary"]), (&json!("Alice Liddell"), &Value::Null));
+    let id_token = verified(&server, text(&tokens, "id_token")).await;
+    assert_eq!((&id_token["name"], &id_token["salary"]), (&Value::Null, &json!(1)));
+
+    // A consent that is remembered was to scopes.
+    let end = follow_all(&browser, browser.authorize(&asked).await).await;
+    let (_, tokens) = server.exchange(&client, &end.expect("code")).await;
+    let (_, userinfo) = server.userinfo(text(&tokens, "access_token")).await;
+    assert_eq!((&userinfo["name"], &userinfo["email"]), (&Value::Null, &json!("alice@example.com")));
 }
 
 #[tokio::test]

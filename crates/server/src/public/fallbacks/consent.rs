@@ -9,6 +9,7 @@ use oauth::consent::{AcceptConsent, ConsentChallenge, ConsentSession};
 use oauth::denial::Rejection;
 use oauth::flow::Interaction;
 use oauth::{Error, Scope, standard_claims};
+use serde_json::Map;
 
 use super::client_names::ClientNames;
 use super::{answered, go_on};
@@ -16,7 +17,7 @@ use crate::admin::interaction::{UnderWay, under_way};
 use crate::admin::{consent_request, login_request};
 use crate::browser_request::BrowserRequest;
 use crate::error::Failure;
-use crate::{DemonstrationUsers, Server, browser_flow, pages};
+use crate::{DemonstrationUser, DemonstrationUsers, Server, browser_flow, pages};
 
 #[derive(Template)]
 #[template(path = "consent.html")]
@@ -25,6 +26,7 @@ struct ConsentPage<'a> {
     client: &'a ClientNames,
     subject: &'a str,
     scopes: &'a [Asks<'a>],
+    claims: &'a [&'a str],
     audience: &'a [String],
     back: Option<&'a Back>,
     challenge: &'a str,
@@ -85,11 +87,13 @@ async fn shown(server: &Server, users: &DemonstrationUsers, request: Request) ->
     let browser = BrowserRequest::read(server, request).await?;
     let asked = asked(server, &browser).await?;
     if asked.challenge.skip {
-        return accept(server, users, &asked, false).await;
+        return accept(server, users, &asked, Consent::Skipped).await;
     }
     let request = &asked.under_way.request;
     let scopes: Vec<_> = request.scope.iter().map(Asks::of).collect();
     let audience: Vec<_> = request.audience.iter().map(|audience| audience.as_str().to_owned()).collect();
+    let user = users.get(&asked.challenge.login.subject);
+    let claims = user.map(|user| named(user, request)).unwrap_or_default();
     let client = ClientNames::of(&asked.under_way.client);
     let back = request.return_address.as_ref().map(|address| Back {
         destination: address.redirect_uri.destination(),
@@ -101,6 +105,7 @@ async fn shown(server: &Server, users: &DemonstrationUsers, request: Request) ->
             client: &client,
             subject: &asked.challenge.login.subject,
             scopes: &scopes,
+            claims: &claims,
             audience: &audience,
             back: back.as_ref(),
             challenge: asked.text,
@@ -119,7 +124,10 @@ async fn decided(server: &Server, users: &DemonstrationUsers, request: Request) 
     let browser = BrowserRequest::read(server, request).await?;
     let asked = asked(server, &browser).await?;
     match browser.form.require("decision")? {
-        "allow" => accept(server, users, &asked, browser.form.get("remember").is_some()).await,
+        "allow" => {
+            let remember = browser.form.get("remember").is_some();
+            accept(server, users, &asked, Consent::Given { remember }).await
+        }
         "deny" => {
             let rejection = Rejection {
                 error: "access_denied".to_owned(),
@@ -132,21 +140,44 @@ async fn decided(server: &Server, users: &DemonstrationUsers, request: Request) 
     }
 }
 
-/// Grants all that was asked for, with what the scopes tell of the user.
+/// How the user consented.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Consent {
+    /// On the page that told what is asked for.
+    Given { remember: bool },
+    /// Once before, to scopes.
+    Skipped,
+}
+
+/// Those of a user's claims that the client asks for one by one, beside what its scopes give.
+fn named<'a>(user: &'a DemonstrationUser, request: &AuthorizationRequest) -> Vec<&'a str> {
+    let names = user.claims.keys().map(String::as_str);
+    names
+        .filter(|name| request.claims.asks(name) && !standard_claims::is_given(name, &request.scope))
+        .collect()
+}
+
+/// Grants all that was asked for, with what the scopes tell of the user; claims that are asked for one by one where the
+/// user was told of them.
 async fn accept(
     server: &Server,
     users: &DemonstrationUsers,
     asked: &Asked<'_>,
-    remember: bool,
+    consent: Consent,
 ) -> Result<Response, Failure> {
-    let AuthorizationRequest { scope, audience, .. } = &asked.under_way.request;
-    let user = users.get(&asked.challenge.login.subject);
-    let id_token = user.map(|user| standard_claims::granted(&user.claims, scope)).unwrap_or_default();
+    let request = &asked.under_way.request;
+    let mut id_token = Map::new();
+    if let Some(user) = users.get(&asked.challenge.login.subject) {
+        let named = if consent == Consent::Skipped { Vec::new() } else { named(user, request) };
+        let given = |name: &str| named.contains(&name) || standard_claims::is_given(name, &request.scope);
+        let claims = user.claims.iter().filter(|(name, _)| given(name));
+        id_token.extend(claims.map(|(name, value)| (name.clone(), value.clone())));
+    }
     let answer = AcceptConsent {
-        grant_scope: scope.iter().cloned().collect(),
-        grant_access_token_audience: audience.clone(),
+        grant_scope: request.scope.iter().cloned().collect(),
+        grant_access_token_audience: request.audience.clone(),
         session: ConsentSession { id_token, ..ConsentSession::default() },
-        remember,
+        remember: consent == Consent::Given { remember: true },
         ..AcceptConsent::default()
     };
     Ok(go_on(&consent_request::accept_with(server, &asked.challenge, answer).await?))
