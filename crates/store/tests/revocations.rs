@@ -192,7 +192,7 @@ async fn no_race_of_a_revocation_with_an_exchange_and_refreshes_leaves_a_live_gr
             // Each has a client of its own: one of the revocations ends all that a client was given.
             let (client, _) = create_client(&a, &format!("client-{turn}")).await;
             let grant = NewGrant { expires_at: long, ..new_grant(&a, &client, &format!("person {turn}")) };
-            let early = turn / KINDS % 2 == 0;
+            let early = (turn / KINDS).is_multiple_of(2);
             if early {
                 a.redeem_code(&grant).await.unwrap();
             }

@@ -1,7 +1,7 @@
 //! Histories at random: whatever happens in whatever order, once it is quiet all is as declared, and no workload has
 //! lost a credential before its time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crd::{DeletionPolicy, OAuth2ClientSpec, Reason, TokenEndpointAuthMethod, names};
 use jiff::{SignedDuration, Timestamp};
@@ -86,6 +86,8 @@ struct History {
     world: World,
     /// When each value was last in the Secret.
     held: BTreeMap<String, Timestamp>,
+    /// What was in the Secret when somebody deleted all that the database knew of it.
+    lost: BTreeSet<String>,
     /// How often the Secret was changed, or a reconciliation did not get to its end.
     disturbances: usize,
     secret: String,
@@ -95,7 +97,13 @@ impl History {
     async fn new() -> Self {
         let world = World::new().await;
         world.declare(NAME, json!({"adopt": true}));
-        Self { world, held: BTreeMap::new(), disturbances: 0, secret: secret_name(NAME) }
+        Self {
+            world,
+            held: BTreeMap::new(),
+            lost: BTreeSet::new(),
+            disturbances: 0,
+            secret: secret_name(NAME),
+        }
     }
 
     fn edit(&self, edit: impl FnOnce(&mut OAuth2ClientSpec)) {
@@ -161,7 +169,9 @@ impl History {
         if self.world.sql(&format!("{secrets} = '{uid}'")).await.is_empty() {
             // Nothing works where there is no client, or it has no secret. What is in the Secret then may, later.
             self.held.clear();
-        } else if let Some(value) = self.value().filter(|value| !value.starts_with("tampered-")) {
+        } else if let Some(value) =
+            self.value().filter(|value| !value.starts_with("tampered-") && !self.lost.contains(value))
+        {
             self.held.insert(value, self.world.now());
         }
     }
@@ -213,6 +223,8 @@ impl History {
             }
             Event::LoseSecrets => {
                 self.disturbances += 1;
+                let data = self.world.secret(NAME).and_then(|secret| secret.data).unwrap_or_default();
+                self.lost.extend(data.into_values().filter_map(|value| String::from_utf8(value.0).ok()));
                 self.world.sql("DELETE FROM client_secrets").await;
             }
             Event::Disown => {
