@@ -1,4 +1,4 @@
-"""A way to the database that can be cut."""
+"""Ways to the database."""
 
 import contextlib
 import socket
@@ -6,13 +6,21 @@ import threading
 import urllib.parse
 
 
-class Gateway:
-    """Listens where pods reach it, and passes connections on to the database that a URL names."""
+class Direct:
+    """The database that a URL names, which pods reach by themselves."""
 
-    def __init__(self, address, url):
+    def __init__(self, url):
         parts = urllib.parse.urlsplit(url)
         self.user, self.password = parts.username, urllib.parse.unquote(parts.password)
-        self.host, self.behind = address, (parts.hostname, parts.port or 5432)
+        self.host, self.port, self.name = parts.hostname, parts.port or 5432, parts.path.removeprefix("/")
+
+
+class Gateway(Direct):
+    """Listens where pods reach it, and passes connections on to the database that a URL names. It can be cut."""
+
+    def __init__(self, address, url):
+        super().__init__(url)
+        self.host, self.behind = address, (self.host, self.port)
         self.listener, self.connections = None, set()
         self.port = 0
         self.open()

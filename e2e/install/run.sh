@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs the chart on a cluster that runs pods, with a real PostgreSQL, and tests what an installation must do.
 # The cluster is the one that KUBECONFIG names, else one that kind makes where there is a container engine, else one of
-# our own (../cluster/node). A cluster of yours needs IMAGE, which it can pull, and a DATABASE_URL that its pods reach.
+# our own (../cluster/node). A cluster of yours has to be one for tests: namespaces are made in it, and the definitions
+# removed in the end. It needs IMAGE, which it can pull, and an empty database in DATABASE_URL, which its pods reach.
 #   IMAGE_FILE   an archive of the image, in place of building it
 #   PUBLIC_URL   where the port 30444 of a node of yours is reached
 # Usage: run.sh [TEST…]

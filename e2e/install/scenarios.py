@@ -13,7 +13,7 @@ import unittest
 import urllib.parse
 import urllib.request
 
-from database import Gateway
+from database import Direct, Gateway
 
 ROOT = pathlib.Path(__file__).parents[2]
 CHART = str(ROOT / "charts/keywright")
@@ -99,7 +99,7 @@ def values(gateway):
         "database": {
             "host": gateway.host,
             "port": gateway.port,
-            "name": "postgres",
+            "name": gateway.name,
             "user": gateway.user,
             "sslmode": "disable",
             "passwordSecret": {"name": "postgres-password"},
@@ -165,15 +165,22 @@ class Load:
 class Installation(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.gateway = Gateway(os.environ["DATABASE_GATEWAY"] or "0.0.0.0", os.environ["DATABASE_URL"])
+        address, url = os.environ["DATABASE_GATEWAY"], os.environ["DATABASE_URL"]
+        cls.gateway = Gateway(address, url) if address else Direct(url)
         for name in (NAMESPACE, "apps"):
             labels = {"pod-security.kubernetes.io/enforce": "restricted"}
             namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
-            kubectl("apply", "-f", "-", given=json.dumps(namespace))
+            kubectl("create", "-f", "-", given=json.dumps(namespace))
+            cls.addClassCleanup(kubectl, "delete", "namespace", name)
         kubectl("create", "secret", "generic", "postgres-password", "-n", NAMESPACE, f"--from-literal=password={cls.gateway.password}")
 
     def secret(self):
         return json.loads(kubectl("get", "secret", "keywright-secrets", "-n", NAMESPACE, "-o", "json"))
+
+    def lives_for(self, seconds):
+        """Tokens do. Servers that are being replaced answer until nothing is sent to them any more."""
+        lifetime = lambda: json.loads(Credentials().token()[1])["expires_in"]
+        eventually(f"tokens of {seconds} seconds", lambda: all(lifetime() == seconds for _ in range(8)))
 
     def test_01_an_install_on_an_empty_database_comes_up(self):
         kubectl("apply", "--server-side", "-k", str(ROOT / "config/crd"))
@@ -233,12 +240,14 @@ class Installation(unittest.TestCase):
     def test_07_changed_values_are_taken_over_and_a_rollback_takes_them_back(self):
         secret = self.secret()
         helm("upgrade", self.gateway, lifetimes={"preset": "strict"}, migrations={"mode": "initContainer"})
-        self.assertEqual(json.loads(Credentials().token()[1])["expires_in"], 600)
+        self.lives_for(600)
         run("HELM", "rollback", "keywright", "-n", NAMESPACE, "--wait", "--timeout", "180s")
-        self.assertEqual(json.loads(Credentials().token()[1])["expires_in"], 3600)
+        self.lives_for(3600)
         self.assertEqual(self.secret(), secret)
 
     def test_08_while_the_database_is_away_nothing_is_restarted_and_no_server_is_ready(self):
+        if not isinstance(self.gateway, Gateway):
+            self.skipTest("the way to this database cannot be cut")
         eventually("one set of pods", lambda: len(pods("server")) == 2 and len(pods("operator")) == 1)
         before = {pod["metadata"]["uid"]: restarts(pod) for pod in pods("server") + pods("operator")}
         self.gateway.cut()
