@@ -185,7 +185,8 @@ pub async fn meanwhile<T>(
     let done = CancellationToken::new();
     let mut serving = tokio::task::JoinSet::new();
     for listener in listeners {
-        let limits = server::ListenerLimits { grace: Duration::from_secs(1), ..Default::default() };
+        let (farewell, grace) = (Duration::ZERO, Duration::from_secs(1));
+        let limits = server::ListenerLimits { farewell, grace, ..Default::default() };
         serving.spawn(server::serve(listener.endpoint()?, router.clone(), limits, done.clone()));
     }
     let result = work.await;

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::response::Response;
-use http::Request;
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -46,7 +47,10 @@ pub struct ListenerLimits {
     pub idle: Duration,
     /// How many connections there may be; further ones wait to be accepted.
     pub connections: usize,
-    /// How long requests under way may take to finish at shutdown.
+    /// How long connections stay open at shutdown for their clients to learn, by the next answer, that they end. One
+    /// that is closed unannounced may just be getting a request.
+    pub farewell: Duration,
+    /// How long requests under way may take to finish after that.
     pub grace: Duration,
 }
 
@@ -56,6 +60,7 @@ impl Default for ListenerLimits {
             head: Duration::from_secs(5),
             idle: Duration::from_mins(2),
             connections: 10_000,
+            farewell: Duration::from_secs(1),
             grace: Duration::from_secs(25),
         }
     }
@@ -129,8 +134,8 @@ struct Connections {
     shutdown: CancellationToken,
 }
 
-/// Serves `router` until `shutdown` is cancelled. Then nothing more is accepted, what is under way is finished within
-/// the grace period, and what remains is cut off.
+/// Serves `router` until `shutdown` is cancelled. Then nothing more is accepted, open connections end with their next
+/// answer or after the farewell, what is under way is finished within the grace period, and what remains is cut off.
 pub async fn serve(
     endpoint: impl Into<Endpoint>,
     router: Router,
@@ -152,6 +157,9 @@ pub async fn serve(
         });
     }
     drop(listener);
+    // A connection gives its place back when it ends.
+    let all = places.acquire_many(u32::try_from(limits.connections).unwrap_or(u32::MAX));
+    let _ = timeout(limits.farewell, all).await;
     if timeout(limits.grace, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests were cut off: they did not finish within the grace period");
     }
@@ -230,14 +238,22 @@ impl Connections {
         let phase = Arc::new(Phase::default());
         let socket = TokioIo::new(HeadDeadline::new(stream, Arc::clone(&phase), self.head));
         let router = self.router.clone();
+        let shutdown = self.shutdown.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
             let (phase, version) = (Arc::clone(&phase), request.version());
+            let shutdown = shutdown.clone();
             phase.head_is_read(version);
             request.extensions_mut().insert(peer);
             let answer = router.clone().call(request);
             async move {
-                let answer: Result<Response, Infallible> = answer.await;
+                let mut answer: Result<Response, Infallible> = answer.await;
                 phase.answered(version);
+                if let Ok(answer) = &mut answer
+                    && shutdown.is_cancelled()
+                    && version < Version::HTTP_2
+                {
+                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
                 answer
             }
         });

@@ -314,6 +314,30 @@ async fn shutting_down_finishes_a_request_under_way() {
 }
 
 #[tokio::test]
+async fn at_shutdown_a_connection_ends_with_an_answer_that_says_so() {
+    let server = server().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let shutdown = CancellationToken::new();
+    let limits = ListenerLimits { farewell: Duration::from_mins(1), ..ListenerLimits::default() };
+    let serving = tokio::spawn(serve(listener, server.server.public_router(), limits, shutdown.clone()));
+    let kept = b"GET /health/alive HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(kept).await.unwrap();
+    let mut answer = [0; 15];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200 OK");
+    shutdown.cancel();
+    eventually("new connections are refused", async || TcpStream::connect(address).await.is_err()).await;
+    stream.write_all(kept).await.unwrap();
+    let rest = read_to_end(&mut stream).await.to_ascii_lowercase();
+    let (first, second) = rest.split_once("http/1.1 200 ok").unwrap();
+    assert!(!first.contains("connection: close") && second.contains("connection: close"), "{rest}");
+    // Nobody is left to wait for.
+    serving.await.unwrap();
+}
+
+#[tokio::test]
 async fn what_does_not_finish_within_the_grace_period_is_cut_off() {
     let server = server().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
