@@ -213,11 +213,10 @@ class Installation(unittest.TestCase):
 
     def test_04_helm_test_fails_without_an_operator_and_without_a_server(self):
         for deployment in ("keywright-operator", "keywright"):
-            replicas = {"keywright": 2, "keywright-operator": 1}[deployment]
             kubectl("scale", f"deployment/{deployment}", "-n", NAMESPACE, "--replicas=0")
             eventually("their end", lambda name=deployment: not pods("operator" if "operator" in name else "server"))
             run("HELM", "test", "keywright", "-n", NAMESPACE, "--timeout", "90s", fails=True)
-            kubectl("scale", f"deployment/{deployment}", "-n", NAMESPACE, f"--replicas={replicas}")
+            kubectl("scale", f"deployment/{deployment}", "-n", NAMESPACE, "--replicas=2")
             kubectl("rollout", "status", f"deployment/{deployment}", "-n", NAMESPACE, "--timeout=90s")
             kubectl("delete", "oac,pods", "-n", NAMESPACE, "-l", "app.kubernetes.io/component=test", "--ignore-not-found")
         run("HELM", "test", "keywright", "-n", NAMESPACE)
@@ -248,7 +247,7 @@ class Installation(unittest.TestCase):
     def test_08_while_the_database_is_away_nothing_is_restarted_and_no_server_is_ready(self):
         if not isinstance(self.gateway, Gateway):
             self.skipTest("the way to this database cannot be cut")
-        eventually("one set of pods", lambda: len(pods("server")) == 2 and len(pods("operator")) == 1)
+        eventually("one set of pods", lambda: len(pods("server")) == 2 and len(pods("operator")) == 2)
         before = {pod["metadata"]["uid"]: restarts(pod) for pod in pods("server") + pods("operator")}
         self.gateway.cut()
         try:
