@@ -1,4 +1,4 @@
-//! Keywright's custom resources, `OAuth2Client` and `JsonWebKeySet`, and the one of Hydra Maester that is read beside them: types, the
+//! Keywright's custom resources, `OAuth2Client` and `JsonWebKeySet`, and Hydra Maester's beside them: types, the
 //! CustomResourceDefinitions generated from them, and the check of a manifest without an API server.
 //!
 //! ```text

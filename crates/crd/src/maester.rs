@@ -15,8 +15,12 @@ use kube::CustomResourceExt;
 
 use crate::schema;
 
+/// API group of Hydra Maester's resources.
+pub const GROUP: &str = "hydra.ory.sh";
 /// `apiVersion` of Hydra Maester's resources.
 pub const API_VERSION: &str = "hydra.ory.sh/v1alpha1";
+/// The finalizer that Hydra Maester gives each of its resources.
+pub const FINALIZER: &str = "finalizer.ory.hydra.sh";
 
 /// The definition of Hydra Maester's `OAuth2Client`: what Maester's accepts, this accepts.
 pub fn crd() -> CustomResourceDefinition {

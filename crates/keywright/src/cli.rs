@@ -146,6 +146,15 @@ pub struct OperatorArgs {
     /// Looks after the resources of namespaces with these labels alone, for instance "team in (a, b)".
     #[arg(long, value_name = "LABELS", conflicts_with = "watch_namespaces")]
     pub namespace_selector: Option<String>,
+    /// Looks after Hydra Maester's resources (hydra.ory.sh/v1alpha1) as well. Maester itself must not run then.
+    #[arg(long)]
+    pub compat_maester: bool,
+    /// The addresses in spec.hydraAdmin.url of such resources that mean this installation; others are refused.
+    #[arg(long, value_name = "URL", value_delimiter = ',', requires = "compat_maester")]
+    pub compat_maester_admin_urls: Vec<String>,
+    /// Entries of the Secrets of such resources.
+    #[command(flatten)]
+    pub maester_keys: MaesterKeys,
     /// Where the configuration comes from.
     #[command(flatten)]
     pub config: ConfigArgs,
@@ -203,12 +212,30 @@ pub struct ConvertArgs {
     /// The instance that the clients are for (`spec.instance`).
     #[arg(long, default_value = "default")]
     pub instance: String,
-    /// Entry of the Secrets with the client id, where Maester was told another one.
+    /// Entries of the Secrets.
+    #[command(flatten)]
+    pub keys: MaesterKeys,
+}
+
+/// The entries of the Secrets that Hydra Maester's resources name, where Maester was told others.
+#[derive(Debug, Clone, Args)]
+pub struct MaesterKeys {
+    /// Entry with the client id in the Secrets of Hydra Maester's resources.
     #[arg(long, env = "CLIENT_ID_KEY", default_value = "CLIENT_ID")]
     pub client_id_key: String,
-    /// Entry of the Secrets with the client secret, where Maester was told another one.
+    /// Entry with the client secret in the Secrets of Hydra Maester's resources.
     #[arg(long, env = "CLIENT_SECRET_KEY", default_value = "CLIENT_SECRET")]
     pub client_secret_key: String,
+}
+
+impl From<&MaesterKeys> for crd::SecretKeys {
+    fn from(keys: &MaesterKeys) -> Self {
+        Self {
+            client_id: keys.client_id_key.clone(),
+            client_secret: keys.client_secret_key.clone(),
+            issuer: None,
+        }
+    }
 }
 
 /// `keywright init`.
@@ -346,6 +373,7 @@ mod tests {
             "keywright keys reseal -c a.yml",
             "keywright operator --instance b --key-set-namespaces x,y",
             "keywright convert a.yaml b.yaml --client-id-key client_id",
+            "keywright operator --compat-maester --compat-maester-admin-urls http://hydra-admin",
             "keywright init --secret s --key k --namespace n",
             "keywright operator --watch-namespaces a,b --adoption-namespaces a --finalizer-timeout 1h30m",
             "keywright operator --namespace-selector team=a --allow-mass-deletion",

@@ -8,6 +8,7 @@ pub mod export;
 pub mod key_set;
 pub mod key_set_status;
 pub mod lease;
+pub mod maester;
 pub mod rotation;
 pub mod secret;
 pub mod sweep;

@@ -70,7 +70,7 @@ impl TestCluster {
     #[expect(clippy::expect_used, reason = "a test cannot go on without its API server")]
     async fn install_definitions(&self) {
         let api = Api::<CustomResourceDefinition>::all(self.client().await);
-        for definition in crd::crds() {
+        for definition in crd::crds().into_iter().chain([crd::maester::crd()]) {
             api.create(&PostParams::default(), &definition).await.expect("a definition is installed");
             let established = conditions::is_crd_established();
             let name = definition.name_any();

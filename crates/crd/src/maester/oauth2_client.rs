@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use super::lifespans::TokenLifespans;
 use crate::{
     client_metadata::{AccessTokenStrategy, GrantType, ResponseType, SubjectType, TokenEndpointAuthMethod},
+    client_secret::SecretRotationStatus,
     condition::ConditionStatus,
     schema,
     status_time::StatusTime,
@@ -215,7 +216,8 @@ impl HydraAdmin {
     }
 }
 
-/// What has become of a client.
+/// What has become of a client. Maester writes `observedGeneration`, `reconciliationError`, and of the conditions `Ready`;
+/// the rest is what the status of our own resource says.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OAuth2ClientStatus {
@@ -225,12 +227,21 @@ pub struct OAuth2ClientStatus {
     /// Why the client is not as declared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reconciliation_error: Option<ReconciliationError>,
+    /// Identifier of the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// The Secret that carries the credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_name: Option<String>,
+    /// Changes of the client secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_rotation: Option<SecretRotationStatus>,
     /// How it stands; wait for Ready.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<MaesterCondition>,
 }
 
-/// Why a client is not as declared. Both fields are empty while it is.
+/// Why a client is not as declared. Both texts are empty while it is.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReconciliationError {

@@ -108,11 +108,7 @@ fn converted(
     args: &ConvertArgs,
 ) -> Result<(Value, Vec<String>), String> {
     let from = maester::OAuth2Client::deserialize(client).map_err(|error| error.to_string())?;
-    let keys = SecretKeys {
-        client_id: args.client_id_key.clone(),
-        client_secret: args.client_secret_key.clone(),
-        issuer: None,
-    };
+    let keys = SecretKeys::from(&args.keys);
     let (namespace, _) = name_of(client);
     let secret = manifests.secrets.get(&(namespace, from.spec.secret_name.clone()));
     let mut native = maester::convert(&from, secret, &keys).map_err(|error| error.to_string())?;

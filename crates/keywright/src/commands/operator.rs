@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ::operator::applied::Applied;
 use ::operator::database_gate::DatabaseGate;
 use ::operator::plan::lease::Times;
+use ::operator::plan::maester::MaesterSettings;
 use ::operator::reconcile::Context as ReconcileContext;
 use ::operator::source::cluster::{self, ClusterObjects, Election, Scope};
 use ::operator::{Metrics, Settings};
@@ -108,11 +109,16 @@ fn options(args: &OperatorArgs, config: &crate::config::Config, entropy: &Entrop
         identity: identity(entropy),
         times: Times::default(),
     };
+    let maester = args.compat_maester.then(|| MaesterSettings {
+        keys: (&args.maester_keys).into(),
+        admin_urls: args.compat_maester_admin_urls.clone(),
+    });
     // Where the server does not make the token sets, the operator does, as declared or by default.
     cluster::Options {
         autocreate: !config.keys.autocreate,
         election: Some(election),
         scope,
+        maester,
         ..cluster::Options::default()
     }
 }

@@ -19,6 +19,7 @@ mod election;
 mod finalizers;
 mod kind;
 mod objects;
+mod of_maester;
 mod queues;
 mod requeue;
 mod rows;
@@ -28,6 +29,7 @@ mod served;
 mod watches;
 mod worker;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
@@ -39,8 +41,10 @@ pub use objects::ClusterObjects;
 pub use scope::Scope;
 
 use crate::outcome::RESYNC;
+use crate::plan::maester::MaesterSettings;
 use crate::reconcile::Context;
-use queues::{Blind, Operator, reconcile_clients, reconcile_key_sets};
+use of_maester::MaesterReconciler;
+use queues::{Blind, Operator, reconcile_clients, reconcile_key_sets, reconcile_maester};
 use rows::Rows;
 
 /// Why a cluster cannot be served.
@@ -74,13 +78,15 @@ pub struct Options {
     pub election: Option<Election>,
     /// Where resources are looked after.
     pub scope: Scope,
+    /// How Hydra Maester's resources are looked after as well; `None` leaves them alone.
+    pub maester: Option<MaesterSettings>,
     /// The time between two comparisons of all rows of the database.
     pub resync_every: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { autocreate: false, election: None, scope: Scope::All, resync_every: RESYNC }
+        Self { autocreate: false, election: None, scope: Scope::All, maester: None, resync_every: RESYNC }
     }
 }
 
@@ -101,12 +107,16 @@ pub async fn run(
 ) -> Result<(), ClusterError> {
     tokio::select! {
         () = shutdown.cancelled() => return Ok(()),
-        () = served::wait_until_served(&client, &options.scope) => {}
+        () = served::wait_until_served(&client, &options.scope, options.maester.is_some()) => {}
     }
     let operator = Operator::new(client, context, &options);
     let mut blind = Blind::new();
     let clients = operator.clients(&options.scope, &mut blind);
     let key_sets = operator.key_sets(&options.scope, &mut blind);
+    let maester = options.maester.clone().map(|settings| {
+        let reconciler = Arc::new(MaesterReconciler::new(&operator.context, settings));
+        (reconciler, operator.maester_clients(&options.scope, &mut blind))
+    });
     let rows = Rows {
         client: operator.client.clone(),
         context: operator.context.clone(),
@@ -116,10 +126,19 @@ pub async fn run(
         blind,
         clients: clients.side(),
         key_sets: key_sets.side(),
+        maester: maester.as_ref().map(|(reconciler, queues)| (reconciler.clone(), queues.side())),
     };
-    let work = futures::future::join(
+    let work = futures::future::join3(
         operator.work_off(clients, reconcile_clients(&operator.context), &shutdown),
         operator.work_off(key_sets, reconcile_key_sets(&operator.context), &shutdown),
+        async {
+            match maester {
+                Some((reconciler, queues)) => {
+                    operator.work_off(queues, reconcile_maester(reconciler), &shutdown).await;
+                }
+                None => shutdown.cancelled().await,
+            }
+        },
     );
     let begin = async {
         tokio::select! {

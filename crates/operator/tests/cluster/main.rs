@@ -25,6 +25,7 @@ mod interrupted;
 mod key_sets;
 mod kubectl;
 mod leases;
+mod maester;
 mod objects;
 mod rights;
 mod rotation;

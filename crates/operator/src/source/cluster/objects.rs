@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crd::{Condition, ConditionType, JsonWebKeySet, JsonWebKeySetStatus, OAuth2Client, OAuth2ClientStatus};
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{ObjectReference, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
 use kube::runtime::events::{self, EventType, Recorder};
@@ -19,7 +20,7 @@ use crate::events::Event;
 use crate::objects::{ObjectError, Objects, ResourceView};
 
 /// The field manager of statuses.
-const STATUS_MANAGER: &str = "keywright-operator-status";
+pub(super) const STATUS_MANAGER: &str = "keywright-operator-status";
 /// Who reports events.
 const REPORTER: &str = "keywright-operator";
 /// The longest that an event may hold up a reconciliation.
@@ -37,7 +38,7 @@ impl ClusterObjects {
         Self { client }
     }
 
-    fn api<K>(&self, namespace: &str) -> Api<K>
+    pub(super) fn api<K>(&self, namespace: &str) -> Api<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
@@ -64,8 +65,12 @@ impl ClusterObjects {
 
     /// Applies a status. An apply to a status heeds no uid; so one that hit another resource, which was made anew
     /// under the same name meanwhile, is taken back.
-    async fn write_status<K: Kind>(&self, resource: &K, status: &impl Serialize) -> Result<(), ObjectError> {
-        let name = resource.name_any();
+    pub(super) async fn write_status<K: Kind>(
+        &self,
+        resource: &ObjectMeta,
+        status: &impl Serialize,
+    ) -> Result<(), ObjectError> {
+        let name = resource.name.clone().unwrap_or_default();
         let patch = json!({
             "apiVersion": K::api_version(&()),
             "kind": K::kind(&()),
@@ -73,9 +78,9 @@ impl ClusterObjects {
             "status": status,
         });
         let params = PatchParams::apply(STATUS_MANAGER).force();
-        let api = self.api::<K>(&namespace(resource));
+        let api = self.api::<K>(resource.namespace.as_deref().unwrap_or_default());
         match within(api.patch_status(&name, &params, &Patch::Apply(patch))).await? {
-            Ok(written) if written.uid() == resource.uid() => Ok(()),
+            Ok(written) if written.uid() == resource.uid => Ok(()),
             Ok(_) => {
                 let nothing = json!({"apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": {"name": name}});
                 answer(api.patch_status(&name, &params, &Patch::Apply(nothing))).await?;
@@ -84,6 +89,27 @@ impl ClusterObjects {
             // Gone, and its status with it.
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
             Err(error) => Err(classify(error)),
+        }
+    }
+
+    /// Publishes an event of the object that `reference` names.
+    pub(super) async fn publish_of(&self, reference: &ObjectReference, event: Event) {
+        // A recorder that outlives the event would count later ones of the same reason as repetitions, and drop what
+        // their notes say: a second key, another expiry.
+        let recorder = Recorder::new(self.client.clone(), REPORTER.into());
+        let event = events::Event {
+            type_: if event.warning { EventType::Warning } else { EventType::Normal },
+            reason: event.reason.to_string(),
+            note: Some(shortened(&event.note)),
+            action: "Reconcile".to_owned(),
+            secondary: None,
+        };
+        match tokio::time::timeout(EVENT_TIMEOUT, recorder.publish(&event, reference)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(reason = event.reason, error = %classify(error), "an event was not published");
+            }
+            Err(_) => tracing::warn!(reason = event.reason, "an event was not published in time"),
         }
     }
 }
@@ -120,7 +146,8 @@ impl Objects for ClusterObjects {
         status: &OAuth2ClientStatus,
     ) -> Result<(), ObjectError> {
         let conditions = own(&status.conditions);
-        self.write_status(client, &OAuth2ClientStatus { conditions, ..status.clone() }).await
+        self.write_status::<OAuth2Client>(client.meta(), &OAuth2ClientStatus { conditions, ..status.clone() })
+            .await
     }
 
     async fn write_key_set_status(
@@ -129,7 +156,11 @@ impl Objects for ClusterObjects {
         status: &JsonWebKeySetStatus,
     ) -> Result<(), ObjectError> {
         let conditions = own(&status.conditions);
-        self.write_status(key_set, &JsonWebKeySetStatus { conditions, ..status.clone() }).await
+        self.write_status::<JsonWebKeySet>(
+            key_set.meta(),
+            &JsonWebKeySetStatus { conditions, ..status.clone() },
+        )
+        .await
     }
 
     async fn publish(&self, resource: ResourceView<'_>, event: Event) {
@@ -137,23 +168,7 @@ impl Objects for ClusterObjects {
             ResourceView::Client(client) => client.object_ref(&()),
             ResourceView::KeySet(key_set) => key_set.object_ref(&()),
         };
-        // A recorder that outlives the event would count later ones of the same reason as repetitions, and drop what
-        // their notes say: a second key, another expiry.
-        let recorder = Recorder::new(self.client.clone(), REPORTER.into());
-        let event = events::Event {
-            type_: if event.warning { EventType::Warning } else { EventType::Normal },
-            reason: event.reason.to_string(),
-            note: Some(shortened(&event.note)),
-            action: "Reconcile".to_owned(),
-            secondary: None,
-        };
-        match tokio::time::timeout(EVENT_TIMEOUT, recorder.publish(&event, &reference)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::warn!(reason = event.reason, error = %classify(error), "an event was not published");
-            }
-            Err(_) => tracing::warn!(reason = event.reason, "an event was not published in time"),
-        }
+        self.publish_of(&reference, event).await;
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use crd::{JsonWebKeySet, OAuth2Client, names};
+use crd::{JsonWebKeySet, OAuth2Client, maester, names};
 use futures::channel::mpsc;
 use futures::future::{BoxFuture, join_all};
 use futures::{FutureExt, Stream, StreamExt};
@@ -23,6 +23,7 @@ use super::attempts::Attempts;
 use super::election::{Candidate, Election};
 use super::kind::Kind;
 use super::objects::ClusterObjects;
+use super::of_maester::{self, MaesterReconciler};
 use super::rows::Side;
 use super::scope::{Scope, Selected};
 use super::watches::{self, Watched};
@@ -75,6 +76,13 @@ pub(super) fn reconcile_key_sets(context: &Context<ClusterObjects>) -> Reconcile
     })
 }
 
+pub(super) fn reconcile_maester(reconciler: Arc<MaesterReconciler>) -> Reconcile<maester::OAuth2Client> {
+    Box::new(move |client| {
+        let reconciler = reconciler.clone();
+        async move { Box::pin(reconciler.reconcile(&client)).await }.boxed()
+    })
+}
+
 impl Operator {
     pub(super) fn new(client: Client, context: Context<ClusterObjects>, options: &Options) -> Self {
         let leadership = if options.election.is_some() { Leadership::standby() } else { Leadership::sole() };
@@ -102,20 +110,26 @@ impl Operator {
     /// The clients, each also when its Secret changed, whether we wrote it or read it.
     pub(super) fn clients(&self, scope: &Scope, blind: &mut Blind) -> Queues<OAuth2Client> {
         let labels = [names::MANAGED, names::SECRET_OPT_IN];
-        self.with_secrets(self.queues(scope), scope, &labels, watches::clients_of, blind)
+        let queues = self.queues(scope, Some(&self.context.settings.instance));
+        self.with_secrets(queues, scope, &labels, watches::clients_of, blind)
     }
 
     /// The key sets, each also when the Secret changed into which it is exported.
     pub(super) fn key_sets(&self, scope: &Scope, blind: &mut Blind) -> Queues<JsonWebKeySet> {
-        self.with_secrets(self.queues(scope), scope, &[names::MANAGED], watches::key_sets_of, blind)
+        let queues = self.queues(scope, Some(&self.context.settings.instance));
+        self.with_secrets(queues, scope, &[names::MANAGED], watches::key_sets_of, blind)
     }
 
-    /// The resources of a kind, and the queues of those that changed.
-    fn queues<K: Kind>(&self, scope: &Scope) -> Queues<K> {
+    /// Hydra Maester's resources, which are of no instance, each also when its Secret changed that we wrote.
+    pub(super) fn maester_clients(&self, scope: &Scope, blind: &mut Blind) -> Queues<maester::OAuth2Client> {
+        self.with_secrets(self.queues(scope, None), scope, &[names::MANAGED], of_maester::clients_of, blind)
+    }
+
+    /// The resources of a kind, of one instance where the kind has instances, and the queues of those that changed.
+    fn queues<K: Kind>(&self, scope: &Scope, instance: Option<&str>) -> Queues<K> {
         let mut all = Queues { known: Vec::new(), controllers: Vec::new(), again: Again::new() };
         for namespace in scope.namespaces() {
             let (known, writer) = reflector::store();
-            let instance = &self.context.settings.instance;
             let changes = watches::resources::<K>(&self.client, namespace.as_deref(), instance, writer);
             let config = controller::Config::default().debounce(DEBOUNCE).concurrency(CONCURRENCY);
             let mut queue = Controller::for_stream(changes, known.clone())

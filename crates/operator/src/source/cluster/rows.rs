@@ -8,9 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crd::{JsonWebKeySet, OAuth2Client};
+use crd::{JsonWebKeySet, OAuth2Client, maester};
 use futures::StreamExt;
-use futures::future::join_all;
 use kube::runtime::reflector::{ObjectRef, Store as Known};
 use kube::{Api, Client, Resource, ResourceExt};
 use store::{Changed, Error, ManagedRow};
@@ -22,6 +21,7 @@ use super::again::Again;
 use super::answer::answer;
 use super::kind::Kind;
 use super::objects::ClusterObjects;
+use super::of_maester::MaesterReconciler;
 use super::requeue::spread;
 use super::scope::Scope;
 use super::watches::Watched;
@@ -54,6 +54,8 @@ pub(super) struct Rows {
     pub(super) blind: Vec<Arc<AtomicBool>>,
     pub(super) clients: Side<OAuth2Client>,
     pub(super) key_sets: Side<JsonWebKeySet>,
+    /// Where Hydra Maester's resources are looked after.
+    pub(super) maester: Option<(Arc<MaesterReconciler>, Side<maester::OAuth2Client>)>,
 }
 
 /// What may have changed.
@@ -66,10 +68,11 @@ struct Touched {
 impl Rows {
     /// Waits until all resources are known.
     pub(super) async fn all_known(&self) {
-        // A writer lives in its queue, as long as `run` does.
-        let clients = join_all(self.clients.known.iter().map(Known::wait_until_ready));
-        let key_sets = join_all(self.key_sets.known.iter().map(Known::wait_until_ready));
-        let _ = tokio::join!(clients, key_sets);
+        self.clients.all_known().await;
+        self.key_sets.all_known().await;
+        if let Some((_, side)) = &self.maester {
+            side.all_known().await;
+        }
     }
 
     /// Looks after rows, from when all resources are known. Never ends.
@@ -114,7 +117,9 @@ impl Rows {
     fn concerns(&self, change: Result<Changed, RecvError>) -> Touched {
         match change {
             Ok(Changed::Client(id)) => {
-                Touched { clients: self.context.applied_clients.knows(id.as_str()), key_sets: false }
+                let mut applied = vec![&self.context.applied_clients];
+                applied.extend(self.maester.iter().map(|(maester, _)| maester.applied()));
+                Touched { clients: applied.iter().any(|all| all.knows(id.as_str())), key_sets: false }
             }
             Ok(Changed::KeySets) => Touched { clients: false, key_sets: true },
             Ok(Changed::Everything) | Err(RecvError::Lagged(_) | RecvError::Closed) => {
@@ -129,6 +134,9 @@ impl Rows {
         if touched.clients {
             let rows = store.managed_clients(cluster).await?;
             self.clients.look_at(&self.context.applied_clients, &rows);
+            if let Some((maester, side)) = &self.maester {
+                side.look_at(maester.applied(), &store.managed_clients(maester.cluster()).await?);
+            }
         }
         if touched.key_sets {
             let rows = store.managed_key_sets(cluster).await?;
@@ -144,6 +152,10 @@ impl Rows {
             self.clients.look_at_all();
             self.key_sets.look_at_all();
         }
+        if let Some((_, side)) = &self.maester {
+            // Nobody tells of the Secrets that others keep.
+            side.look_at_all();
+        }
         self.told(self.compare_and_sweep().await);
     }
 
@@ -155,6 +167,14 @@ impl Rows {
         for row in self.orphans(&self.clients, &clients).await {
             if store.delete_orphaned_client(&row).await? {
                 self.swept::<OAuth2Client>(&row);
+            }
+        }
+        if let Some((maester, side)) = &self.maester {
+            let clients = self.in_scope(store.managed_clients(maester.cluster()).await?);
+            for row in self.orphans(side, &clients).await {
+                if store.delete_orphaned_client(&row).await? {
+                    self.swept::<maester::OAuth2Client>(&row);
+                }
             }
         }
         let key_sets = store.managed_key_sets(cluster).await?;
@@ -230,6 +250,15 @@ impl Rows {
 }
 
 impl<K: Kind> Side<K> {
+    /// Waits one by one, and so with the waker of the whole task: a store wakes only one of those who wait for it, and the
+    /// queue waits as well.
+    async fn all_known(&self) {
+        for known in &self.known {
+            // A writer lives in its queue, as long as `run` does.
+            let _ = known.wait_until_ready().await;
+        }
+    }
+
     fn look_at(&self, applied: &Applied, rows: &[ManagedRow]) {
         let drifted: BTreeSet<Place> = applied.drifted(rows);
         for place in drifted {

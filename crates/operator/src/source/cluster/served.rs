@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crd::{JsonWebKeySet, OAuth2Client};
+use crd::{JsonWebKeySet, OAuth2Client, maester};
 use kube::api::ListParams;
 use kube::{Api, Client};
 use tokio::time::Instant;
@@ -17,10 +17,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How often it is said what is waited for.
 const REMINDER: Duration = Duration::from_secs(30);
 
-/// Waits until the API server serves both kinds to us.
-pub(super) async fn wait_until_served(client: &Client, scope: &Scope) {
+/// Waits until the API server serves all kinds to us.
+pub(super) async fn wait_until_served(client: &Client, scope: &Scope, with_maester: bool) {
     let mut said: Option<Instant> = None;
-    while let Err(problem) = both_served(client, scope).await {
+    while let Err(problem) = all_served(client, scope, with_maester).await {
         if said.is_none_or(|said| said.elapsed() >= REMINDER) {
             tracing::warn!("waiting for the API server: {problem}");
             said = Some(Instant::now());
@@ -29,10 +29,13 @@ pub(super) async fn wait_until_served(client: &Client, scope: &Scope) {
     }
 }
 
-async fn both_served(client: &Client, scope: &Scope) -> Result<(), String> {
+async fn all_served(client: &Client, scope: &Scope, with_maester: bool) -> Result<(), String> {
     for namespace in scope.namespaces() {
         served::<OAuth2Client>(client, namespace.as_deref()).await?;
         served::<JsonWebKeySet>(client, namespace.as_deref()).await?;
+        if with_maester {
+            served::<maester::OAuth2Client>(client, namespace.as_deref()).await?;
+        }
     }
     Ok(())
 }

@@ -31,10 +31,14 @@ where
 pub(super) fn resources<K: Kind>(
     client: &Client,
     namespace: Option<&str>,
-    instance: &str,
+    instance: Option<&str>,
     writer: Writer<Watched<K>>,
 ) -> impl Stream<Item = watcher::Result<Watched<K>>> + Send + 'static {
-    let config = watcher::Config::default().fields(&format!("spec.instance={instance}"));
+    let config = watcher::Config::default();
+    let config = match instance {
+        Some(instance) => config.fields(&format!("spec.instance={instance}")),
+        None => config,
+    };
     let changes = watcher(api::<Watched<K>>(client, namespace), config)
         .default_backoff()
         .modify(|resource| resource.meta_mut().managed_fields = None)

@@ -1,0 +1,211 @@
+//! Hydra Maester's resources, reconciled by the same plans as ours.
+//!
+//! ```text
+//!  hydra.ory.sh OAuth2Client ─▶ as one of ours ─▶ ClientReconciler ─▶ MaesterObjects ─▶ API server
+//!        (and its Secret)        (plan::maester)                       finalizer, status, owner in Maester's words
+//! ```
+
+use std::sync::Arc;
+
+use crd::maester::{self, FINALIZER};
+use crd::{JsonWebKeySet, JsonWebKeySetStatus, OAuth2Client, OAuth2ClientStatus, Reason};
+use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::{ObjectReference, Secret};
+use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::{ObjectRef, Store as Known};
+use kube::{Api, Resource, ResourceExt};
+
+use super::finalizers::{self, Change};
+use super::objects::{ClusterObjects, STATUS_MANAGER};
+use super::rows::HasRow;
+use super::watches::Watched;
+use crate::applied::Applied;
+use crate::events::{Event, EventReason};
+use crate::objects::{ObjectError, Objects, ResourceView};
+use crate::outcome::Outcome;
+use crate::plan::maester::{
+    MaesterSettings, Refusal, as_ours, our_finalizer, owned, presented, refused, rival, status,
+};
+use crate::reconcile::{ClientReconciler, Context};
+use crate::settings::Settings;
+
+/// How long a resource is left to another controller that wrote its status.
+const STAND_BACK: SignedDuration = SignedDuration::from_hours(1);
+
+/// Reconciles Hydra Maester's resources.
+///
+/// # Caveats
+/// Secrets that somebody else keeps carry no label to watch them by: a changed one is seen at the next resync.
+pub(super) struct MaesterReconciler {
+    context: Context<MaesterObjects>,
+    clients: ClientReconciler<MaesterObjects>,
+    settings: MaesterSettings,
+}
+
+impl MaesterReconciler {
+    pub(super) fn new(context: &Context<ClusterObjects>, settings: MaesterSettings) -> Self {
+        // Rows of this kind are told from those of ours by their cluster: each kind is swept by itself.
+        let cluster = format!("{}/{}", context.settings.cluster, maester::GROUP);
+        let context = Context {
+            objects: Arc::new(MaesterObjects { cluster: context.objects.clone() }),
+            store: context.store.clone(),
+            settings: Arc::new(Settings { cluster, ..(*context.settings).clone() }),
+            gate: context.gate.clone(),
+            metrics: context.metrics.clone(),
+            applied_clients: Applied::default(),
+            applied_key_sets: Applied::default(),
+        };
+        Self { clients: ClientReconciler::new(context.clone()), context, settings }
+    }
+
+    /// How the database names the cluster whose resources these are.
+    pub(super) fn cluster(&self) -> &str {
+        &self.context.settings.cluster
+    }
+
+    /// The rows as they were when all was as declared.
+    pub(super) fn applied(&self) -> &Applied {
+        &self.context.applied_clients
+    }
+
+    /// Makes everything around one resource what it declares.
+    pub(super) async fn reconcile(&self, from: &maester::OAuth2Client) -> Outcome {
+        if self.is_left_to_another(from).await {
+            return Outcome::Waiting { reason: Reason::Progressing };
+        }
+        let namespace = from.namespace().unwrap_or_default();
+        let secret = match self.context.objects.secret(&namespace, &from.spec.secret_name).await {
+            Ok(secret) => secret,
+            Err(error) => return Outcome::Failed { error: error.to_string() },
+        };
+        let instance = &self.context.settings.instance;
+        match as_ours(from, secret.as_ref(), instance, &self.settings) {
+            Ok(client) => self.clients.reconcile(&client).await,
+            Err(refusal) => self.refuse(from, &refusal).await,
+        }
+    }
+
+    /// Two that write one status would never come to rest.
+    async fn is_left_to_another(&self, from: &maester::OAuth2Client) -> bool {
+        let Some((other, at)) = rival(from.managed_fields(), STATUS_MANAGER) else { return false };
+        if self.context.store.clock().now() >= at + STAND_BACK {
+            return false;
+        }
+        self.context.metrics.conflicts.inc();
+        let note =
+            format!("{other} writes the status as well: stop it; until then this resource is left to it");
+        self.context
+            .objects
+            .cluster
+            .publish_of(&from.object_ref(&()), Event::new(EventReason::Conflict, note))
+            .await;
+        true
+    }
+
+    async fn refuse(&self, from: &maester::OAuth2Client, refusal: &Refusal) -> Outcome {
+        let status = refused(from, refusal, self.context.store.clock().now());
+        if from.status.as_ref() != Some(&status)
+            && let Err(error) =
+                self.context.objects.cluster.write_status::<maester::OAuth2Client>(from.meta(), &status).await
+        {
+            return Outcome::Failed { error: error.to_string() };
+        }
+        Outcome::Waiting { reason: refusal.reason() }
+    }
+}
+
+/// The resources whose credentials this Secret, of ours, carries or should carry.
+pub(super) fn clients_of(
+    clients: &Known<Watched<maester::OAuth2Client>>,
+    secret: &PartialObjectMeta<Secret>,
+) -> Vec<ObjectRef<Watched<maester::OAuth2Client>>> {
+    let name = secret.name_any();
+    let uses = |client: &Watched<maester::OAuth2Client>| {
+        client.meta().namespace == secret.metadata.namespace
+            && client.0.as_ref().is_ok_and(|client| client.spec.secret_name == name)
+    };
+    clients.state_filter(uses).iter().map(|client| ObjectRef::from_obj(&**client)).collect()
+}
+
+impl HasRow for maester::OAuth2Client {
+    fn row(&self) -> Option<&str> {
+        self.status.as_ref()?.client_id.as_deref()
+    }
+}
+
+/// The API server, where a client is a resource of Hydra Maester's.
+struct MaesterObjects {
+    cluster: Arc<ClusterObjects>,
+}
+
+impl MaesterObjects {
+    async fn change_finalizer(
+        &self,
+        resource: ResourceView<'_>,
+        change: Change,
+    ) -> Result<Vec<String>, ObjectError> {
+        let ResourceView::Client(client) = resource else { return Err(no_key_sets()) };
+        let mut meta = client.meta().clone();
+        for finalizer in meta.finalizers.iter_mut().flatten() {
+            if *finalizer == our_finalizer(FINALIZER) {
+                FINALIZER.clone_into(finalizer);
+            }
+        }
+        let api: Api<maester::OAuth2Client> = self.cluster.api(&client.namespace().unwrap_or_default());
+        let finalizers = finalizers::change(&api, &meta, FINALIZER, change).await?;
+        Ok(finalizers.iter().map(|finalizer| our_finalizer(finalizer)).collect())
+    }
+}
+
+impl Objects for MaesterObjects {
+    async fn secret(&self, namespace: &str, name: &str) -> Result<Option<Secret>, ObjectError> {
+        Ok(self.cluster.secret(namespace, name).await?.map(presented))
+    }
+
+    async fn write_secret(&self, secret: &Secret) -> Result<(), ObjectError> {
+        self.cluster.write_secret(&owned(secret.clone())).await
+    }
+
+    async fn add_finalizer(
+        &self,
+        resource: ResourceView<'_>,
+        _: &'static str,
+    ) -> Result<Vec<String>, ObjectError> {
+        self.change_finalizer(resource, Change::Add).await
+    }
+
+    async fn remove_finalizer(
+        &self,
+        resource: ResourceView<'_>,
+        _: &'static str,
+    ) -> Result<Vec<String>, ObjectError> {
+        self.change_finalizer(resource, Change::Remove).await
+    }
+
+    async fn write_client_status(
+        &self,
+        client: &OAuth2Client,
+        ours: &OAuth2ClientStatus,
+    ) -> Result<(), ObjectError> {
+        self.cluster.write_status::<maester::OAuth2Client>(client.meta(), &status(ours)).await
+    }
+
+    async fn write_key_set_status(
+        &self,
+        _: &JsonWebKeySet,
+        _: &JsonWebKeySetStatus,
+    ) -> Result<(), ObjectError> {
+        Err(no_key_sets())
+    }
+
+    async fn publish(&self, resource: ResourceView<'_>, event: Event) {
+        let ResourceView::Client(client) = resource else { return };
+        let reference =
+            ObjectReference { api_version: Some(maester::API_VERSION.to_owned()), ..client.object_ref(&()) };
+        self.cluster.publish_of(&reference, event).await;
+    }
+}
+
+fn no_key_sets() -> ObjectError {
+    ObjectError::Refused("Hydra Maester has no key sets".to_owned())
+}
