@@ -7,6 +7,14 @@
 - apiGroups: [keywright.dev]
   resources: [oauth2clients/status, jsonwebkeysets/status]
   verbs: [patch]
+{{- if .Values.operator.compatMaester.enabled }}
+- apiGroups: [hydra.ory.sh]
+  resources: [oauth2clients]
+  verbs: [get, list, watch, patch]
+- apiGroups: [hydra.ory.sh]
+  resources: [oauth2clients/status]
+  verbs: [patch]
+{{- end }}
 # Server-side apply needs both create and patch. Deleting is left to the garbage collector.
 - apiGroups: [""]
   resources: [secrets]

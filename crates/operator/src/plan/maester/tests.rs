@@ -80,12 +80,14 @@ fn what_cannot_be_read_is_refused_by_maesters_codes_unless_it_is_on_its_way_out(
         resource["spec"]["hydraAdmin"] = json!({"url": "http://elsewhere", "port": 4445});
     };
     let nameless = secret(&[("CLIENT_SECRET", "hush-hush")], None);
-    let cases: [(&dyn Fn(&mut Value), Option<&Secret>, &str, &str); 3] = [
-        (&lifespan, None, REGISTRATION_FAILED, "client_credentials_grant_access_token_lifespan"),
-        (&elsewhere, None, INVALID_ADDRESS, "elsewhere"),
-        (&|_| (), Some(&nameless), INVALID_SECRET, "CLIENT_ID"),
+    let whole = |_: &mut Value| ();
+    let edits: [&dyn Fn(&mut Value); 3] = [&lifespan, &elsewhere, &whole];
+    let refusals = [
+        (None, REGISTRATION_FAILED, "client_credentials_grant_access_token_lifespan"),
+        (None, INVALID_ADDRESS, "elsewhere"),
+        (Some(&nameless), INVALID_SECRET, "CLIENT_ID"),
     ];
-    for (edit, secret, code, named) in cases {
+    for (edit, (secret, code, named)) in edits.into_iter().zip(refusals) {
         let from = maester(|resource| edit(resource));
         let refusal = read(&from, secret).unwrap_err();
         assert_eq!(refusal.code, code);
