@@ -21,7 +21,9 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 /// secrets.
 const MOST_ITERATIONS: u32 = 2_000_000;
 const HIGHEST_BCRYPT_COST: u32 = 15;
-const MOST_MEMORY: u32 = 1 << 20;
+/// In KiB: 64 MiB, and four passes over that much.
+const MOST_MEMORY: u64 = 1 << 16;
+const MOST_MEMORY_PASSES: u64 = 1 << 18;
 
 /// A hash of a secret, as another server stored it, and of a form that can be compared here.
 #[derive(Clone, PartialEq, Eq)]
@@ -119,7 +121,9 @@ fn argon2(text: &str) -> Result<Kind, UnknownHash> {
     if hash.salt.is_none() || hash.hash.is_none() {
         return Err(UnknownHash::Form);
     }
-    if memory > MOST_MEMORY || passes > 100 { Err(UnknownHash::Cost) } else { Ok(Kind::Argon2) }
+    let (memory, passes) = (u64::from(memory), u64::from(passes));
+    let is_too_much = memory > MOST_MEMORY || memory * passes > MOST_MEMORY_PASSES;
+    if is_too_much { Err(UnknownHash::Cost) } else { Ok(Kind::Argon2) }
 }
 
 fn pbkdf2(text: &str) -> Result<Kind, UnknownHash> {

@@ -33,9 +33,12 @@ impl Applied {
         self.lock().insert(key.to_owned(), (resource.into(), version));
     }
 
-    /// A row is not the resource's any more.
-    pub fn forget(&self, key: &str) {
-        self.lock().remove(key);
+    /// A row is not the resource's any more. One that is another resource's stays as that left it.
+    pub fn forget(&self, key: &str, resource: &ResourceRef) {
+        let mut all = self.lock();
+        if all.get(key).is_some_and(|(place, _)| *place == Place::from(resource)) {
+            all.remove(key);
+        }
     }
 
     /// True where the row's resource has rested.
@@ -89,7 +92,8 @@ mod tests {
         for name in ["same", "changed", "gone", "given-away", "not-mine"] {
             applied.note(&format!("id-{name}"), &resource(name), 7);
         }
-        applied.forget("id-not-mine");
+        applied.forget("id-not-mine", &resource("not-mine"));
+        applied.forget("id-changed", &resource("loser"));
         let rows = [
             row("id-same", "same", 7),
             row("id-changed", "changed", 8),

@@ -2,7 +2,8 @@
 //!
 //! A leader may write until an instant of its own monotonic clock, which each renewal of its Lease moves on. Whoever
 //! writes asks before each step ([`Leadership::during`]), so a process that was stopped in the middle of its work and
-//! goes on when another one leads writes nothing any more, even before it has noticed anything.
+//! goes on when another one leads begins no write any more, even before it has noticed anything. A request that was
+//! handed to its connection before cannot be called back; the versions that writes name are for those.
 
 use std::pin::pin;
 use std::task::Poll;

@@ -50,7 +50,10 @@ impl UnixSocket {
         let lock = File::open(folder)?;
         lock.lock()?;
         make_way(path)?;
-        let made = tempfile::Builder::new().prefix(".").rand_bytes(4).tempdir_in(folder)?;
+        // Whatever the process's umask leaves open.
+        let closed = Permissions::from_mode(0o700);
+        let made =
+            tempfile::Builder::new().prefix(".").rand_bytes(4).permissions(closed).tempdir_in(folder)?;
         let new = made.path().join("s");
         let listener = UnixListener::bind(&new)?;
         listener.set_nonblocking(true)?;

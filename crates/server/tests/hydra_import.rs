@@ -129,13 +129,22 @@ async fn nobody_is_logged_out() {
     }
 }
 
-// No more than the pool for RSA signatures takes at once.
+/// Refreshes, again where the pool for RSA signatures was full: then the token was not used up.
+async fn refresh(server: &TestServer, client: &TestClient, token: &str) -> (u16, Value) {
+    loop {
+        let answer = server.refresh(client, token).await;
+        if answer.0 != 503 {
+            return answer;
+        }
+    }
+}
+
 #[tokio::test]
 async fn of_those_who_come_with_one_token_one_wins_or_in_the_grace_period_all_get_the_same() {
     for database in databases().await {
         let (server, hydra) = taken_over(&database, hydras_settings()).await;
         let (web, frank) = (web(), token(&hydra, "frank"));
-        let answers = join_all((0..4).map(|_| server.refresh(&web, frank))).await;
+        let answers = join_all((0..4).map(|_| refresh(&server, &web, frank))).await;
         assert_eq!(answers.iter().filter(|(status, _)| *status == 200).count(), 1, "{answers:?}");
     }
     for database in databases().await {
@@ -143,7 +152,7 @@ async fn of_those_who_come_with_one_token_one_wins_or_in_the_grace_period_all_ge
         graceful.flow.rotation_grace = Duration::from_secs(10);
         let (server, hydra) = taken_over(&database, graceful).await;
         let (web, frank) = (web(), token(&hydra, "frank"));
-        let answers = join_all((0..4).map(|_| server.refresh(&web, frank))).await;
+        let answers = join_all((0..4).map(|_| refresh(&server, &web, frank))).await;
         let next: Vec<&str> = answers.iter().map(|(_, answer)| text(answer, "refresh_token")).collect();
         assert!(next.iter().all(|token| *token == next[0]));
         assert_eq!(server.refresh(&web, next[0]).await.0, 200);

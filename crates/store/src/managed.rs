@@ -93,6 +93,30 @@ impl Store {
         self.commit(tx, Change::Client(fence.id.clone())).await
     }
 
+    /// Writes that a key set stays when the resource goes that owns it. Nothing happens to one that is not this
+    /// resource's, or that stays anyway.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn keep_key_set(&self, set: &str, manager: &ResourceRef) -> Result<(), Error> {
+        let mut loan = self.db().loan().await?;
+        let mut tx = loan.begin().await?;
+        let query = self
+            .db()
+            .query(
+                "UPDATE key_sets SET deleted_with_manager = 0, version = version + 1 WHERE name = $1 \
+                 AND manager_cluster = $2 AND manager_namespace = $3 AND manager_name = $4 AND manager_uid = $5 \
+                 AND deleted_with_manager = 1",
+            )
+            .bind(set.to_owned())
+            .bind(manager.cluster.clone())
+            .bind(manager.namespace.clone())
+            .bind(manager.name.clone())
+            .bind(manager.uid.clone());
+        bounded(query.execute(&mut *tx)).await?;
+        self.commit(tx, Change::KeySets).await
+    }
+
     /// Gives a client that no resource owns to one, with what that declares. Its secrets stay: the former ones, which
     /// would work for ever, until `former_expire_at`. A registration access token of it ends.
     ///

@@ -135,3 +135,22 @@ async fn a_client_that_is_adopted_keeps_its_secrets_and_the_former_ones_end() {
         assert!(store.managed_key_sets(&cluster).await.unwrap().is_empty());
     }
 }
+
+#[tokio::test]
+async fn a_key_set_stays_when_its_resource_says_so_and_no_other() {
+    for database in databases().await {
+        let store = database.open(clock()).await;
+        let mut declared = declaration("invoices", every(720, 24));
+        declared.deleted_with_manager = true;
+        let turn = declare(&store, &declared).await;
+        let cluster = declared.manager.cluster.clone();
+        let row = async || store.managed_key_sets(&cluster).await.unwrap().remove(0);
+
+        store.keep_key_set("invoices", &resource("another")).await.unwrap();
+        assert!(row().await.deleted_with_manager);
+        store.keep_key_set("invoices", &declared.manager).await.unwrap();
+        assert!(!row().await.deleted_with_manager);
+        store.keep_key_set("invoices", &declared.manager).await.unwrap();
+        assert_eq!(row().await.version, turn.after.version + 1, "once is enough");
+    }
+}

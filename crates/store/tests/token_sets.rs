@@ -74,8 +74,9 @@ async fn a_set_without_owner_turns_by_its_stored_policy() {
     for database in databases().await {
         let store = database.open(clock()).await;
         let declared = declaration(SET, every(168, 24));
-        let first = declare(&store, &declared).await.after;
+        declare(&store, &declared).await;
         disown(&database, SET).await;
+        let first = store.read_key_set(SET).await.unwrap().unwrap();
         let turn = async || store.turn_unattended_sets().await.unwrap();
 
         turn().await;

@@ -158,10 +158,8 @@ pub fn plan(gathered: &Gathered) -> Plan {
         return Plan::rest(Standing::Invalid(problem));
     }
     let mut actions = Vec::new();
-    match (client.spec.deletion_policy, has_finalizer) {
-        (DeletionPolicy::Delete, false) => actions.push(Action::AddFinalizer),
-        (DeletionPolicy::Orphan, true) => actions.push(Action::RemoveFinalizer),
-        _ => {}
+    if client.spec.deletion_policy == DeletionPolicy::Delete && !has_finalizer {
+        actions.push(Action::AddFinalizer);
     }
     let credentials = usable(gathered).and_then(|found| match &gathered.row {
         None => Ok(creation(gathered, &metadata, found)),
@@ -178,6 +176,10 @@ pub fn plan(gathered: &Gathered) -> Plan {
     };
     if let Some(row) = &gathered.row {
         actions.extend(update_row(gathered, row, &metadata));
+    }
+    // Last: without it a deletion is final, and Secret and row must know by then that they stay.
+    if client.spec.deletion_policy == DeletionPolicy::Orphan && has_finalizer {
+        actions.push(Action::RemoveFinalizer);
     }
     Plan { actions, standing }
 }
@@ -207,16 +209,19 @@ fn deletion(gathered: &Gathered, has_finalizer: bool) -> Plan {
     let client = &gathered.client;
     let mut actions = Vec::new();
     if has_finalizer {
-        let is_mine = gathered.row.as_ref().is_some_and(|row| row.is_of(&gathered.me));
-        match client.spec.deletion_policy {
-            DeletionPolicy::Delete if is_mine => actions.push(Action::DeleteRow),
-            // The policy changed just before the deletion: the Secret still names its owner, and would go with it.
-            DeletionPolicy::Orphan if is_mine && client.spec.secret.source == SecretSource::Generate => {
-                if let Some(found) = gathered.secret.credentials() {
+        let mine = gathered.row.as_ref().filter(|row| row.is_of(&gathered.me));
+        match (client.spec.deletion_policy, mine) {
+            (DeletionPolicy::Delete, Some(_)) => actions.push(Action::DeleteRow),
+            // The policy changed just before the deletion: the Secret still names its owner, and would go with it, and
+            // the row would be swept.
+            (DeletionPolicy::Orphan, Some(row)) => {
+                let generated = client.spec.secret.source == SecretSource::Generate;
+                if let Some(found) = gathered.secret.credentials().filter(|_| generated) {
                     actions.extend(write_secret(gathered, found.secret.as_ref(), Some(found)));
                 }
+                actions.extend(record_deletion(gathered, row));
             }
-            _ => {}
+            (_, None) => {}
         }
         actions.push(Action::RemoveFinalizer);
     }
@@ -246,11 +251,14 @@ fn creation(gathered: &Gathered, metadata: &ClientMetadata, found: Option<&Crede
     actions
 }
 
-fn update_row(gathered: &Gathered, row: &StoredClient, metadata: &ClientMetadata) -> Vec<Action> {
+/// The row says whether it goes with its resource, for the sweep.
+fn record_deletion(gathered: &Gathered, row: &StoredClient) -> Option<Action> {
     let with_manager = goes_with(&gathered.client);
-    let record =
-        (row.deleted_with_manager != with_manager).then_some(Action::RecordDeletion { with_manager });
-    let mut actions: Vec<_> = record.into_iter().collect();
+    (row.deleted_with_manager != with_manager).then_some(Action::RecordDeletion { with_manager })
+}
+
+fn update_row(gathered: &Gathered, row: &StoredClient, metadata: &ClientMetadata) -> Vec<Action> {
+    let mut actions: Vec<_> = record_deletion(gathered, row).into_iter().collect();
     if row.metadata == *metadata && row.manager.as_ref() == Some(&gathered.me) {
         return actions;
     }

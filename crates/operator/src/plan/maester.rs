@@ -57,6 +57,7 @@ pub fn as_ours(
     };
     if !is_leaving {
         check_address(from, settings)?;
+        check_secret_name(&from.spec.secret_name)?;
     }
     instance.clone_into(&mut spec.instance);
     spec.owner = Some(format!("{}/{}", from.name_any(), from.namespace().unwrap_or_default()));
@@ -95,6 +96,26 @@ fn check_address(from: &maester::OAuth2Client, settings: &MaesterSettings) -> Re
     }
     let message = format!("spec.hydraAdmin.url: {url:?} is not this server, and others are not managed");
     Err(Refusal { code: INVALID_ADDRESS, reason: Reason::InvalidSpec, message })
+}
+
+fn check_secret_name(name: &str) -> Result<(), Refusal> {
+    if is_object_name(name) {
+        return Ok(());
+    }
+    let message = format!("spec.secretName: {name:?} is no name of a Secret (RFC 1123 subdomain)");
+    Err(Refusal { code: INVALID_SECRET, reason: Reason::InvalidSpec, message })
+}
+
+/// True for an RFC 1123 subdomain. The pattern of Maester's schema is not anchored, and lets anything through.
+pub fn is_object_name(name: &str) -> bool {
+    let is_alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let is_label = |label: &str| {
+        let bytes = label.as_bytes();
+        bytes.iter().all(|byte| is_alphanumeric(byte) || *byte == b'-')
+            && bytes.first().is_some_and(is_alphanumeric)
+            && bytes.last().is_some_and(is_alphanumeric)
+    };
+    name.len() <= 253 && name.split('.').all(is_label)
 }
 
 fn invalid(message: String) -> Refusal {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crd::{ConditionType, OAuth2Client, OAuth2ClientStatus, Reason, names};
+use crd::{ConditionType, DeletionPolicy, OAuth2Client, OAuth2ClientStatus, Reason, names};
 use kube::{Resource, ResourceExt};
 use oauth::{ClientId, ClientSecret};
 use store::{ResourceRef, SecretState, StoredClient};
@@ -229,7 +229,8 @@ impl<O: Objects> ClientReconciler<O> {
             Some(row) if row.is_of(&gathered.me) => {
                 self.context.applied_clients.note(row.id.as_str(), &gathered.me, row.version);
             }
-            _ => self.context.applied_clients.forget(gathered.id.as_str()),
+            // Whose row it is instead goes on looking after it.
+            _ => self.context.applied_clients.forget(gathered.id.as_str(), &gathered.me),
         }
         Ok(match standing {
             Standing::Ready { again_at, .. } => Outcome::Settled { again_at },
@@ -258,7 +259,9 @@ impl<O: Objects> ClientReconciler<O> {
         let (trouble, mut outcome) = self.context.trouble(failure);
         let Some(Trouble { reason, message }) = trouble else { return outcome };
         let deleting = client.meta().deletion_timestamp.is_some();
+        // What stays must be told so first: else a sweep would take it.
         if outcome == Outcome::DatabaseAway
+            && client.spec.deletion_policy == DeletionPolicy::Delete
             && let Some(blocked) = self.context.blocked_until(client)
         {
             if self.context.store.clock().now() >= blocked {

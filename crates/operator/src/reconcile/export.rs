@@ -1,6 +1,8 @@
 //! The export of a key set into a Secret, and the way back when the database is lost.
 
 use crd::JsonWebKeySet;
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
 use store::{Declaration, Turn};
 use zeroize::Zeroizing;
 
@@ -74,7 +76,10 @@ impl<O: Objects> KeySetReconciler<O> {
         }
         let document = self.document(export.private_keys, turn)?;
         let Some(wanted) = desired(key_set, &document, found.as_ref()) else { return Ok(Ok(())) };
-        if found.as_ref().is_some_and(|object| is_as(object, &wanted)) {
+        // An owner that is no longer wanted would take the Secret along.
+        let owned = |secret: &Secret| secret.owner_references().iter().any(|o| o.controller == Some(true));
+        let is_so = |object: &Secret| is_as(object, &wanted) && owned(object) == owned(&wanted);
+        if found.as_ref().is_some_and(is_so) {
             return Ok(Ok(()));
         }
         let written = objects.write_secret(&wanted).await;

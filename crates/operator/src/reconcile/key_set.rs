@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crd::{ConditionType, JsonWebKeySet, JsonWebKeySetStatus, Reason, names};
+use crd::{ConditionType, DeletionPolicy, JsonWebKeySet, JsonWebKeySetStatus, Reason, names};
 use kube::Resource;
 use store::Declaration;
 
@@ -58,7 +58,11 @@ impl<O: Objects> KeySetReconciler<O> {
             let view = ResourceView::KeySet(&key_set);
             let finalizers = match plan(&key_set, &me, settings, store.clock().now()) {
                 Step::AddFinalizer => objects.add_finalizer(view, names::KEY_SET_FINALIZER).await?,
-                Step::RemoveFinalizer => objects.remove_finalizer(view, names::KEY_SET_FINALIZER).await?,
+                Step::RemoveFinalizer => {
+                    // Without it a deletion is final, and the row must know by then that it stays.
+                    store.keep_key_set(&key_set.set_name(), &me).await?;
+                    objects.remove_finalizer(view, names::KEY_SET_FINALIZER).await?
+                }
                 Step::Delete => {
                     store.delete_key_set(&key_set.set_name(), &me).await?;
                     objects.remove_finalizer(view, names::KEY_SET_FINALIZER).await?
@@ -161,6 +165,7 @@ impl<O: Objects> KeySetReconciler<O> {
         let signs = is_token_set(&key_set.set_name());
         if outcome == Outcome::DatabaseAway
             && !signs
+            && key_set.spec.deletion_policy == DeletionPolicy::Delete
             && let Some(blocked) = self.0.blocked_until(key_set)
         {
             if self.0.store.clock().now() >= blocked {

@@ -108,6 +108,7 @@ async fn a_switch_to_orphan_and_a_deletion_at_once_keep_client_and_secret() {
     assert_eq!(world.value("orders"), Some(value.clone()));
     let row = world.store.read_client(&id).await.unwrap().unwrap();
     assert!(crate::world::authenticates(&world.store, &row, &value));
+    assert!(!row.deleted_with_manager, "no sweep takes it");
 }
 
 #[tokio::test]

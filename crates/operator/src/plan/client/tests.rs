@@ -189,9 +189,11 @@ fn deletion_takes_the_row_that_is_this_places() {
 #[test]
 fn a_switch_to_orphan_lets_go_of_finalizer_and_owner() {
     let orphaned = || scene(json!({})).settled().respec(|spec| spec.deletion_policy = DeletionPolicy::Orphan);
-    let let_go = ["remove finalizer", "write CLIENT_ID=generated-id CLIENT_SECRET=standing", "record: stays"];
+    let let_go = ["write CLIENT_ID=generated-id CLIENT_SECRET=standing", "record: stays", "remove finalizer"];
     assert_eq!(orphaned().actions(), let_go);
-    assert_eq!(orphaned().deleted().actions(), [let_go[1], let_go[0]], "just before its deletion");
+    assert_eq!(orphaned().deleted().actions(), let_go, "just before its deletion");
+    let suspended = orphaned().respec(|spec| spec.suspend = true).deleted();
+    assert_eq!(suspended.actions(), let_go, "even where nothing else was looked after");
     let held = scene(json!({"deletionPolicy": "Orphan"}))
         .settled()
         .edit(|scene| scene.client.metadata.finalizers = None)

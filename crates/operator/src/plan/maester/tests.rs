@@ -106,6 +106,19 @@ fn what_cannot_be_read_is_refused_by_maesters_codes_unless_it_is_on_its_way_out(
 }
 
 #[test]
+fn what_is_no_name_of_a_secret_is_never_asked_for() {
+    for name in ["a", "orders-secret", "a.b-c.d0"] {
+        assert!(is_object_name(name), "{name}");
+    }
+    for name in ["", ".", "..", "a..b", "-a", "a-", "A", "a/b", "a/../../other/secrets/b", "a b", "%2e"] {
+        assert!(!is_object_name(name), "{name}");
+    }
+    let from = maester(|resource| resource["spec"]["secretName"] = json!("a/../b"));
+    let refusal = read(&from, None).unwrap_err();
+    assert_eq!((refusal.code, refusal.message.contains("spec.secretName")), (INVALID_SECRET, true));
+}
+
+#[test]
 fn an_address_that_means_this_installation_is_accepted() {
     let from = maester(|resource| resource["spec"]["hydraAdmin"] = json!({"url": "http://hydra-admin/"}));
     let settings = MaesterSettings { admin_urls: vec!["http://hydra-admin".into()], ..Default::default() };

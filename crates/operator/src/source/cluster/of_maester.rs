@@ -24,7 +24,8 @@ use crate::events::{Event, EventReason};
 use crate::objects::{ObjectError, Objects, ResourceView};
 use crate::outcome::Outcome;
 use crate::plan::maester::{
-    MaesterSettings, Refusal, as_ours, our_finalizer, owned, presented, refused, rival, status,
+    MaesterSettings, Refusal, as_ours, is_object_name, our_finalizer, owned, presented, refused, rival,
+    status,
 };
 use crate::reconcile::{ClientReconciler, Context};
 use crate::settings::Settings;
@@ -70,12 +71,14 @@ impl MaesterReconciler {
 
     /// Makes everything around one resource what it declares.
     pub(super) async fn reconcile(&self, from: &maester::OAuth2Client) -> Outcome {
-        if self.is_left_to_another(from).await {
+        // Nothing keeps a resource that is on its way out.
+        let is_leaving = from.metadata.deletion_timestamp.is_some();
+        if !is_leaving && self.is_left_to_another(from).await {
             return Outcome::Waiting { reason: Reason::Progressing };
         }
-        let namespace = from.namespace().unwrap_or_default();
-        let secret = match self.context.objects.secret(&namespace, &from.spec.secret_name).await {
+        let secret = match self.secret_of(from).await {
             Ok(secret) => secret,
+            Err(_) if is_leaving => None,
             Err(error) => return Outcome::Failed { error: error.to_string() },
         };
         let instance = &self.context.settings.instance;
@@ -83,6 +86,15 @@ impl MaesterReconciler {
             Ok(client) => self.clients.reconcile(&client).await,
             Err(refusal) => self.refuse(from, &refusal).await,
         }
+    }
+
+    /// The Secret that a resource names. What is no name is never asked for: it would become part of a path.
+    async fn secret_of(&self, from: &maester::OAuth2Client) -> Result<Option<Secret>, ObjectError> {
+        if !is_object_name(&from.spec.secret_name) {
+            return Ok(None);
+        }
+        let namespace = from.namespace().unwrap_or_default();
+        self.context.objects.secret(&namespace, &from.spec.secret_name).await
     }
 
     /// Two that write one status would never come to rest.

@@ -207,7 +207,7 @@ impl Rows {
                 Err(error) => tracing::warn!(%error, manager = %row.manager, "not known whether it is gone"),
             }
         }
-        let kind = K::kind(&()).into_owned();
+        let kind = kind_label::<K>();
         let refused = !self.context.settings.allow_mass_deletion && are_too_many(orphans.len(), rows.len());
         if refused {
             tracing::error!(
@@ -233,7 +233,7 @@ impl Rows {
     }
 
     fn swept<K: Kind>(&self, row: &ManagedRow) {
-        let kind = K::kind(&()).into_owned();
+        let kind = kind_label::<K>();
         tracing::info!(kind, key = row.key, manager = %row.manager, "deleted: its resource is gone");
         self.context.metrics.orphans_removed.get_or_create(&OrphanLabels { kind }).inc();
     }
@@ -283,6 +283,12 @@ impl<K: Kind> Side<K> {
         })
         .collect()
     }
+}
+
+/// The kind, with its group where that is not ours: two groups have an `OAuth2Client`.
+fn kind_label<K: Kind>() -> String {
+    let (kind, group) = (K::kind(&()), K::group(&()));
+    if group == crd::names::GROUP { kind.into_owned() } else { format!("{kind}.{group}") }
 }
 
 /// A resource whose status names its row.
