@@ -153,8 +153,8 @@ async fn killed_at_any_moment_it_converges_and_locks_nobody_out() {
         for _ in 0..3 {
             churn.act(&world).await;
         }
-        // A moment in or after the reconciliations that this caused.
-        tokio::time::sleep(Duration::from_millis(churn.below(200).into())).await;
+        // A moment in or after the reconciliations that this caused, which begin a tenth of a second later.
+        tokio::time::sleep(Duration::from_millis(80 + u64::from(churn.below(120)))).await;
         world.kill().await;
         world.collect_garbage().await;
         interrupted += churn.half_done(&world).await;
