@@ -22,6 +22,12 @@ pub const API_VERSION: &str = "hydra.ory.sh/v1alpha1";
 /// The finalizer that Hydra Maester gives each of its resources.
 pub const FINALIZER: &str = "finalizer.ory.hydra.sh";
 
+/// The owner of a client as Hydra Maester writes it: by it a resource knows the client that Maester registered for it.
+#[must_use]
+pub fn owner(name: &str, namespace: &str) -> String {
+    format!("{name}/{namespace}")
+}
+
 /// The definition of Hydra Maester's `OAuth2Client`: what Maester's accepts, this accepts.
 pub fn crd() -> CustomResourceDefinition {
     let mut crd = schema::finish(OAuth2Client::crd());

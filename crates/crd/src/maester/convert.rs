@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use serde_json::json;
 
 use super::oauth2_client::{DeletionPolicy, OAuth2Client, OAuth2ClientSpec};
-use super::{API_VERSION, TokenLifespans};
+use super::{API_VERSION, TokenLifespans, owner};
 use crate::{
     AccessTokenLifespan, ClientSecret, GoDuration, GrantType, ImplicitLifespans, Lifespans, SecretKeys,
     SecretSource, SigningAlgorithm, names,
@@ -48,7 +48,7 @@ pub fn convert(
     let name = &from.spec.secret_name;
     let mut spec = spec(&from.spec, keys)?;
     let mut notices = differences(&from.spec);
-    spec.owner = Some(format!("{}/{}", from.name_any(), from.namespace().unwrap_or_default()));
+    spec.owner = Some(owner(&from.name_any(), &from.namespace().unwrap_or_default()));
     spec.adopt = true;
     spec.client_id = secret.and_then(|secret| entry(secret, &keys.client_id));
     if spec.client_id.is_none() {

@@ -158,7 +158,7 @@ pub fn plan(gathered: &Gathered) -> Plan {
         return Plan::rest(Standing::Invalid(problem));
     }
     let mut actions = Vec::new();
-    if client.spec.deletion_policy == DeletionPolicy::Delete && !has_finalizer {
+    if goes_with(client) && !has_finalizer {
         actions.push(Action::AddFinalizer);
     }
     let credentials = usable(gathered).and_then(|found| match &gathered.row {
@@ -178,7 +178,7 @@ pub fn plan(gathered: &Gathered) -> Plan {
         actions.extend(update_row(gathered, row, &metadata));
     }
     // Last: without it a deletion is final, and Secret and row must know by then that they stay.
-    if client.spec.deletion_policy == DeletionPolicy::Orphan && has_finalizer {
+    if !goes_with(client) && has_finalizer {
         actions.push(Action::RemoveFinalizer);
     }
     Plan { actions, standing }
@@ -189,14 +189,14 @@ pub fn plan(gathered: &Gathered) -> Plan {
 fn adoption(gathered: &Gathered, row: &StoredClient, metadata: ClientMetadata, has_finalizer: bool) -> Plan {
     let (client, me) = (&gathered.client, &gathered.me);
     let owner = row.metadata.other.get("owner").and_then(|owner| owner.as_str());
-    let was_this_resources = owner == Some(&format!("{}/{}", me.name, me.namespace));
+    let was_this_resources = owner == Some(&crd::maester::owner(&me.name, &me.namespace));
     let may = was_this_resources || (client.spec.adopt && gathered.adopts);
     if !may {
         let refusal = if client.spec.adopt { AdoptionRefusal::Namespace } else { AdoptionRefusal::NotAsked };
         return Plan::rest(Standing::Unmanaged(refusal));
     }
     let mut actions = Vec::new();
-    if client.spec.deletion_policy == DeletionPolicy::Delete && !has_finalizer {
+    if goes_with(client) && !has_finalizer {
         actions.push(Action::AddFinalizer);
     }
     actions.push(Action::AdoptRow(Box::new(metadata)));

@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use crd::{DeletionPolicy, JsonWebKeySet, Reason, names};
+use crd::{DeletionPolicy, JsonWebKeySet, names};
 use jiff::Timestamp;
 use jose::ImportedKey;
 use jose::schedule::{Instants, State};
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use store::RestoredKey;
 use zeroize::Zeroizing;
 
-use super::secret::{OPAQUE, Unusable, WRITTEN_FOR, controller, is_labelled};
+use super::secret::{OPAQUE, Unusable, WRITTEN_FOR, entry, refuse_to_write};
 
 /// When a key was written.
 const PUBLISHED_AT: &str = "iat";
@@ -102,33 +102,9 @@ fn restored_key(jwk: &Value) -> Result<RestoredKey, String> {
     Ok(RestoredKey { key, instants })
 }
 
-/// Whether a Secret that stands there is this set's to write and to read.
-///
-/// # Errors
-/// Whose it is instead, or why it is of no use.
-pub fn check_owner(key_set: &JsonWebKeySet, object: &Secret) -> Result<(), Unusable> {
-    let name = object.name_any();
-    let conflict = |message: String| Err(Unusable { reason: Reason::SecretConflict, message });
-    match (controller(object), object.annotations().get(WRITTEN_FOR)) {
-        (Some(owner), _) if Some(owner.uid.as_str()) != key_set.meta().uid.as_deref() => {
-            return conflict(format!("Secret {name} belongs to {} {}", owner.kind, owner.name));
-        }
-        (None, Some(other)) if *other != written_for(key_set) => {
-            return conflict(format!("Secret {name} was written for another resource, {other}"));
-        }
-        (None, None) if !is_labelled(object, names::MANAGED) => {
-            return conflict(format!(
-                "Secret {name} exists and is not Keywright's; delete it, or name another in export.secretName"
-            ));
-        }
-        _ => {}
-    }
-    let type_ = object.type_.as_deref().unwrap_or(OPAQUE);
-    if type_ == OPAQUE {
-        return Ok(());
-    }
-    let message = format!("Secret {name} has the type {type_}, which cannot be changed; delete it");
-    Err(Unusable { reason: Reason::SecretInvalid, message })
+/// Why a Secret that stands there is not this set's to write and to read.
+pub fn refuse(key_set: &JsonWebKeySet, object: &Secret) -> Option<Unusable> {
+    refuse_to_write(key_set.meta(), &written_for(key_set), "export.secretName", object)
 }
 
 /// What the annotation says; no client is called so, as none has a slash in its name.
@@ -138,8 +114,7 @@ fn written_for(key_set: &JsonWebKeySet) -> String {
 
 /// The document in a Secret.
 pub fn exported(object: &Secret) -> Option<Zeroizing<String>> {
-    let bytes = object.data.as_ref()?.get(names::EXPORT_KEY)?;
-    String::from_utf8(bytes.0.clone()).ok().map(Zeroizing::new)
+    entry(object, names::EXPORT_KEY).map(Zeroizing::new)
 }
 
 /// The Secret as it should be; `found` carries the version that the write depends on. `None` where nothing is exported.

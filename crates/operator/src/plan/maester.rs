@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::ResourceExt;
 
+use super::secret::{entry, is_labelled};
 use crate::status::{Wanted, conditions};
 
 /// How Maester's resources are read.
@@ -60,7 +61,7 @@ pub fn as_ours(
         check_secret_name(&from.spec.secret_name)?;
     }
     instance.clone_into(&mut spec.instance);
-    spec.owner = Some(format!("{}/{}", from.name_any(), from.namespace().unwrap_or_default()));
+    spec.owner = Some(maester::owner(&from.name_any(), &from.namespace().unwrap_or_default()));
     if let Some(secret) = secret.filter(|secret| !is_ours(secret)) {
         spec.secret.source = SecretSource::Reference;
         spec.client_id = entry(secret, &settings.keys.client_id);
@@ -142,12 +143,7 @@ pub fn owned(mut secret: Secret) -> Secret {
 }
 
 fn is_ours(secret: &Secret) -> bool {
-    secret.labels().get(names::MANAGED).is_some_and(|value| value == names::LABEL_TRUE)
-}
-
-fn entry(secret: &Secret, key: &str) -> Option<String> {
-    let bytes = secret.data.as_ref()?.get(key)?;
-    String::from_utf8(bytes.0.clone()).ok().filter(|text| !text.is_empty())
+    is_labelled(secret, names::MANAGED)
 }
 
 /// What the plans call a finalizer that the resource has.

@@ -73,39 +73,47 @@ impl FoundSecret {
 pub fn judge(client: &OAuth2Client, object: Option<Secret>) -> FoundSecret {
     let Some(object) = object else { return FoundSecret::Absent };
     let refusal = match client.spec.secret.source {
-        SecretSource::Generate => refuse_to_write(client, &object),
+        SecretSource::Generate => refuse_to_write(client.meta(), &client.name_any(), "secret.name", &object),
         SecretSource::Reference => refuse_to_read(&object),
     };
     if let Some(unusable) = refusal {
         return FoundSecret::Unusable(unusable);
     }
     let keys = &client.spec.secret.keys;
-    let text = |key: &str| {
-        let bytes = object.data.as_ref()?.get(key)?;
-        String::from_utf8(bytes.0.clone()).ok().filter(|text| !text.is_empty())
-    };
     FoundSecret::Usable(Box::new(Credentials {
-        client_id: text(&keys.client_id),
-        secret: text(&keys.client_secret).map(ClientSecret::new),
+        client_id: entry(&object, &keys.client_id),
+        secret: entry(&object, &keys.client_secret).map(ClientSecret::new),
         object: SecretObject(object),
     }))
 }
 
-/// A generated Secret is ours by its controller; where it has none, by the resource that it was written for; and where
-/// it names none, by our label.
-fn refuse_to_write(client: &OAuth2Client, object: &Secret) -> Option<Unusable> {
+/// The text of an entry; an empty one counts as none.
+pub(super) fn entry(object: &Secret, key: &str) -> Option<String> {
+    let bytes = object.data.as_ref()?.get(key)?;
+    String::from_utf8(bytes.0.clone()).ok().filter(|text| !text.is_empty())
+}
+
+/// Why a Secret that stands there is not `resource`'s to write. It is by its controller; where it has none, by the
+/// resource that it was [written for](WRITTEN_FOR); and where it names none, by our label. `field` of the spec names the
+/// Secret.
+pub(super) fn refuse_to_write(
+    resource: &ObjectMeta,
+    written_for: &str,
+    field: &str,
+    object: &Secret,
+) -> Option<Unusable> {
     let name = object.name_any();
     let conflict = |message: String| Some(Unusable { reason: Reason::SecretConflict, message });
     match (controller(object), object.annotations().get(WRITTEN_FOR)) {
-        (Some(owner), _) if Some(owner.uid.as_str()) != client.meta().uid.as_deref() => {
+        (Some(owner), _) if Some(owner.uid.as_str()) != resource.uid.as_deref() => {
             return conflict(format!("Secret {name} belongs to {} {}", owner.kind, owner.name));
         }
-        (None, Some(other)) if *other != client.name_any() => {
-            return conflict(format!("Secret {name} was written for another OAuth2Client, {other}"));
+        (None, Some(other)) if other != written_for => {
+            return conflict(format!("Secret {name} was written for another resource, {other}"));
         }
         (None, None) if !is_labelled(object, names::MANAGED) => {
             return conflict(format!(
-                "Secret {name} exists and is not Keywright's; delete it, or name another in secret.name"
+                "Secret {name} exists and is not Keywright's; delete it, or name another in {field}"
             ));
         }
         _ => {}
@@ -131,7 +139,7 @@ fn refuse_to_read(object: &Secret) -> Option<Unusable> {
     })
 }
 
-pub(super) fn controller(object: &Secret) -> Option<&OwnerReference> {
+pub(crate) fn controller(object: &Secret) -> Option<&OwnerReference> {
     object.owner_references().iter().find(|owner| owner.controller == Some(true))
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crd::{ConditionType, DeletionPolicy, OAuth2Client, OAuth2ClientStatus, Reason, names};
+use crd::{ConditionType, OAuth2Client, OAuth2ClientStatus, Reason, names};
 use kube::{Resource, ResourceExt};
 use oauth::{ClientId, ClientSecret};
 use store::{ResourceRef, SecretState, StoredClient};
@@ -16,7 +16,7 @@ use crate::events::{Event, EventReason};
 use crate::metrics::ReconcileLabels;
 use crate::objects::{ObjectError, Objects, ResourceView};
 use crate::outcome::Outcome;
-use crate::plan::client::{Action, Gathered, Plan, Standing, plan};
+use crate::plan::client::{Action, Gathered, Plan, Standing, goes_with, plan};
 use crate::plan::client_status;
 use crate::plan::secret::{FoundSecret, judge};
 
@@ -261,7 +261,7 @@ impl<O: Objects> ClientReconciler<O> {
         let deleting = client.meta().deletion_timestamp.is_some();
         // What stays must be told so first: else a sweep would take it.
         if outcome == Outcome::DatabaseAway
-            && client.spec.deletion_policy == DeletionPolicy::Delete
+            && goes_with(client)
             && let Some(blocked) = self.context.blocked_until(client)
         {
             if self.context.store.clock().now() >= blocked {

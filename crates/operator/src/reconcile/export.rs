@@ -2,7 +2,6 @@
 
 use crd::JsonWebKeySet;
 use k8s_openapi::api::core::v1::Secret;
-use kube::ResourceExt;
 use store::{Declaration, Turn};
 use zeroize::Zeroizing;
 
@@ -10,8 +9,8 @@ use super::key_set::KeySetReconciler;
 use crate::apply::Failure;
 use crate::events::{Event, EventReason};
 use crate::objects::{Objects, ResourceView};
-use crate::plan::export::{ExportedKey, check_owner, desired, document, exported, restorable};
-use crate::plan::secret::{Unusable, is_as};
+use crate::plan::export::{ExportedKey, desired, document, exported, refuse, restorable};
+use crate::plan::secret::{Unusable, controller, is_as};
 
 impl<O: Objects> KeySetReconciler<O> {
     /// Restores a set of which the database knows nothing from the Secret into which it was exported with its private
@@ -29,7 +28,7 @@ impl<O: Objects> KeySetReconciler<O> {
             return Ok(());
         }
         let object = objects.secret(&declaration.manager.namespace, &export.secret_name).await?;
-        let Some(object) = object.filter(|object| check_owner(key_set, object).is_ok()) else {
+        let Some(object) = object.filter(|object| refuse(key_set, object).is_none()) else {
             return Ok(());
         };
         let Some(backup) = exported(&object) else { return Ok(()) };
@@ -69,16 +68,14 @@ impl<O: Objects> KeySetReconciler<O> {
         let objects = &self.0.objects;
         let namespace = key_set.metadata.namespace.as_deref().unwrap_or_default();
         let found = objects.secret(namespace, &export.secret_name).await?;
-        if let Some(object) = &found
-            && let Err(unusable) = check_owner(key_set, object)
-        {
+        if let Some(unusable) = found.as_ref().and_then(|object| refuse(key_set, object)) {
             return Ok(Err(unusable));
         }
         let document = self.document(export.private_keys, turn)?;
         let Some(wanted) = desired(key_set, &document, found.as_ref()) else { return Ok(Ok(())) };
         // An owner that is no longer wanted would take the Secret along.
-        let owned = |secret: &Secret| secret.owner_references().iter().any(|o| o.controller == Some(true));
-        let is_so = |object: &Secret| is_as(object, &wanted) && owned(object) == owned(&wanted);
+        let is_owned = |secret: &Secret| controller(secret).is_some();
+        let is_so = |object: &Secret| is_as(object, &wanted) && is_owned(object) == is_owned(&wanted);
         if found.as_ref().is_some_and(is_so) {
             return Ok(Ok(()));
         }

@@ -1,3 +1,4 @@
+use crd::Reason;
 use jiff::SignedDuration;
 use jose::{PrivateKey, RsaBits, SigningAlgorithm};
 
@@ -118,27 +119,27 @@ fn the_secret_is_owned_where_the_set_goes_with_its_resource() {
 fn somebody_elses_secret_is_neither_written_nor_read() {
     let ours = key_set(json!({"export": {"secretName": "backup"}}));
     let written = desired(&ours, "{}", None).unwrap();
-    assert_eq!(check_owner(&ours, &written), Ok(()));
+    assert_eq!(refuse(&ours, &written), None);
     let edited = |edit: &dyn Fn(&mut Secret)| {
         let mut secret = written.clone();
         edit(&mut secret);
-        check_owner(&ours, &secret).map_err(|unusable| unusable.reason)
+        refuse(&ours, &secret).map(|unusable| unusable.reason)
     };
     let annotations = |text: &str| Some([(WRITTEN_FOR.to_owned(), text.to_owned())].into());
     let unmarked = |secret: &mut Secret| (secret.metadata.labels, secret.metadata.annotations) = (None, None);
-    assert_eq!(edited(&unmarked), Err(Reason::SecretConflict));
+    assert_eq!(edited(&unmarked), Some(Reason::SecretConflict));
     // A client's of the same name.
     let client = |secret: &mut Secret| secret.metadata.annotations = annotations("invoices");
-    assert_eq!(edited(&client), Err(Reason::SecretConflict));
+    assert_eq!(edited(&client), Some(Reason::SecretConflict));
     let owned = |secret: &mut Secret| {
         secret.metadata.owner_references = key_set(json!({}))
             .controller_owner_ref(&())
             .map(|owner| vec![OwnerReference { uid: "2".into(), ..owner }]);
     };
-    assert_eq!(edited(&owned), Err(Reason::SecretConflict));
-    assert_eq!(edited(&|secret| secret.type_ = Some("tls".into())), Err(Reason::SecretInvalid));
+    assert_eq!(edited(&owned), Some(Reason::SecretConflict));
+    assert_eq!(edited(&|secret| secret.type_ = Some("tls".into())), Some(Reason::SecretInvalid));
     // What a crash leaves behind: an empty one with the label.
-    assert_eq!(edited(&|secret| secret.metadata.annotations = None), Ok(()));
+    assert_eq!(edited(&|secret| secret.metadata.annotations = None), None);
 }
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;

@@ -41,7 +41,7 @@ fn a_secret_belongs_to_the_resource_that_it_was_written_for() {
         let (reason, message) = refusal(&thief, object.clone()).unwrap();
         assert_eq!(reason, Reason::SecretConflict, "{first} {second}");
         assert!(
-            message.ends_with("OAuth2Client, orders") || message.ends_with("OAuth2Client orders"),
+            message.ends_with("resource, orders") || message.ends_with("OAuth2Client orders"),
             "{message}"
         );
         // The resource that outlives its Secret's label, or its owner reference, still knows it.

@@ -14,11 +14,12 @@ use k8s_openapi::api::core::v1::{ObjectReference, Secret};
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store as Known};
 use kube::{Api, Resource, ResourceExt};
+use store::{ManagedRow, Store};
 
 use super::finalizers::{self, Change};
 use super::objects::{ClusterObjects, STATUS_MANAGER};
 use super::rows::HasRow;
-use super::watches::Watched;
+use super::watches::{Watched, of_secret};
 use crate::applied::Applied;
 use crate::events::{Event, EventReason};
 use crate::objects::{ObjectError, Objects, ResourceView};
@@ -131,17 +132,16 @@ pub(super) fn clients_of(
     clients: &Known<Watched<maester::OAuth2Client>>,
     secret: &PartialObjectMeta<Secret>,
 ) -> Vec<ObjectRef<Watched<maester::OAuth2Client>>> {
-    let name = secret.name_any();
-    let uses = |client: &Watched<maester::OAuth2Client>| {
-        client.meta().namespace == secret.metadata.namespace
-            && client.0.as_ref().is_ok_and(|client| client.spec.secret_name == name)
-    };
-    clients.state_filter(uses).iter().map(|client| ObjectRef::from_obj(&**client)).collect()
+    of_secret(clients, secret, |client| Some(client.spec.secret_name.clone()))
 }
 
 impl HasRow for maester::OAuth2Client {
     fn row(&self) -> Option<&str> {
         self.status.as_ref()?.client_id.as_deref()
+    }
+
+    async fn delete_orphan(store: &Store, row: &ManagedRow) -> Result<bool, store::Error> {
+        store.delete_orphaned_client(row).await
     }
 }
 

@@ -1,4 +1,4 @@
-//! What runs in an operator: the queues of both kinds, what fills them, and who works them off.
+//! What runs in an operator: the queues of each kind, what fills them, and who works them off.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -209,10 +209,11 @@ impl Operator {
         let mut failures = 0;
         let mut terms = Box::pin(self.leadership.terms());
         loop {
-            let _ = context.gate.subscribe().wait_for(|open| *open).await;
-            let known = key_sets.iter().flat_map(Store::state);
-            let readable = known.filter_map(|set| set.0.as_ref().ok().cloned());
-            let declared: Vec<String> = readable.filter(honoured).map(|set| set.set_name()).collect();
+            context.gate.opened().await;
+            let known: Vec<_> = key_sets.iter().flat_map(Store::state).collect();
+            let readable = known.iter().filter_map(|set| set.0.as_ref().ok());
+            let declared: Vec<String> =
+                readable.filter(|set| honoured(set)).map(JsonWebKeySet::set_name).collect();
             match self.leadership.during(make_undeclared_token_sets(&context.store, &declared)).await {
                 Some(Ok(())) => return,
                 Some(Err(error)) => {

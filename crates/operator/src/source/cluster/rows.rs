@@ -12,7 +12,7 @@ use crd::{JsonWebKeySet, OAuth2Client, maester};
 use futures::StreamExt;
 use kube::runtime::reflector::{ObjectRef, Store as Known};
 use kube::{Api, Client, Resource, ResourceExt};
-use store::{Changed, Error, ManagedRow};
+use store::{Changed, Error, ManagedRow, Store};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
@@ -160,29 +160,32 @@ impl Rows {
     }
 
     async fn compare_and_sweep(&self) -> Result<(), Error> {
-        let (store, cluster) = (&self.context.store, &self.context.settings.cluster);
-        let clients = store.managed_clients(cluster).await?;
-        self.clients.look_at(&self.context.applied_clients, &clients);
-        let clients = self.in_scope(clients);
-        for row in self.orphans(&self.clients, &clients).await {
-            if store.delete_orphaned_client(&row).await? {
-                self.swept::<OAuth2Client>(&row);
-            }
-        }
+        let Context { store, settings, applied_clients, applied_key_sets, .. } = &self.context;
+        self.sweep(&self.clients, applied_clients, store.managed_clients(&settings.cluster).await?).await?;
         if let Some((maester, side)) = &self.maester {
-            let clients = self.in_scope(store.managed_clients(maester.cluster()).await?);
-            for row in self.orphans(side, &clients).await {
-                if store.delete_orphaned_client(&row).await? {
-                    self.swept::<maester::OAuth2Client>(&row);
-                }
-            }
+            self.sweep(side, maester.applied(), store.managed_clients(maester.cluster()).await?).await?;
         }
-        let key_sets = store.managed_key_sets(cluster).await?;
-        self.key_sets.look_at(&self.context.applied_key_sets, &key_sets);
-        let key_sets = self.in_scope(key_sets);
-        for row in self.orphans(&self.key_sets, &key_sets).await {
-            if store.delete_orphaned_key_set(&row).await? {
-                self.swept::<JsonWebKeySet>(&row);
+        self.sweep(&self.key_sets, applied_key_sets, store.managed_key_sets(&settings.cluster).await?).await
+    }
+
+    /// Has the resources of a kind looked at whose rows are not what they were, and deletes the rows of those that are
+    /// gone.
+    async fn sweep<K: Kind + HasRow>(
+        &self,
+        side: &Side<K>,
+        applied: &Applied,
+        rows: Vec<ManagedRow>,
+    ) -> Result<(), Error> {
+        side.look_at(applied, &rows);
+        let kind = kind_label::<K>();
+        for row in self.orphans(side, &self.in_scope(rows)).await {
+            if K::delete_orphan(&self.context.store, &row).await? {
+                tracing::info!(kind, key = row.key, manager = %row.manager, "deleted: its resource is gone");
+                self.context
+                    .metrics
+                    .orphans_removed
+                    .get_or_create(&OrphanLabels { kind: kind.clone() })
+                    .inc();
             }
         }
         Ok(())
@@ -230,12 +233,6 @@ impl Rows {
         let live = answer(api.get_opt(&row.manager.name)).await?;
         let uid = live.as_ref().and_then(ResourceExt::uid);
         Ok(is_orphan(row, uid.as_deref().map(|uid| (uid, live.as_ref().and_then(HasRow::row)))))
-    }
-
-    fn swept<K: Kind>(&self, row: &ManagedRow) {
-        let kind = kind_label::<K>();
-        tracing::info!(kind, key = row.key, manager = %row.manager, "deleted: its resource is gone");
-        self.context.metrics.orphans_removed.get_or_create(&OrphanLabels { kind }).inc();
     }
 
     fn told(&self, done: Result<(), Error>) {
@@ -295,16 +292,27 @@ fn kind_label<K: Kind>() -> String {
 pub(super) trait HasRow {
     /// The client's id or the set's name, from when there is one.
     fn row(&self) -> Option<&str>;
+
+    /// Deletes the row of a resource that is gone. False where it has changed meanwhile.
+    fn delete_orphan(store: &Store, row: &ManagedRow) -> impl Future<Output = Result<bool, Error>> + Send;
 }
 
 impl HasRow for OAuth2Client {
     fn row(&self) -> Option<&str> {
         self.status.as_ref()?.client_id.as_deref()
     }
+
+    async fn delete_orphan(store: &Store, row: &ManagedRow) -> Result<bool, Error> {
+        store.delete_orphaned_client(row).await
+    }
 }
 
 impl HasRow for JsonWebKeySet {
     fn row(&self) -> Option<&str> {
         self.status.as_ref()?.set.as_deref()
+    }
+
+    async fn delete_orphan(store: &Store, row: &ManagedRow) -> Result<bool, Error> {
+        store.delete_orphaned_key_set(row).await
     }
 }

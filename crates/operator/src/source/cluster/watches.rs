@@ -55,8 +55,8 @@ pub(super) fn resources<K: Kind>(
 
 /// The Secrets with a label, without what is in them, each time that they change.
 ///
-/// `fails` is true while that does not work. `relisted` is called where the API server could not say what happened meanwhile, so that all Secrets were listed
-/// anew: those that are gone by then are in no list.
+/// `fails` is true while that does not work. `relisted` is called where the API server could not say what happened
+/// meanwhile, so that all Secrets were listed anew: those that are gone by then are in no list.
 pub(super) fn labelled_secrets(
     client: &Client,
     namespace: Option<&str>,
@@ -87,12 +87,7 @@ pub(super) fn clients_of(
     clients: &Store<Watched<OAuth2Client>>,
     secret: &PartialObjectMeta<Secret>,
 ) -> Vec<ObjectRef<Watched<OAuth2Client>>> {
-    let name = secret.name_any();
-    let uses = |client: &Watched<OAuth2Client>| {
-        client.meta().namespace == secret.metadata.namespace
-            && client.0.as_ref().is_ok_and(|client| client.secret_name() == name)
-    };
-    clients.state_filter(uses).iter().map(|client| ObjectRef::from_obj(&**client)).collect()
+    of_secret(clients, secret, |client| Some(client.secret_name()))
 }
 
 /// The key sets that are exported into this Secret.
@@ -100,13 +95,21 @@ pub(super) fn key_sets_of(
     key_sets: &Store<Watched<JsonWebKeySet>>,
     secret: &PartialObjectMeta<Secret>,
 ) -> Vec<ObjectRef<Watched<JsonWebKeySet>>> {
+    of_secret(key_sets, secret, |key_set| Some(key_set.spec.export.as_ref()?.secret_name.clone()))
+}
+
+/// The resources, of the Secret's namespace, that name it.
+pub(super) fn of_secret<K: Kind>(
+    known: &Store<Watched<K>>,
+    secret: &PartialObjectMeta<Secret>,
+    secret_name: fn(&K) -> Option<String>,
+) -> Vec<ObjectRef<Watched<K>>> {
     let name = secret.name_any();
-    let exports = |key_set: &Watched<JsonWebKeySet>| {
-        let export = key_set.0.as_ref().ok().and_then(|key_set| key_set.spec.export.as_ref());
-        key_set.meta().namespace == secret.metadata.namespace
-            && export.is_some_and(|export| export.secret_name == name)
+    let names_it = |resource: &Watched<K>| {
+        resource.meta().namespace == secret.metadata.namespace
+            && resource.0.as_ref().ok().and_then(secret_name).as_deref() == Some(&name)
     };
-    key_sets.state_filter(exports).iter().map(|key_set| ObjectRef::from_obj(&**key_set)).collect()
+    known.state_filter(names_it).iter().map(|resource| ObjectRef::from_obj(&**resource)).collect()
 }
 
 /// A watch's errors go to the log and no further: each watch retries by itself, at a growing distance, and in a
