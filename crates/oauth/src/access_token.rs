@@ -9,6 +9,8 @@
 //! A JWT access token (RFC 9068) has the very same key as its `jti`, so that introspection and revocation work for
 //! both kinds alike.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
@@ -46,8 +48,8 @@ pub struct AccessToken {
     pub rights: Rights,
 }
 
-/// What an access token is good for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What an access token is good for. Tokens carry it as it is: variants are added at the end, and none is changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Rights {
     /// What a client was given for itself (RFC 6749 §4.4). No row says so, the token does.
     OfClient {
@@ -99,41 +101,17 @@ pub struct Meaning {
     pub ext: Map<String, Value>,
 }
 
-/// The sealed form. The variant is the token's kind, and the version of its layout.
+/// The sealed form.
 #[derive(Serialize, Deserialize)]
-enum Payload {
-    ClientCredentials {
-        id: [u8; 16],
-        client_id: ClientId,
-        incarnation: i64,
-        epoch: i64,
-        issued_at: i64,
-        lifetime: u64,
-        scope: ScopeSet,
-        audience: Vec<Audience>,
-        claims: String,
-    },
-    JwtBearer {
-        id: [u8; 16],
-        client_id: ClientId,
-        subject: String,
-        incarnation: i64,
-        epoch: i64,
-        issued_at: i64,
-        lifetime: u64,
-        scope: ScopeSet,
-        audience: Vec<Audience>,
-    },
-    Grant {
-        id: [u8; 16],
-        grant: GrantId,
-        generation: i64,
-        incarnation: i64,
-        epoch: i64,
-        issued_at: i64,
-        lifetime: u64,
-        scope: Option<ScopeSet>,
-    },
+struct Payload<'a> {
+    id: TokenId,
+    incarnation: Incarnation,
+    epoch: i64,
+    /// In seconds since 1970.
+    issued_at: i64,
+    /// In seconds.
+    lifetime: u64,
+    rights: Cow<'a, Rights>,
 }
 
 /// A token that does not open: forged, cut, of another installation, or no token at all.
@@ -215,36 +193,15 @@ impl AccessToken {
         Ok(TokenKey(URL_SAFE_NO_PAD.encode(ring.seal(SealPurpose::AccessToken, &bytes, entropy.bytes()))))
     }
 
-    fn payload(&self) -> Payload {
-        let (id, incarnation, epoch) = (self.id.0, self.incarnation.0, self.epoch);
+    fn payload(&self) -> Payload<'_> {
         let issued_at = self.issued_at.as_second();
-        let lifetime = u64::try_from(self.expires_at.as_second() - issued_at).unwrap_or(0);
-        match self.rights.clone() {
-            Rights::OfClient { client_id, scope, audience, claims } => Payload::ClientCredentials {
-                id,
-                client_id,
-                incarnation,
-                epoch,
-                issued_at,
-                lifetime,
-                scope,
-                audience,
-                claims,
-            },
-            Rights::OfSubject { client_id, subject, scope, audience } => Payload::JwtBearer {
-                id,
-                client_id,
-                subject,
-                incarnation,
-                epoch,
-                issued_at,
-                lifetime,
-                scope,
-                audience,
-            },
-            Rights::OfGrant { id: grant, generation, scope } => {
-                Payload::Grant { id, grant, generation, incarnation, epoch, issued_at, lifetime, scope }
-            }
+        Payload {
+            id: self.id,
+            incarnation: self.incarnation,
+            epoch: self.epoch,
+            issued_at,
+            lifetime: u64::try_from(self.expires_at.as_second() - issued_at).unwrap_or(0),
+            rights: Cow::Borrowed(&self.rights),
         }
     }
 
@@ -274,57 +231,16 @@ impl AccessToken {
 
     fn unseal(ring: &KeyRing, sealed: &[u8]) -> Result<Self, NotOurs> {
         let bytes = ring.open(SealPurpose::AccessToken, sealed).map_err(|_| NotOurs)?;
-        match postcard::from_bytes(&bytes).map_err(|_| NotOurs)? {
-            Payload::ClientCredentials {
-                id,
-                client_id,
-                incarnation,
-                epoch,
-                issued_at,
-                lifetime,
-                scope,
-                audience,
-                claims,
-            } => {
-                let rights = Rights::OfClient { client_id, scope, audience, claims };
-                Self::unpacked(id, (incarnation, epoch), (issued_at, lifetime), rights)
-            }
-            Payload::JwtBearer {
-                id,
-                client_id,
-                subject,
-                incarnation,
-                epoch,
-                issued_at,
-                lifetime,
-                scope,
-                audience,
-            } => {
-                let rights = Rights::OfSubject { client_id, subject, scope, audience };
-                Self::unpacked(id, (incarnation, epoch), (issued_at, lifetime), rights)
-            }
-            Payload::Grant { id, grant, generation, incarnation, epoch, issued_at, lifetime, scope } => {
-                let rights = Rights::OfGrant { id: grant, generation, scope };
-                Self::unpacked(id, (incarnation, epoch), (issued_at, lifetime), rights)
-            }
-        }
-    }
-
-    fn unpacked(
-        id: [u8; 16],
-        (incarnation, epoch): (i64, i64),
-        (issued_at, lifetime): (i64, u64),
-        rights: Rights,
-    ) -> Result<Self, NotOurs> {
-        let lifetime = i64::try_from(lifetime).map_err(|_| NotOurs)?;
-        let expires_at = issued_at.checked_add(lifetime).ok_or(NotOurs)?;
+        let payload: Payload<'_> = postcard::from_bytes(&bytes).map_err(|_| NotOurs)?;
+        let lifetime = i64::try_from(payload.lifetime).map_err(|_| NotOurs)?;
+        let expires_at = payload.issued_at.checked_add(lifetime).ok_or(NotOurs)?;
         Ok(Self {
-            id: TokenId(id),
-            incarnation: Incarnation(incarnation),
-            epoch,
-            issued_at: Timestamp::from_second(issued_at).map_err(|_| NotOurs)?,
+            id: payload.id,
+            incarnation: payload.incarnation,
+            epoch: payload.epoch,
+            issued_at: Timestamp::from_second(payload.issued_at).map_err(|_| NotOurs)?,
             expires_at: Timestamp::from_second(expires_at).map_err(|_| NotOurs)?,
-            rights,
+            rights: payload.rights.into_owned(),
         })
     }
 
