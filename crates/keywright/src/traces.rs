@@ -3,16 +3,20 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use opentelemetry::{KeyValue, global};
+use opentelemetry::KeyValue;
+use opentelemetry::global::BoxedTracer;
+use opentelemetry::trace::TracerProvider;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use server::RequestTracer;
 use tokio::runtime::Handle;
 
 use crate::config::{TraceProvider, Tracing};
@@ -24,7 +28,10 @@ const TIME_LIMIT: Duration = Duration::from_secs(10);
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 
 /// Traces that are being sent.
-pub struct Traces(SdkTracerProvider);
+pub struct Traces {
+    provider: SdkTracerProvider,
+    tracer: Arc<BoxedTracer>,
+}
 
 /// Starts to send traces, where the configuration says so, or else the environment by OpenTelemetry's variables.
 ///
@@ -53,16 +60,24 @@ pub fn start(tracing: &Tracing) -> Result<Option<Traces>> {
         provider = provider.with_sampler(Sampler::ParentBased(Box::new(kept)));
     }
     let provider = provider.build();
-    global::set_tracer_provider(provider.clone());
-    global::set_text_map_propagator(TraceContextPropagator::new());
-    server::start_traces();
-    Ok(Some(Traces(provider)))
+    let tracer = Arc::new(BoxedTracer::new(Box::new(provider.tracer("keywright"))));
+    Ok(Some(Traces { provider, tracer }))
 }
 
 impl Traces {
+    /// What makes the spans of requests.
+    pub fn of_requests(&self) -> RequestTracer {
+        RequestTracer::new(Arc::clone(&self.tracer), TraceContextPropagator::new())
+    }
+
+    /// What makes the spans of statements.
+    pub fn of_statements(&self) -> Arc<BoxedTracer> {
+        Arc::clone(&self.tracer)
+    }
+
     /// Sends what has not been sent yet.
     pub async fn finish(self) {
-        let flushed = tokio::task::spawn_blocking(move || self.0.shutdown_with_timeout(FLUSH_LIMIT));
+        let flushed = tokio::task::spawn_blocking(move || self.provider.shutdown_with_timeout(FLUSH_LIMIT));
         if let Ok(Err(error)) = flushed.await {
             tracing::warn!(%error, "the last traces were not delivered");
         }

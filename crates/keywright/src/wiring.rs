@@ -98,6 +98,7 @@ pub fn database(config: &mut Config) -> Result<Database> {
         secrets: Arc::from(std::mem::take(&mut config.secrets.system)),
         lifetimes: lifetimes(config),
         token_algorithm: config.keys.algorithm,
+        tracer: None,
     };
     Ok(Database { options, _temporary: temporary })
 }

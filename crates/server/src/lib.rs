@@ -87,5 +87,5 @@ pub use page_urls::PageUrls;
 pub use settings::{ApiSettings, Settings};
 pub use state::Server;
 pub use tls::{Tls, TlsIdentity, TlsIdentityError};
-pub use traces::start_traces;
+pub use traces::RequestTracer;
 pub use unix_socket::{SocketAccess, UnixSocket};

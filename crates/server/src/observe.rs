@@ -17,7 +17,7 @@ use tracing::field::Empty;
 use crate::cors::{CrossOrigin, Reach};
 use crate::error::{Challenge, Failure};
 use crate::request_id::{RequestId, X_REQUEST_ID};
-use crate::traces::RequestSpan;
+use crate::traces::{Callers, RequestSpan};
 use crate::{ApiSettings, Server, Settings, router, tls_termination};
 
 /// The usual time limit of a request.
@@ -35,6 +35,8 @@ pub(crate) struct Observer {
     pub(crate) api: fn(&Settings) -> &ApiSettings,
     /// Whose pages may use an endpoint of this API.
     pub(crate) reach: fn(&'static str) -> Reach,
+    /// Who calls this API.
+    pub(crate) callers: Callers,
     /// The longest that a request may take, its body included.
     pub(crate) time_limit: Duration,
 }
@@ -48,7 +50,7 @@ pub(crate) async fn observe(State(observer): State<Observer>, request: Request, 
     let id = RequestId::of(request.headers(), server.store().entropy());
     // Lines that matter are in this span whatever the log's level, hence its own.
     let span = tracing::error_span!("request", request_id = id.as_str(), client_id = Empty, trace_id = Empty);
-    let entry = Entry::begin(&server, api, &request);
+    let entry = Entry::begin(&server, api, observer.callers, &request);
     let trace = entry.trace.as_ref().map(RequestSpan::context);
     if let Some(trace) = &entry.trace {
         span.record("trace_id", trace.trace_id());
@@ -137,7 +139,7 @@ struct Entry {
 }
 
 impl Entry {
-    fn begin(server: &Server, api: &ApiSettings, request: &Request) -> Self {
+    fn begin(server: &Server, api: &ApiSettings, callers: Callers, request: &Request) -> Self {
         let endpoint = request.extensions().get::<MatchedPath>().map_or("unknown", router::template);
         Self {
             server: server.clone(),
@@ -146,7 +148,7 @@ impl Entry {
             logged: !(api.quiet_health && router::is_health(endpoint)),
             started: Instant::now(),
             status: CLIENT_GONE,
-            trace: RequestSpan::served(request, endpoint),
+            trace: RequestSpan::served(server.tracer(), callers, request, endpoint),
         }
     }
 

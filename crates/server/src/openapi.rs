@@ -111,7 +111,8 @@ async fn server() -> (Router, Router, TestDatabase) {
     let database = TestDatabase::sqlite();
     let store = database.open(Clock::system()).await;
     let settings = Settings { dynamic_client_registration: true, ..Settings::of_a_test() };
-    let server = Server::new(store, settings, Metrics::new(&mut Registry::default())).unwrap();
+    let metrics = Metrics::new(&mut Registry::default());
+    let server = Server::new(store, settings, metrics, None).unwrap();
     (server.public_router(), server.admin_router(Arc::new(Registry::default())), database)
 }
 

@@ -20,6 +20,7 @@ use url::{Host, Url};
 
 use addresses::is_public;
 
+use crate::RequestTracer;
 use crate::traces::RequestSpan;
 
 /// How long a request may take in all, the wait for a place included.
@@ -52,6 +53,7 @@ pub(crate) struct Outbound {
     exempt: reqwest::Client,
     guarded: reqwest::Client,
     policy: OutboundPolicy,
+    tracer: Option<RequestTracer>,
     fetches: Places,
     /// For what the server has to say.
     messages: Semaphore,
@@ -127,11 +129,11 @@ impl OutboundError {
 }
 
 impl Outbound {
-    /// The client that keeps to `policy`.
+    /// The client that keeps to `policy`, with a span for each request where there is a tracer.
     ///
     /// # Errors
     /// [`OutboundError::Unusable`], where the system's certificates cannot be read.
-    pub(crate) fn new(policy: OutboundPolicy) -> Result<Self, OutboundError> {
+    pub(crate) fn new(policy: OutboundPolicy, tracer: Option<RequestTracer>) -> Result<Self, OutboundError> {
         let client = |builder: reqwest::ClientBuilder| {
             let builder = builder
                 .redirect(redirect::Policy::none())
@@ -143,6 +145,7 @@ impl Outbound {
             exempt: client(reqwest::Client::builder())?,
             guarded: client(reqwest::Client::builder().no_proxy().dns_resolver(Arc::new(PublicAddresses)))?,
             policy,
+            tracer,
             fetches: Places {
                 operator: Semaphore::new(UNDER_WAY),
                 anybody: Semaphore::new(UNDER_WAY_FOR_ANYBODY),
@@ -187,7 +190,7 @@ impl Outbound {
         body: Option<OutboundBody>,
         limit: usize,
     ) -> Result<OutboundAnswer, OutboundError> {
-        let span = RequestSpan::asked(&method, url, &mut headers);
+        let span = RequestSpan::asked(self.tracer.as_ref(), &method, url, &mut headers);
         let answer = self.exchange(account, (method, url), headers, body, limit).await;
         match (&span, &answer) {
             (Some(span), Ok(answer)) => span.got(answer.status.as_u16()),

@@ -225,7 +225,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_counts_from_its_beginning_and_goes_on_without_its_caller() {
-        let outbound = Arc::new(Outbound::new(crate::OutboundPolicy::default()).unwrap());
+        let outbound = Arc::new(Outbound::new(crate::OutboundPolicy::default(), None).unwrap());
         let (keys, (url, site)) = (Arc::new(RemoteKeys::new()), silent().await);
         let now = Timestamp::from_second(100).unwrap();
         let get = |now| {
@@ -249,7 +249,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_gives_up_and_comes_again_does_not_ask_again_and_again_within_ten_seconds() {
-        let outbound = Arc::new(Outbound::new(crate::OutboundPolicy::default()).unwrap());
+        let outbound = Arc::new(Outbound::new(crate::OutboundPolicy::default(), None).unwrap());
         let (keys, (url, site)) = (RemoteKeys::new(), silent().await);
         let whence = (Account::Operator, &url);
         let at = |second| Timestamp::from_second(second).unwrap();

@@ -22,6 +22,7 @@ use crate::public::{
     authorize, device, discovery, fallbacks, jwks, logout, register, revoke, token, userinfo,
 };
 use crate::state::Live;
+use crate::traces::Callers;
 use crate::{ApiSettings, Server, Settings, health, metrics, public};
 
 const OPENID_CONFIGURATION: &str = "/.well-known/openid-configuration";
@@ -155,7 +156,8 @@ impl Server {
             .route(FALLBACK_ERROR, get(fallbacks::error))
             .route(ALIVE, get(health::alive))
             .route(READY, get(health::ready_without_reasons));
-        self.finish(routes, |settings| &settings.public, public_reach, without_trailing_slash)
+        let api: Api = (|settings| &settings.public, public_reach, Callers::Strangers);
+        self.finish(routes, api, without_trailing_slash)
     }
 
     /// The admin API, which authenticates nobody: its port is for the inside. `registry` is what its metrics show.
@@ -196,19 +198,19 @@ impl Server {
             .route(METRICS, get(exposed))
             .route(ADMIN_ALIVE, get(health::alive))
             .route(ADMIN_READY, get(health::ready));
-        self.finish(routes, |settings| &settings.admin, |_| Reach::Listed, below_admin)
+        let api: Api = (|settings| &settings.admin, |_| Reach::Listed, Callers::Known);
+        self.finish(routes, api, below_admin)
     }
 
     /// `rewrite` comes before the routes are tried, all else after: what is observed is the path that was found.
     fn finish(
         &self,
         routes: Router<Live>,
-        api: fn(&Settings) -> &ApiSettings,
-        reach: fn(&'static str) -> Reach,
+        (api, reach, callers): Api,
         rewrite: fn(&str) -> Option<String>,
     ) -> Router {
         let server = self.of_a_router();
-        let observer = Observer { server: server.clone(), api, reach, time_limit: TIME_LIMIT };
+        let observer = Observer { server: server.clone(), api, reach, callers, time_limit: TIME_LIMIT };
         let routes = routes
             .fallback(not_found)
             .method_not_allowed_fallback(not_found)
@@ -225,6 +227,9 @@ impl Server {
         Router::new().fallback_service(rewritten)
     }
 }
+
+/// What is particular to an API: its settings, whose pages may use an endpoint, and who calls it.
+type Api = (fn(&Settings) -> &ApiSettings, fn(&'static str) -> Reach, Callers);
 
 /// The path of a found route, as a label.
 pub(crate) fn template(path: &MatchedPath) -> &'static str {

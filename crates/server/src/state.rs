@@ -24,7 +24,7 @@ use crate::unproven_rows::UnprovenRows;
 use crate::user_code_attempts::UserCodeAttempts;
 use crate::verified_secrets::VerifiedSecrets;
 use crate::work_pool::WorkPool;
-use crate::{Metrics, Settings};
+use crate::{Metrics, RequestTracer, Settings};
 
 /// How many signatures may wait for each worker: some 100 ms of work, the slowest kind of key assumed.
 const SIGNATURES_WAITING: usize = 64;
@@ -71,6 +71,7 @@ struct Shared {
     store: Store,
     settings: ArcSwap<Settings>,
     metrics: Metrics,
+    tracer: Option<RequestTracer>,
     outbound: Arc<Outbound>,
     remote_keys: RemoteKeys,
     signatures: WorkPool,
@@ -88,12 +89,17 @@ struct Shared {
 
 impl Server {
     /// Puts a server together. Nothing is started: run the routers with [`serve`](crate::serve) and keep
-    /// [`Self::maintain`] going beside them.
+    /// [`Self::maintain`] going beside them. Without a `tracer` no spans are made.
     ///
     /// # Errors
     /// [`OutboundError::Unusable`].
-    pub fn new(store: Store, settings: Settings, metrics: Metrics) -> Result<Self, OutboundError> {
-        let outbound = Arc::new(Outbound::new(settings.outbound.clone())?);
+    pub fn new(
+        store: Store,
+        settings: Settings,
+        metrics: Metrics,
+        tracer: Option<RequestTracer>,
+    ) -> Result<Self, OutboundError> {
+        let outbound = Arc::new(Outbound::new(settings.outbound.clone(), tracer.clone())?);
         let cores = available_parallelism().unwrap_or(NonZero::<usize>::MIN);
         let signatures = WorkPool::new(cores, SIGNATURES_WAITING, metrics.pool("signatures"));
         let hashes = WorkPool::new(hash_workers(cores), HASHES_WAITING, metrics.pool("hashes"));
@@ -104,6 +110,7 @@ impl Server {
             store,
             settings: ArcSwap::new(Arc::clone(&settings)),
             metrics,
+            tracer,
             outbound,
             remote_keys: RemoteKeys::new(),
             signatures,
@@ -167,6 +174,11 @@ impl Server {
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.shared.metrics
+    }
+
+    /// What makes the spans of requests, where traces are sent.
+    pub(crate) fn tracer(&self) -> Option<&RequestTracer> {
+        self.shared.tracer.as_ref()
     }
 
     /// The client for requests that the server makes itself.

@@ -2,29 +2,46 @@
 //!
 //! A span holds what is named here and nothing else: method, template of the path, status, and of a request that the
 //! server makes the host. Never a query, a header, a body, or what stands in a path. Names follow the semantic
-//! conventions for HTTP spans. What a caller's `traceparent` says is taken over, and passed on (W3C Trace Context).
+//! conventions for HTTP spans. A request joins the trace that its caller's `traceparent` names (W3C Trace Context) only
+//! where the caller is known, which is on the admin port: a stranger would choose what is recorded, and in whose trace.
+//! A stranger's request begins a trace of its own, by this server's own sampling, with a link to the stranger's.
 //!
-//! Until [`start_traces`] is called, all of it costs a look at a constant.
+//! Without a [`RequestTracer`], all of it costs a look at an `Option`.
 
-use std::sync::OnceLock;
+use std::sync::Arc;
 
 use axum::extract::Request;
 use http::{HeaderMap, Method};
-use opentelemetry::global::{self, BoxedTracer};
-use opentelemetry::trace::{SpanKind, Status, TraceContextExt, Tracer};
+use opentelemetry::global::BoxedTracer;
+use opentelemetry::propagation::TextMapPropagator;
+use opentelemetry::trace::{Link, SpanKind, Status, TraceContextExt, Tracer};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_http::{HeaderExtractor, HeaderInjector};
 use url::Url;
 
 use crate::router;
 
-static TRACER: OnceLock<BoxedTracer> = OnceLock::new();
+/// What makes the spans of requests. Clones are one.
+#[derive(Debug, Clone)]
+pub struct RequestTracer {
+    tracer: Arc<BoxedTracer>,
+    propagator: Arc<dyn TextMapPropagator + Send + Sync>,
+}
 
-/// Makes spans from now on, in the whole process, with the provider and the propagator that are installed in
-/// [`opentelemetry::global`].
-pub fn start_traces() {
-    // A second start, in a test, keeps the first.
-    let _ = TRACER.set(global::tracer("keywright"));
+impl RequestTracer {
+    /// Spans by `tracer`; `propagator` reads and writes the headers that name traces.
+    pub fn new(tracer: Arc<BoxedTracer>, propagator: impl TextMapPropagator + Send + Sync + 'static) -> Self {
+        Self { tracer, propagator: Arc::new(propagator) }
+    }
+}
+
+/// Who calls an API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Callers {
+    /// Anybody.
+    Strangers,
+    /// Those inside.
+    Known,
 }
 
 /// A span under way; it ends when its last clone is dropped.
@@ -33,16 +50,25 @@ pub(crate) struct RequestSpan(Context);
 
 impl RequestSpan {
     /// That of a request to `endpoint`, the template of its path. `None` without traces, and for what probes ask.
-    pub(crate) fn served(request: &Request, endpoint: &'static str) -> Option<Self> {
-        let tracer = TRACER.get()?;
+    pub(crate) fn served(
+        tracer: Option<&RequestTracer>,
+        callers: Callers,
+        request: &Request,
+        endpoint: &'static str,
+    ) -> Option<Self> {
+        let RequestTracer { tracer, propagator } = tracer?;
         if router::is_probed(endpoint) {
             return None;
         }
         let headers = HeaderExtractor(request.headers());
-        let extract = |propagator: &dyn opentelemetry::propagation::TextMapPropagator| {
-            propagator.extract_with_context(&Context::new(), &headers)
+        let named = propagator.extract_with_context(&Context::new(), &headers);
+        let (parent, links) = match callers {
+            Callers::Known => (named, Vec::new()),
+            // A link to what is no trace is left out.
+            Callers::Strangers => {
+                (Context::new(), vec![Link::with_context(named.span().span_context().clone())])
+            }
         };
-        let parent = global::get_text_map_propagator(extract);
         let method = known(request.method());
         let attributes =
             [KeyValue::new("http.request.method", method), KeyValue::new("http.route", endpoint)];
@@ -50,13 +76,19 @@ impl RequestSpan {
             .span_builder(format!("{method} {endpoint}"))
             .with_kind(SpanKind::Server)
             .with_attributes(attributes)
-            .start_with_context(tracer, &parent);
+            .with_links(links)
+            .start_with_context(&**tracer, &parent);
         Some(Self(parent.with_span(span)))
     }
 
     /// That of a request that the server makes, below the span of what makes it. `headers` get what tells the other end.
-    pub(crate) fn asked(method: &Method, url: &Url, headers: &mut HeaderMap) -> Option<Self> {
-        let tracer = TRACER.get()?;
+    pub(crate) fn asked(
+        tracer: Option<&RequestTracer>,
+        method: &Method,
+        url: &Url,
+        headers: &mut HeaderMap,
+    ) -> Option<Self> {
+        let RequestTracer { tracer, propagator } = tracer?;
         let method = known(method);
         let mut attributes = vec![
             KeyValue::new("http.request.method", method),
@@ -69,11 +101,9 @@ impl RequestSpan {
             .span_builder(method)
             .with_kind(SpanKind::Client)
             .with_attributes(attributes)
-            .start_with_context(tracer, &parent);
+            .start_with_context(&**tracer, &parent);
         let context = parent.with_span(span);
-        global::get_text_map_propagator(|propagator| {
-            propagator.inject_context(&context, &mut HeaderInjector(headers));
-        });
+        propagator.inject_context(&context, &mut HeaderInjector(headers));
         Some(Self(context))
     }
 

@@ -16,7 +16,6 @@ use tokio::sync::oneshot;
 use crate::Error;
 use crate::database::{Database, Dialect};
 use crate::grants::bytes;
-use crate::traces::StatementSpan;
 
 /// The most calls in one statement. A power of two: there is one text for each, and each connection prepares it.
 pub(crate) const MAX_BATCH: usize = 32;
@@ -88,7 +87,7 @@ impl<C: Coalesced> Coalescer<C> {
     /// [`Error::Unavailable`] where too many calls wait, or where it is not known what became of it; else what the
     /// database says of this very call.
     pub(crate) async fn call(&self, asked: C) -> Result<C::Outcome, Error> {
-        let span = StatementSpan::begin(C::OPERATION, self.database.dialect());
+        let span = self.database.span(C::OPERATION);
         span.end(self.answer(asked).await)
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use opentelemetry::global::BoxedTracer;
 use sqlx::any::{AnyArguments, AnyPoolOptions, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AnyPool, AssertSqlSafe, Connection, Executor};
@@ -43,6 +44,7 @@ pub(crate) struct Database {
     at_hand: Arc<AtHand>,
     dialect: Dialect,
     statements: Arc<AtomicU64>,
+    tracer: Option<Arc<BoxedTracer>>,
 }
 
 impl Database {
@@ -79,7 +81,8 @@ impl Database {
                 })
             })
             .connect_lazy(&options.url)?;
-        Ok(Self { pool, at_hand, dialect, statements: Arc::default() })
+        let (statements, tracer) = (Arc::default(), options.tracer.clone());
+        Ok(Self { pool, at_hand, dialect, statements, tracer })
     }
 
     pub(crate) fn pool(&self) -> &AnyPool {
@@ -94,6 +97,11 @@ impl Database {
     /// own traffic.
     pub(crate) fn statements(&self) -> u64 {
         self.statements.load(Ordering::SeqCst)
+    }
+
+    /// The span of a statement that the caller is about to wait for.
+    pub(crate) fn span(&self, operation: &'static str) -> StatementSpan {
+        StatementSpan::begin(self.tracer.as_deref(), operation, self.dialect)
     }
 
     /// Starts a statement, and counts it.
@@ -118,7 +126,7 @@ impl Database {
         &self,
         query: Query<'static, Any, AnyArguments>,
     ) -> Result<Vec<AnyRow>, Error> {
-        let span = StatementSpan::begin("query", self.dialect);
+        let span = self.span("query");
         let rows = async {
             let mut loan = self.loan().await?;
             let rows = self.heeded(bounded(query.fetch_all(&mut *loan)).await)?;
@@ -130,7 +138,7 @@ impl Database {
 
     /// Runs a statement, and tells how many rows it changed.
     pub(crate) async fn execute(&self, query: Query<'static, Any, AnyArguments>) -> Result<u64, Error> {
-        let span = StatementSpan::begin("execute", self.dialect);
+        let span = self.span("execute");
         let done = async {
             let mut loan = self.loan().await?;
             let done = self.heeded(bounded(query.execute(&mut *loan)).await)?;

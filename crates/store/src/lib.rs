@@ -74,6 +74,7 @@ use std::time::Duration;
 
 use jose::{Entropy, KeyRing, SigningAlgorithm, SystemSecret};
 use oauth::Lifetimes;
+use opentelemetry::global::BoxedTracer;
 use sqlx::{Any, Transaction};
 use tokio::sync::broadcast;
 use tokio_util::task::AbortOnDropHandle;
@@ -136,6 +137,8 @@ pub struct Options {
     pub lifetimes: Lifetimes,
     /// What the keys of a token set sign with that is made without being declared.
     pub token_algorithm: SigningAlgorithm,
+    /// What makes spans of the statements that somebody waits for who has a span; `None` for none.
+    pub tracer: Option<Arc<BoxedTracer>>,
 }
 
 /// The calls that share statements, by kind.

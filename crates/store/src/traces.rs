@@ -2,7 +2,7 @@
 //!
 //! A span says which kind of statement it was and how long it took, the wait for its turn included; never a value.
 
-use opentelemetry::global::{self, BoxedSpan};
+use opentelemetry::global::{BoxedSpan, BoxedTracer};
 use opentelemetry::trace::{Span, SpanKind, Status, TraceContextExt, Tracer};
 use opentelemetry::{Context, KeyValue};
 
@@ -13,20 +13,18 @@ use crate::database::Dialect;
 pub(crate) struct StatementSpan(Option<BoxedSpan>);
 
 impl StatementSpan {
-    /// Begins one where the caller has a span that is recorded; else this costs nothing.
-    pub(crate) fn begin(operation: &'static str, dialect: Dialect) -> Self {
-        if !Context::map_current(|context| context.span().is_recording()) {
-            return Self(None);
-        }
+    /// Begins one where there is a tracer and the caller has a span that is recorded; else this costs nothing.
+    pub(crate) fn begin(tracer: Option<&BoxedTracer>, operation: &'static str, dialect: Dialect) -> Self {
+        let is_recorded = || Context::map_current(|context| context.span().is_recording());
+        let Some(tracer) = tracer.filter(|_| is_recorded()) else { return Self(None) };
         let system = match dialect {
             Dialect::Postgres => "postgresql",
             Dialect::Sqlite => "sqlite",
         };
-        let tracer = global::tracer("keywright");
         let attributes =
             [KeyValue::new("db.system.name", system), KeyValue::new("db.operation.name", operation)];
         let span = tracer.span_builder(operation).with_kind(SpanKind::Client).with_attributes(attributes);
-        Self(Some(span.start(&tracer)))
+        Self(Some(span.start(tracer)))
     }
 
     /// Ends it with what became of the statement.

@@ -79,6 +79,7 @@ impl TestDatabase {
             secrets: Arc::new([secret]),
             lifetimes: Lifetimes { access_token: Duration::from_hours(1), id_token: Duration::from_hours(1) },
             token_algorithm: SigningAlgorithm::Rs256,
+            tracer: None,
         }
     }
 

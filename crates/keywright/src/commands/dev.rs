@@ -30,8 +30,9 @@ use crate::certificate::Certificate;
 use crate::cli::{self, DevArgs};
 use crate::config::{Config, Loaded, LogFormat, Serve};
 use crate::reload::{Reload, ReloadMetrics, SourceFiles};
+use crate::traces::{self, Traces};
 use crate::wiring::Bound;
-use crate::{open_files, shutdown, telemetry, traces, wiring};
+use crate::{open_files, shutdown, telemetry, wiring};
 
 /// Where the sample app listens by default: its manifest in the samples has this address.
 const SAMPLE_APP: ([u8; 4], u16) = ([127, 0, 0, 1], 5555);
@@ -55,12 +56,14 @@ pub(super) async fn run(args: DevArgs) -> Result<()> {
     let shutdown = shutdown::on_signal()?;
     let certificates = wiring::certificates(&loaded.config.serve)?;
     let ports = Ports::bind(&loaded.config.serve, &certificates, args.sample_app).await?;
-    let database = wiring::database(&mut loaded.config)?;
+    let mut database = wiring::database(&mut loaded.config)?;
+    database.options.tracer = traces.as_ref().map(Traces::of_statements);
     let Some(store) = wiring::open(&database.options, &entropy, &shutdown).await? else { return Ok(()) };
 
     let mut registry = Registry::default();
     let metrics = server::Metrics::new(&mut registry);
-    let server = Server::new(store.clone(), server_settings(&loaded.config, &users), metrics)?;
+    let settings = server_settings(&loaded.config, &users);
+    let server = Server::new(store.clone(), settings, metrics, traces.as_ref().map(Traces::of_requests))?;
     let metrics = ::operator::Metrics::new(&mut registry);
     let reconfigured = server.clone();
     let config = Arc::new(loaded.config);

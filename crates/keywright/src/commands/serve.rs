@@ -13,8 +13,9 @@ use crate::certificate::Certificate;
 use crate::cli::{Api, ServeArgs};
 use crate::config::{self, Config, LogFormat};
 use crate::reload::{Reload, ReloadMetrics, SourceFiles};
+use crate::traces::{self, Traces};
 use crate::wiring::Bound;
-use crate::{open_files, probes, shutdown, telemetry, traces, wiring};
+use crate::{open_files, probes, shutdown, telemetry, wiring};
 
 /// What is bound before the database is open.
 struct Ports {
@@ -35,14 +36,16 @@ pub(super) async fn run(args: ServeArgs) -> Result<()> {
     let shutdown = shutdown::on_signal()?;
 
     let mut ports = bind(&loaded.config.serve, api).await?;
-    let database = wiring::database(&mut loaded.config)?;
+    let mut database = wiring::database(&mut loaded.config)?;
+    database.options.tracer = traces.as_ref().map(Traces::of_statements);
     let open = wiring::open(&database.options, &entropy, &shutdown);
     let listeners = ports.public.iter().chain(&ports.admin).collect();
     let Some(store) = wiring::meanwhile(listeners, probes::starting(), open).await? else { return Ok(()) };
 
     let mut registry = Registry::default();
     let settings = wiring::server_settings(&loaded.config);
-    let server = Server::new(store.clone(), settings, server::Metrics::new(&mut registry))?;
+    let metrics = server::Metrics::new(&mut registry);
+    let server = Server::new(store.clone(), settings, metrics, traces.as_ref().map(Traces::of_requests))?;
     let metrics = ReloadMetrics::new(&mut registry);
     let certificates = std::mem::take(&mut ports.certificates);
     let current = Arc::new(loaded.config);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use http::HeaderValue;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
@@ -44,7 +45,7 @@ fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 #[tokio::test]
-async fn a_request_and_what_it_asks_are_spans_of_the_callers_trace() {
+async fn a_request_and_what_it_asks_are_spans_of_one_trace_which_only_links_to_a_strangers() {
     let collector = Collector::start().await;
     let mut variables = traced(&collector, Duration::from_millis(50));
     variables.push(("OAUTH2_TOKEN_HOOK", format!("http://{}/hook", collector.address)));
@@ -56,8 +57,10 @@ async fn a_request_and_what_it_asks_are_spans_of_the_callers_trace() {
     assert_eq!(request.header("tracestate", "vendor=1").send().await.unwrap().status(), 200);
 
     let served = collector.span("POST /oauth2/token").await;
-    assert_eq!((hex(&served.trace_id), hex(&served.parent_span_id)), (TRACE.to_owned(), PARENT.to_owned()));
-    assert_eq!((served.kind(), served.trace_state.as_str()), (SpanKind::Server, "vendor=1"));
+    assert!(hex(&served.trace_id) != TRACE && served.parent_span_id.is_empty());
+    let links: Vec<_> = served.links.iter().map(|link| (hex(&link.trace_id), hex(&link.span_id))).collect();
+    assert_eq!(links, [(TRACE.to_owned(), PARENT.to_owned())]);
+    assert_eq!((served.kind(), served.trace_state.as_str()), (SpanKind::Server, ""));
     let expected = [
         ("http.request.method", "POST"),
         ("http.response.status_code", "200"),
@@ -76,15 +79,30 @@ async fn a_request_and_what_it_asks_are_spans_of_the_callers_trace() {
         ("server.port", port),
     ];
     assert_eq!(attributes(&asked.attributes), texts(&expected));
-    let told = format!("00-{TRACE}-{}-01", hex(&asked.span_id));
+    assert_eq!(asked.trace_id, served.trace_id);
+    let told = format!("00-{}-{}-01", hex(&served.trace_id), hex(&asked.span_id));
     assert_eq!(collector.hooked()[0]["traceparent"], told.as_str());
-    assert_eq!(collector.hooked()[0]["tracestate"], "vendor=1");
+    assert_ne!(collector.hooked()[0].get("tracestate").map(HeaderValue::as_bytes), Some(&b"vendor=1"[..]));
 
     assert_eq!(collector.headers()["authorization"], "Bearer hush-hush");
     let resource = collector.resource();
     assert_eq!((&*resource["service.name"], &*resource["deployment.environment.name"]), ("id", "staging"));
-    dev.logs(TRACE).await;
+    dev.logs(&hex(&served.trace_id)).await;
     assert!(!dev.stop().await.stderr.contains("hush-hush"));
+}
+
+#[tokio::test]
+async fn requests_to_the_admin_api_join_their_callers_trace() {
+    let collector = Collector::start().await;
+    let mut dev = started(traced(&collector, Duration::from_millis(50))).await;
+    let request = reqwest::Client::new().get(dev.admin_url("/admin/clients/a"));
+    let request = request.header("traceparent", format!("00-{TRACE}-{PARENT}-01"));
+    assert_eq!(request.header("tracestate", "vendor=1").send().await.unwrap().status(), 200);
+    let served = collector.span("GET /admin/clients/{id}").await;
+    assert_eq!((hex(&served.trace_id), hex(&served.parent_span_id)), (TRACE.to_owned(), PARENT.to_owned()));
+    assert_eq!((served.trace_state.as_str(), served.links.len()), ("vendor=1", 0));
+    dev.logs(TRACE).await;
+    dev.stop().await;
 }
 
 #[tokio::test]
@@ -160,18 +178,20 @@ async fn a_collector_that_is_away_is_told_of_once_and_delays_nothing() {
 }
 
 #[tokio::test]
-async fn a_sampling_ratio_of_nothing_keeps_what_callers_keep() {
+async fn a_sampling_ratio_of_nothing_keeps_what_callers_inside_keep_and_nothing_of_strangers() {
     let collector = Collector::start().await;
     let mut variables = traced(&collector, Duration::from_mins(10));
     variables.push(("TRACING_PROVIDERS_OTLP_SAMPLING_SAMPLING_RATIO", "0".to_owned()));
     let mut dev = started(variables).await;
     dev.get(dev.url("/.well-known/jwks.json")).await;
-    let http = reqwest::Client::new().get(dev.url("/.well-known/openid-configuration"));
-    http.header("traceparent", format!("00-{TRACE}-{PARENT}-01")).send().await.unwrap();
+    for url in [dev.url("/.well-known/openid-configuration"), dev.admin_url("/admin/clients/a")] {
+        let request = reqwest::Client::new().get(url);
+        request.header("traceparent", format!("00-{TRACE}-{PARENT}-01")).send().await.unwrap();
+    }
     dev.stop().await;
     let served = collector.spans().into_iter().filter(|span| span.kind() == SpanKind::Server);
     let names: Vec<String> = served.map(|span| span.name).collect();
-    assert_eq!(names, ["GET /.well-known/openid-configuration"]);
+    assert_eq!(names, ["GET /admin/clients/{id}"]);
 }
 
 #[tokio::test]

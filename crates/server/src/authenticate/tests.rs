@@ -39,7 +39,7 @@ async fn server_with(ids: &[&str]) -> (Server, TestDatabase) {
         store.create_client(&new).await.unwrap();
     }
     let metrics = Metrics::new(&mut Registry::default());
-    (Server::new(store, Settings::of_a_test(), metrics).unwrap(), database)
+    (Server::new(store, Settings::of_a_test(), metrics, None).unwrap(), database)
 }
 
 /// How a token request is answered, and whether it is to be tried again.

@@ -17,9 +17,10 @@ use crate::{Metrics, Settings};
 async fn observed(router: Router, time_limit: Duration) -> (StatusCode, String, bool) {
     let database = TestDatabase::sqlite();
     let store = database.open(Clock::system()).await;
-    let server = Server::new(store, Settings::of_a_test(), Metrics::new(&mut Registry::default())).unwrap();
-    let observer =
-        Observer { server, api: |settings| &settings.public, reach: |_| Reach::Nobody, time_limit };
+    let metrics = Metrics::new(&mut Registry::default());
+    let server = Server::new(store, Settings::of_a_test(), metrics, None).unwrap();
+    let (api, reach): (fn(&Settings) -> &ApiSettings, _) = (|settings| &settings.public, |_| Reach::Nobody);
+    let observer = Observer { server, api, reach, callers: Callers::Strangers, time_limit };
     let router = router.layer(from_fn_with_state(observer, observe));
     let request = Request::builder()
         .uri("/")

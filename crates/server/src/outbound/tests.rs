@@ -22,12 +22,12 @@ async fn site() -> Url {
 }
 
 fn guarded(exceptions: Vec<Url>) -> Outbound {
-    Outbound::new(OutboundPolicy { public_addresses_only: true, exceptions }).unwrap()
+    Outbound::new(OutboundPolicy { public_addresses_only: true, exceptions }, None).unwrap()
 }
 
 #[tokio::test]
 async fn an_answer_is_read_up_to_its_limit_and_no_redirect_is_followed() {
-    let (site, outbound) = (site().await, Outbound::new(OutboundPolicy::default()).unwrap());
+    let (site, outbound) = (site().await, Outbound::new(OutboundPolicy::default(), None).unwrap());
     let answer = outbound.get(Account::Operator, &site, 4).await.unwrap();
     assert_eq!((answer.status, answer.body.as_ref()), (StatusCode::OK, b"here".as_slice()));
     let large = site.join("large").unwrap();
@@ -42,7 +42,7 @@ async fn an_answer_is_read_up_to_its_limit_and_no_redirect_is_followed() {
 
 #[tokio::test]
 async fn a_body_is_sent_with_its_type_and_headers() {
-    let (site, outbound) = (site().await, Outbound::new(OutboundPolicy::default()).unwrap());
+    let (site, outbound) = (site().await, Outbound::new(OutboundPolicy::default(), None).unwrap());
     let headers = HeaderMap::from_iter([(http::header::AUTHORIZATION, "key".parse().unwrap())]);
     let body = OutboundBody { content_type: "application/json", bytes: Bytes::from_static(b"{}") };
     let answer =
@@ -69,7 +69,7 @@ async fn private_networks_are_reached_neither_by_address_nor_by_name() {
 
 #[tokio::test]
 async fn what_went_wrong_names_the_host_and_nothing_secret() {
-    let outbound = Outbound::new(OutboundPolicy::default()).unwrap();
+    let outbound = Outbound::new(OutboundPolicy::default(), None).unwrap();
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let url: Url = format!("http://user:hunter2@{closed}/?key=hunter2").parse().unwrap();
     let error = outbound.get(Account::Operator, &url, 100).await.unwrap_err().to_string();
@@ -82,7 +82,7 @@ async fn what_went_wrong_names_the_host_and_nothing_secret() {
 #[tokio::test]
 async fn clients_that_registered_themselves_reach_no_private_network_whatever_is_configured() {
     let (site, account) = (site().await, Account::SelfRegistered);
-    let outbound = Outbound::new(OutboundPolicy::default()).unwrap();
+    let outbound = Outbound::new(OutboundPolicy::default(), None).unwrap();
     assert_eq!(outbound.get(Account::Operator, &site, 100).await.unwrap().status, StatusCode::OK);
     let mut by_name = site.clone();
     by_name.set_host(Some("localhost")).unwrap();
@@ -93,7 +93,7 @@ async fn clients_that_registered_themselves_reach_no_private_network_whatever_is
         assert!(outbound.post(account, url, (HeaderMap::new(), body), 100).await.is_err());
     }
     let exceptions = vec![site.clone()];
-    let outbound = Outbound::new(OutboundPolicy { public_addresses_only: false, exceptions }).unwrap();
+    let outbound = Outbound::new(OutboundPolicy { public_addresses_only: false, exceptions }, None).unwrap();
     assert_eq!(outbound.get(account, &site, 100).await.unwrap().status, StatusCode::OK);
 }
 
@@ -102,7 +102,7 @@ async fn what_anybody_can_bring_about_holds_up_nobody_else() {
     let (site, silent) = (site().await, TcpListener::bind("127.0.0.1:0").await.unwrap());
     let silent: Url = format!("http://{}/", silent.local_addr().unwrap()).parse().unwrap();
     let exceptions = vec![silent.clone(), site.clone()];
-    let outbound = Outbound::new(OutboundPolicy { public_addresses_only: false, exceptions }).unwrap();
+    let outbound = Outbound::new(OutboundPolicy { public_addresses_only: false, exceptions }, None).unwrap();
     let accounts = [Account::Anybody, Account::SelfRegistered];
     let waiting = accounts.into_iter().flat_map(|account| (0..UNDER_WAY).map(move |_| account));
     let waiting = futures::future::join_all(waiting.map(|account| outbound.get(account, &silent, 1)));

@@ -143,7 +143,7 @@ impl TestServer {
     pub async fn with(store: Store, settings: Settings) -> Self {
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
-        let server = Server::new(store.clone(), settings, metrics).unwrap();
+        let server = Server::new(store.clone(), settings, metrics, None).unwrap();
         let shutdown = CancellationToken::new();
         let public = listen(server.public_router(), ListenerLimits::default(), shutdown.clone()).await;
         let admin =
