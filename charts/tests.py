@@ -177,7 +177,9 @@ class ChartTest(unittest.TestCase):
         container = server["containers"][0]
         paths = {name: container[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "liveness", "readiness")}
         self.assertEqual(paths, {"startup": "/health/alive", "liveness": "/health/alive", "readiness": "/health/ready"})
-        self.assertGreater(server["terminationGracePeriodSeconds"], container["lifecycle"]["preStop"]["sleep"]["seconds"] + 25)
+        arguments = container["args"]
+        delay = arguments[arguments.index("--shutdown-delay") + 1]
+        self.assertGreater(server["terminationGracePeriodSeconds"], int(delay.removesuffix("s")) + 26)
 
     def test_the_configuration_is_what_was_given_over_the_defaults(self):
         def configuration(*arguments):

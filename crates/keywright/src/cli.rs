@@ -112,6 +112,10 @@ pub struct ServeArgs {
     /// Which API to serve.
     #[arg(value_enum, default_value_t)]
     pub api: Api,
+    /// How long it goes on after SIGTERM, while it says that it is not ready: so long load balancers have to send
+    /// requests elsewhere.
+    #[arg(long, value_name = "DURATION", default_value = "0s")]
+    pub shutdown_delay: GoDuration,
     /// Where the configuration comes from.
     #[command(flatten)]
     pub config: ConfigArgs,

@@ -210,7 +210,10 @@ pub async fn bind(listener: &Listener, setting: &str, certificate: Option<&Certi
         Host::Socket(path) => {
             let access =
                 socket_owner::resolve(&listener.socket).with_context(|| format!("{setting}.socket"))?;
-            Socket::Unix(UnixSocket::bind(path, access).with_context(cannot)?)
+            let path = path.clone();
+            // It may have to wait for another process.
+            let bound = tokio::task::spawn_blocking(move || UnixSocket::bind(&path, access)).await?;
+            Socket::Unix(bound.with_context(cannot)?)
         }
     };
     Ok(Bound { socket, tls: certificate.map(|certificate| certificate.tls().clone()) })

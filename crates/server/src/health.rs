@@ -25,7 +25,7 @@ pub(crate) async fn alive() -> Response {
     answer::json(StatusCode::OK, OK)
 }
 
-/// The server can answer requests; for the admin port, with the reason why not.
+/// The server can answer requests, and goes on to; for the admin port, with the reason why not.
 pub(crate) async fn ready(State(server): State<Server>) -> Response {
     respond(problems(&server).await)
 }
@@ -48,6 +48,9 @@ fn respond(problems: Problems) -> Response {
 }
 
 async fn problems(server: &Server) -> Problems {
+    if server.is_leaving() {
+        return BTreeMap::from([("shutdown", "the server is about to stop".to_owned())]);
+    }
     let store = server.store();
     if let Err(error) = store.ping().await {
         return BTreeMap::from([("database", error.to_string())]);

@@ -112,7 +112,10 @@ pub enum OutboundError {
     #[error("the answer of {0} has more than {1} bytes")]
     TooLarge(String, usize),
     /// The client cannot be made.
-    #[error("outbound requests are not possible: {0}")]
+    #[error(
+        "the client for the server's own requests cannot be made: {0}. It needs the certificate authorities of this \
+         machine: install them (on most systems the package ca-certificates), or name a file of them in SSL_CERT_FILE"
+    )]
     Unusable(String),
 }
 
@@ -139,7 +142,7 @@ impl Outbound {
                 .redirect(redirect::Policy::none())
                 .connect_timeout(CONNECT_LIMIT)
                 .user_agent(concat!("keywright/", env!("CARGO_PKG_VERSION")));
-            builder.build().map_err(|error| OutboundError::Unusable(error.to_string()))
+            builder.build().map_err(|error| OutboundError::Unusable(causes(&error)))
         };
         Ok(Self {
             exempt: client(reqwest::Client::builder())?,
@@ -261,14 +264,17 @@ const PRIVATE: &str = "requests are kept out of private networks by clients.http
 
 /// The whole chain of causes, without the address.
 fn unreachable(host: &str, error: reqwest::Error) -> OutboundError {
-    let error = error.without_url();
+    OutboundError::Unreachable(host.to_owned(), causes(&error.without_url()))
+}
+
+fn causes(error: &dyn std::error::Error) -> String {
     let mut why = error.to_string();
-    let mut cause = std::error::Error::source(&error);
+    let mut cause = error.source();
     while let Some(error) = cause {
         why = format!("{why}: {error}");
         cause = error.source();
     }
-    OutboundError::Unreachable(host.to_owned(), why)
+    why
 }
 
 /// The system's resolver, without addresses of private networks.

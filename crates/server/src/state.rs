@@ -1,6 +1,7 @@
 //! What every request needs.
 
 use std::num::NonZero;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -79,6 +80,7 @@ struct Shared {
     hash_shares: FairShares,
     key_making: WorkPool,
     verified_secrets: VerifiedSecrets,
+    is_leaving: AtomicBool,
     logout_queue: Notify,
     device_polls: DevicePolls,
     user_code_attempts: UserCodeAttempts,
@@ -118,6 +120,7 @@ impl Server {
             hash_shares: FairShares::new(HASHES_OF_ONE_CLIENT),
             key_making,
             verified_secrets,
+            is_leaving: AtomicBool::new(false),
             logout_queue: Notify::new(),
             device_polls: DevicePolls::new(),
             user_code_attempts: UserCodeAttempts::new(),
@@ -132,6 +135,17 @@ impl Server {
     pub fn reconfigure(&self, settings: Settings) {
         self.store().set_lifetimes(settings.lifetimes);
         self.shared.settings.store(Arc::new(settings));
+    }
+
+    /// From now on it says that it is not ready, and goes on serving: whoever sends requests here has time to send them
+    /// elsewhere before the listeners close.
+    pub fn leave(&self) {
+        self.shared.is_leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is about to stop.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.shared.is_leaving.load(Ordering::Relaxed)
     }
 
     /// The same server with the settings that are in force now.

@@ -1,11 +1,19 @@
 //! A unix socket to listen on.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long another process may hold the lock on the folder. Whoever starts beside this one holds it for moments.
+const LOCK_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often the lock is tried.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// Whose a socket is, and who may use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,14 +49,18 @@ impl UnixSocket {
     ///
     /// # Errors
     /// [`ErrorKind::AddrInUse`] where another process listens there; [`ErrorKind::AlreadyExists`] where there is
-    /// something else than a socket; or what the system says.
+    /// something else than a socket; [`ErrorKind::TimedOut`] where another process holds a lock on the folder for ten
+    /// seconds, for which this waits; or what the system says.
     pub fn bind(path: &Path, access: SocketAccess) -> io::Result<Self> {
+        Self::bind_within(LOCK_LIMIT, path, access)
+    }
+
+    fn bind_within(limit: Duration, path: &Path, access: SocketAccess) -> io::Result<Self> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder =
             folder.ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "the path names no socket"))?;
         // Given back when it is closed, also by a process that is killed.
-        let lock = File::open(folder)?;
-        lock.lock()?;
+        let _lock = locked(folder, limit)?;
         make_way(path)?;
         // Whatever the process's umask leaves open.
         let closed = Permissions::from_mode(0o700);
@@ -87,6 +99,23 @@ impl Drop for SocketFile {
     }
 }
 
+/// The folder, locked. Anybody who may read it can lock it, hence the limit.
+fn locked(folder: &Path, limit: Duration) -> io::Result<File> {
+    let file = File::open(folder)?;
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) if began.elapsed() < limit => thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => {
+                let why = format!("another process holds a lock (flock) on the folder {}", folder.display());
+                return Err(io::Error::new(ErrorKind::TimedOut, why));
+            }
+        }
+    }
+}
+
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
     fs::symlink_metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
 }
@@ -109,8 +138,6 @@ fn make_way(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
-
     use super::*;
 
     const ACCESS: SocketAccess = SocketAccess { owner: None, group: None, mode: 0o620 };
@@ -154,6 +181,19 @@ mod tests {
         assert_eq!(UnixSocket::bind(&path, ACCESS).unwrap_err().kind(), ErrorKind::AlreadyExists);
         assert_eq!(fs::read_to_string(&path).unwrap(), "kept");
         assert!(UnixSocket::bind(&folder.path().join("no/such.sock"), ACCESS).is_err());
+    }
+
+    #[test]
+    fn a_folder_that_somebody_keeps_locked_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("public.sock");
+        let held = File::open(folder.path()).unwrap();
+        held.lock().unwrap();
+        let error = UnixSocket::bind_within(Duration::from_millis(50), &path, ACCESS).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert!(error.to_string().contains(folder.path().to_str().unwrap()), "{error}");
+        drop(held);
+        UnixSocket::bind(&path, ACCESS).unwrap();
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `keywright serve`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use jose::Entropy;
@@ -25,7 +26,7 @@ struct Ports {
 }
 
 pub(super) async fn run(args: ServeArgs) -> Result<()> {
-    let ServeArgs { api, config: sources } = args;
+    let ServeArgs { api, shutdown_delay, config: sources } = args;
     let files = SourceFiles::now(&sources.files);
     let load = move || wiring::configuration(&sources, serde_json::Map::new(), std::env::vars());
     let mut loaded = load()?;
@@ -33,12 +34,12 @@ pub(super) async fn run(args: ServeArgs) -> Result<()> {
     let entropy = Entropy::system();
     wiring::prepare(&mut loaded, &entropy)?;
     let traces = traces::start(&loaded.config.tracing)?;
-    let shutdown = shutdown::on_signal()?;
+    let signalled = shutdown::on_signal()?;
 
     let mut ports = bind(&loaded.config.serve, api).await?;
     let mut database = wiring::database(&mut loaded.config)?;
     database.options.tracer = traces.as_ref().map(Traces::of_statements);
-    let open = wiring::open(&database.options, &entropy, &shutdown);
+    let open = wiring::open(&database.options, &entropy, &signalled);
     let listeners = ports.public.iter().chain(&ports.admin).collect();
     let Some(store) = wiring::meanwhile(listeners, probes::starting(), open).await? else { return Ok(()) };
 
@@ -46,6 +47,7 @@ pub(super) async fn run(args: ServeArgs) -> Result<()> {
     let settings = wiring::server_settings(&loaded.config);
     let metrics = server::Metrics::new(&mut registry);
     let server = Server::new(store.clone(), settings, metrics, traces.as_ref().map(Traces::of_requests))?;
+    let shutdown = delayed(signalled, shutdown_delay.get(), server.clone());
     let metrics = ReloadMetrics::new(&mut registry);
     let certificates = std::mem::take(&mut ports.certificates);
     let current = Arc::new(loaded.config);
@@ -69,6 +71,19 @@ pub(super) async fn run(args: ServeArgs) -> Result<()> {
         traces.finish().await;
     }
     Ok(())
+}
+
+/// Is cancelled `delay` after `signalled`; meanwhile the server says that it is about to stop.
+fn delayed(signalled: CancellationToken, delay: Duration, server: Server) -> CancellationToken {
+    let shutdown = CancellationToken::new();
+    let token = shutdown.clone();
+    tokio::spawn(async move {
+        signalled.cancelled().await;
+        server.leave();
+        tokio::time::sleep(delay).await;
+        token.cancel();
+    });
+    shutdown
 }
 
 async fn bind(serve: &config::Serve, api: Api) -> Result<Ports> {

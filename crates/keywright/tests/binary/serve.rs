@@ -90,6 +90,37 @@ async fn a_request_under_way_is_finished_before_it_stops() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_to_stop_is_not_ready_and_serves() {
+    let database = TestDatabase::sqlite();
+    let server =
+        Server::start_so(&["--shutdown-delay", "10m"], &database.url, &[("KEYS_ALGORITHM", "ES256")]);
+    eventually("it is ready", || server.is_ready()).await;
+    server.process.signal("TERM");
+    eventually("neither API is ready", || async {
+        server.status(server.public, "/health/ready").await == Some(503)
+            && server.status(server.admin, "/admin/health/ready").await == Some(503)
+    })
+    .await;
+    assert_eq!(server.status(server.public, "/health/alive").await, Some(200));
+    assert_eq!(server.key_ids().await.len(), 2);
+    let why = reqwest::get(format!("http://127.0.0.1:{}/admin/health/ready", server.admin)).await.unwrap();
+    assert!(why.text().await.unwrap().contains("about to stop"));
+    // Who does not want to wait says so once more.
+    server.process.signal("TERM");
+    assert_eq!(server.process.ended(Duration::from_secs(30)).await.code, Some(130));
+}
+
+#[tokio::test]
+async fn a_machine_without_certificate_authorities_is_told_what_is_missing() {
+    let database = TestDatabase::sqlite();
+    let nothing = [("SSL_CERT_FILE", "/dev/null"), ("SSL_CERT_DIR", "/dev/null")];
+    let server = Server::start(&database.url, &nothing);
+    let ended = server.process.ended(Duration::from_secs(30)).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("ca-certificates") && ended.stderr.contains("SSL_CERT_FILE"), "{ended:?}");
+}
+
+#[tokio::test]
 async fn each_api_can_be_served_alone() {
     let database = TestDatabase::postgres().await;
     for (which, serves_public) in [("public", true), ("admin", false)] {

@@ -19,6 +19,11 @@ pub struct Server {
 impl Server {
     /// Starts `serve all` on a database, with further variables.
     pub fn start(dsn: &str, more: &[(&'static str, &str)]) -> Self {
+        Self::start_so(&[], dsn, more)
+    }
+
+    /// The same, with further arguments.
+    pub fn start_so(arguments: &[&str], dsn: &str, more: &[(&'static str, &str)]) -> Self {
         let (public, admin) = (free_port(), free_port());
         let mut variables = vec![
             ("DSN", dsn.to_owned()),
@@ -30,7 +35,7 @@ impl Server {
             ("SERVE_ADMIN_PORT", admin.to_string()),
         ];
         variables.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
-        Self { process: Process::start(&["serve", "all"], &variables), public, admin }
+        Self { process: Process::start(&[&["serve", "all"], arguments].concat(), &variables), public, admin }
     }
 
     /// The status of a document; `None` where nobody answers.
