@@ -1,6 +1,7 @@
 # Helpers of all scripts here; sourced, not run.
 # shellcheck shell=bash
 
+E2E=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/keywright
 
 die() { echo "$(basename "$0"): $*" >&2; exit 1; }
@@ -28,4 +29,46 @@ free_ports() {
     if reserve_ports "$PORT" "$1"; then return; fi
   done
   die "found no $1 free ports"
+}
+
+# binary: sets KEYWRIGHT_BINARY to an absolute path; without it, a debug build is made
+binary() {
+  if [ -z "${KEYWRIGHT_BINARY:-}" ]; then
+    cargo build --quiet --manifest-path "$E2E/../Cargo.toml" -p keywright --bin keywright
+    KEYWRIGHT_BINARY=${CARGO_TARGET_DIR:-$E2E/../target}/debug/keywright
+  fi
+  KEYWRIGHT_BINARY=$(realpath "$KEYWRIGHT_BINARY")
+}
+
+# workplace NAME: sets WORK to a new folder; at the script's end the processes in PIDS end, and it goes
+workplace() {
+  WORK=$(mktemp -d "${TMPDIR:-/tmp}/keywright-$1-XXXXXX")
+  PIDS=()
+  trap leave_workplace EXIT
+}
+
+leave_workplace() {
+  [ ${#PIDS[@]} = 0 ] || kill "${PIDS[@]}" 2>/dev/null || true
+  wait
+  rm -rf "$WORK"
+}
+
+# start_dev OPTION...: `dev` on WORK/manifests, with the environment's further settings
+# shellcheck disable=SC2120  # options are optional
+start_dev() {
+  "$KEYWRIGHT_BINARY" dev "$@" --manifests "$WORK/manifests" --data "$WORK/data" >"$WORK/dev.log" 2>&1 &
+  PIDS+=($!)
+}
+
+# until_true WHAT COMMAND...: a minute at most, and only while the processes in PIDS run
+until_true() {
+  local what=$1 end=$((SECONDS + 60)) pid
+  shift
+  until "$@"; do
+    for pid in "${PIDS[@]}"; do
+      kill -0 "$pid" 2>/dev/null || { cat "$WORK"/*.log >&2; die "a process ended"; }
+    done
+    [ $SECONDS -lt $end ] || { cat "$WORK"/*.log >&2; die "$what"; }
+    sleep 0.1
+  done
 }

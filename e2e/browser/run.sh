@@ -47,10 +47,7 @@ if ! find_browser && ! { in_ci && install chromium && find_browser; } && ! fetch
 fi
 export BROWSER_BINARY
 
-if [ -z "${KEYWRIGHT_BINARY:-}" ]; then
-  cargo build --quiet --manifest-path "$here/../../Cargo.toml" -p keywright --bin keywright
-  KEYWRIGHT_BINARY=${CARGO_TARGET_DIR:-$here/../../target}/debug/keywright
-fi
+binary
 export KEYWRIGHT_BINARY
 
 cd "$here"

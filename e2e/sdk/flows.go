@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"log"
 	"net/http"
 	"net/url"
 	"os"
@@ -105,17 +103,9 @@ func (s *suite) logout(challenge string) string {
 
 // browse goes where the browser is sent until it comes back to the client.
 func (s *suite) browse(to string) url.Values {
-	response, err := s.browser.Get(to)
-	if response != nil {
-		defer closed(response)
-	}
-	if !errors.Is(err, errArrived) {
-		check(err)
-		log.Panicf("the browser ended at %s: %s", response.Request.URL, response.Status)
-	}
-	back, err := url.Parse(response.Header.Get("Location"))
+	back, err := s.browser.Browse(to)
 	check(err)
-	return back.Query()
+	return back
 }
 
 func (s *suite) authorize(more ...string) url.Values {

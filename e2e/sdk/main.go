@@ -9,32 +9,29 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"net/http/cookiejar"
 	"net/url"
 	"os"
 	"slices"
 	"strings"
 
 	hydra "github.com/ory/hydra-client-go/v2"
+	"keywright.dev/e2e/useragent"
 )
 
 const redirectURI = "http://127.0.0.1:9/callback"
-
-var errArrived = errors.New("the browser has come back")
 
 type suite struct {
 	ctx     context.Context
 	public  *hydra.APIClient
 	admin   *hydra.APIClient
-	browser *http.Client
+	browser *useragent.Browser
 	// What the pages say to the next login, consent and logout.
 	reject string
 }
 
 func main() {
 	log.SetFlags(0)
-	s := &suite{ctx: context.Background(), public: at(os.Getenv("PUBLIC_URL")), admin: at(os.Getenv("ADMIN_URL"))}
-	s.newBrowser()
+	s := &suite{ctx: context.Background(), public: at(os.Getenv("PUBLIC_URL")), admin: at(os.Getenv("ADMIN_URL")), browser: useragent.New()}
 	pages, err := net.Listen("tcp", os.Getenv("PAGES"))
 	check(err)
 	go func() { log.Fatal(http.Serve(pages, http.HandlerFunc(s.page))) }()
@@ -52,17 +49,6 @@ func at(base string) *hydra.APIClient {
 	configuration := hydra.NewConfiguration()
 	configuration.Servers = hydra.ServerConfigurations{{URL: base}}
 	return hydra.NewAPIClient(configuration)
-}
-
-func (s *suite) newBrowser() {
-	jar, err := cookiejar.New(nil)
-	check(err)
-	s.browser = &http.Client{Jar: jar, CheckRedirect: func(request *http.Request, _ []*http.Request) error {
-		if request.URL.Port() == "9" {
-			return errArrived
-		}
-		return nil
-	}}
 }
 
 func (s *suite) metadata() {

@@ -8,3 +8,7 @@ require (
 )
 
 require github.com/go-jose/go-jose/v4 v4.1.4 // indirect
+
+require keywright.dev/e2e/useragent v0.0.0
+
+replace keywright.dev/e2e/useragent => ../../useragent

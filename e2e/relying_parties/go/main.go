@@ -9,22 +9,20 @@ import (
 	"io"
 	"log"
 	"net/http"
-	"net/http/cookiejar"
 	"net/url"
 	"os"
 	"strings"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
+	"keywright.dev/e2e/useragent"
 )
 
 const state, nonce = "a-state-of-some-length", "a-nonce-of-some-length"
 
-var errArrived = errors.New("the browser has come back")
-
 type party struct {
 	ctx       context.Context
-	browser   *http.Client
+	browser   *useragent.Browser
 	config    oauth2.Config
 	verifier  *oidc.IDTokenVerifier
 	endpoints struct {
@@ -69,15 +67,7 @@ func discover() *party {
 	ctx := context.Background()
 	provider, err := oidc.NewProvider(ctx, os.Getenv("ISSUER"))
 	check(err)
-	jar, err := cookiejar.New(nil)
-	check(err)
-	p := &party{ctx: ctx, provider: provider}
-	p.browser = &http.Client{Jar: jar, CheckRedirect: func(request *http.Request, _ []*http.Request) error {
-		if request.URL.Port() == "9" {
-			return errArrived
-		}
-		return nil
-	}}
+	p := &party{ctx: ctx, provider: provider, browser: useragent.New()}
 	check(provider.Claims(&p.endpoints))
 	p.config = oauth2.Config{
 		ClientID:     os.Getenv("CLIENT_ID"),
@@ -92,17 +82,9 @@ func discover() *party {
 
 // browse goes where the browser is sent until it comes back to the relying party.
 func (p *party) browse(to string) url.Values {
-	response, err := p.browser.Get(to)
-	if response != nil {
-		defer response.Body.Close()
-	}
-	if !errors.Is(err, errArrived) {
-		check(err)
-		log.Fatalf("the browser ended at %s: %s", response.Request.URL, response.Status)
-	}
-	back, err := url.Parse(response.Header.Get("Location"))
+	back, err := p.browser.Browse(to)
 	check(err)
-	return back.Query()
+	return back
 }
 
 func (p *party) login() *oauth2.Token {
