@@ -136,7 +136,7 @@ async fn a_user_logs_in_consents_and_the_client_gets_what_was_agreed_to() {
         assert_eq!((status, &tokens["scope"]), (200, &json!("openid offline email orders.read")));
         let (_, userinfo) = server.userinfo(text(&tokens, "access_token")).await;
         assert_eq!((&userinfo["sub"], &userinfo["email"]), (&json!("alice"), &json!("alice@example.com")));
-        assert_eq!(userinfo["amr"], json!(["pwd"]));
+        assert_eq!((&userinfo["acr"], &userinfo["amr"]), (&json!("1"), &json!(["pwd"])));
         assert!(userinfo.get("name").is_none() && userinfo.get("salary").is_none(), "{userinfo}");
         let token = server.introspect(&[("token", text(&tokens, "access_token"))]).await;
         assert_eq!(token["aud"], json!(["https://api.example.com"]));

@@ -23,6 +23,8 @@ use crate::{DemonstrationUser, DemonstrationUsers, Server, browser_flow, pages};
 #[template(path = "consent.html")]
 struct ConsentPage<'a> {
     nonce: &'a str,
+    /// Names the form and its challenge.
+    kind: &'static str,
     client: &'a ClientNames,
     subject: &'a str,
     scopes: &'a [Asks<'a>],
@@ -102,6 +104,7 @@ async fn shown(server: &Server, users: &DemonstrationUsers, request: Request) ->
     Ok(pages::page(StatusCode::OK, server.store().entropy(), |nonce| {
         let page = ConsentPage {
             nonce,
+            kind: "consent",
             client: &client,
             subject: &asked.challenge.login.subject,
             scopes: &scopes,

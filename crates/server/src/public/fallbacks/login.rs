@@ -16,10 +16,16 @@ use crate::browser_request::BrowserRequest;
 use crate::error::Failure;
 use crate::{DemonstrationUsers, Server, browser_flow, pages};
 
+/// The `acr` of a login by a password that anybody may read in a file: level 1 of ISO/IEC 29115, as OpenID Connect Core §2
+/// suggests to name it. It is said whether it was asked for or not.
+const PASSWORD: &str = "1";
+
 #[derive(Template)]
 #[template(path = "login.html")]
 struct LoginPage<'a> {
     nonce: &'a str,
+    /// Names the form and its challenge.
+    kind: &'static str,
     client: &'a ClientNames,
     entered: &'a Entered<'a>,
     challenge: &'a str,
@@ -102,6 +108,7 @@ async fn decided(server: &Server, users: &DemonstrationUsers, request: Request) 
     let answer = AcceptLogin {
         subject: username.to_owned(),
         remember,
+        acr: PASSWORD.to_owned(),
         amr: vec!["pwd".to_owned()],
         ..AcceptLogin::default()
     };
@@ -125,6 +132,6 @@ async fn form(
 ) -> Result<Response, Failure> {
     let client = ClientNames::of(&under_way(server, &asked.challenge.flow).await?.client);
     Ok(pages::page(status, server.store().entropy(), |nonce| {
-        LoginPage { nonce, client: &client, entered, challenge: asked.text }.render()
+        LoginPage { nonce, kind: "login", client: &client, entered, challenge: asked.text }.render()
     }))
 }
