@@ -19,6 +19,7 @@ use reqwest::Version;
 use server::{ListenerLimits, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
@@ -285,15 +286,29 @@ async fn an_idle_http_2_connection_stays_however_many_requests_it_had() {
     }
 }
 
+/// The public API on a listener of its own, and what ends it.
+async fn served(
+    server: &TestServer,
+    limits: ListenerLimits,
+) -> (SocketAddr, CancellationToken, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let shutdown = CancellationToken::new();
+    let serving = serve(listener, server.server.public_router(), limits, shutdown.clone());
+    (address, shutdown, tokio::spawn(serving))
+}
+
+/// Begins a shutdown, and waits until nobody else is let in.
+async fn shut_down(address: SocketAddr, shutdown: &CancellationToken) {
+    shutdown.cancel();
+    eventually("new connections are refused", async || TcpStream::connect(address).await.is_err()).await;
+}
+
 #[tokio::test]
 async fn shutting_down_finishes_a_request_under_way() {
     let server = server().await;
     let client = TestClient::create(&server.store, "orders", registered()).await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let shutdown = CancellationToken::new();
-    let router = server.server.public_router();
-    let serving = tokio::spawn(serve(listener, router, ListenerLimits::default(), shutdown.clone()));
+    let (address, shutdown, serving) = served(&server, ListenerLimits::default()).await;
     let mut idle = TcpStream::connect(address).await.unwrap();
     let form = format!(
         "grant_type=client_credentials&client_id=orders&client_secret={}&scope=%22",
@@ -303,8 +318,7 @@ async fn shutting_down_finishes_a_request_under_way() {
     under_way.write_all(announced(form.len()).as_bytes()).await.unwrap();
     under_way.write_all(&form.as_bytes()[..20]).await.unwrap();
     assert!(is_alive(address).await, "so the others have been accepted");
-    shutdown.cancel();
-    eventually("new connections are refused", async || TcpStream::connect(address).await.is_err()).await;
+    shut_down(address, &shutdown).await;
     assert_eq!(read_to_end(&mut idle).await, "", "an idle connection is closed");
     assert!(!serving.is_finished());
     under_way.write_all(&form.as_bytes()[20..]).await.unwrap();
@@ -316,19 +330,15 @@ async fn shutting_down_finishes_a_request_under_way() {
 #[tokio::test]
 async fn at_shutdown_a_connection_ends_with_an_answer_that_says_so() {
     let server = server().await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let shutdown = CancellationToken::new();
     let limits = ListenerLimits { farewell: Duration::from_mins(1), ..ListenerLimits::default() };
-    let serving = tokio::spawn(serve(listener, server.server.public_router(), limits, shutdown.clone()));
+    let (address, shutdown, serving) = served(&server, limits).await;
     let kept = b"GET /health/alive HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(kept).await.unwrap();
     let mut answer = [0; 15];
     stream.read_exact(&mut answer).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 200 OK");
-    shutdown.cancel();
-    eventually("new connections are refused", async || TcpStream::connect(address).await.is_err()).await;
+    shut_down(address, &shutdown).await;
     stream.write_all(kept).await.unwrap();
     let rest = read_to_end(&mut stream).await.to_ascii_lowercase();
     let (first, second) = rest.split_once("http/1.1 200 ok").unwrap();
@@ -340,11 +350,8 @@ async fn at_shutdown_a_connection_ends_with_an_answer_that_says_so() {
 #[tokio::test]
 async fn what_does_not_finish_within_the_grace_period_is_cut_off() {
     let server = server().await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let shutdown = CancellationToken::new();
     let limits = ListenerLimits { grace: Duration::from_millis(300), ..ListenerLimits::default() };
-    let serving = tokio::spawn(serve(listener, server.server.public_router(), limits, shutdown.clone()));
+    let (address, shutdown, serving) = served(&server, limits).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(announced(100).as_bytes()).await.unwrap();
     assert!(is_alive(address).await, "so the other has been accepted");

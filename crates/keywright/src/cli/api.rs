@@ -6,7 +6,7 @@ mod keys;
 
 use std::path::PathBuf;
 
-pub use flows::{AuthorizationCodeArgs, DeviceCodeArgs, ResponseMode};
+pub use flows::{AuthorizationCodeArgs, DeviceCodeArgs, FlowArgs, ResponseMode};
 pub use import_hydra::ImportHydraArgs;
 pub use keys::{CreateKeyArgs, GetKeysArgs, ImportKeysArgs, KeySetsArgs};
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::dev::shop;
 use crate::support::process::Ended;
 use crate::support::{Browser, Dev, Process, eventually, free_port, run};
 
@@ -175,16 +176,8 @@ async fn keys_are_made_shown_imported_and_deleted() {
     assert_eq!(ask(admin, &["get", "jwk", "other"], &[]).await.code, Some(1));
 }
 
-const SHOP: &str = "\
-apiVersion: keywright.dev/v1alpha1
-kind: OAuth2Client
-metadata: {name: shop}
-spec:
-  clientId: shop
-  grantTypes: [authorization_code, refresh_token]
-  redirectUris: [http://127.0.0.1/callback]
-  scopes: [openid, offline_access]
-";
+/// Where the command waits for the browser, as it is registered: without its port.
+const CALLBACK: &str = "http://127.0.0.1/callback";
 
 /// Starts a login, and waits for the address that it tells.
 async fn logging_in(dev: &Dev, more: &[&str]) -> (Process, String) {
@@ -204,7 +197,7 @@ async fn logging_in(dev: &Dev, more: &[&str]) -> (Process, String) {
 
 #[tokio::test]
 async fn somebody_logs_in_with_a_browser_and_the_tokens_are_printed() {
-    let dev = Dev::started(&[("shop.yaml", SHOP.to_owned())]).await;
+    let dev = Dev::started(&[("shop.yaml", shop(CALLBACK))]).await;
     for mode in ["query", "form_post"] {
         let options = ["--scope", "openid,offline_access", "--format", "json", "--response-mode", mode];
         let (process, home) = logging_in(&dev, &options).await;
@@ -229,7 +222,7 @@ async fn somebody_logs_in_with_a_browser_and_the_tokens_are_printed() {
 
 #[tokio::test]
 async fn a_login_that_fails_is_told_on_the_page_and_by_the_exit_code() {
-    let dev = Dev::started(&[("shop.yaml", SHOP.to_owned())]).await;
+    let dev = Dev::started(&[("shop.yaml", shop(CALLBACK))]).await;
     let (process, home) = logging_in(&dev, &["--skip", "--scope", "openid", "--prompt", "none"]).await;
     let mut browser = Browser::new();
     let page = browser.open(&home).await;
@@ -241,7 +234,7 @@ async fn a_login_that_fails_is_told_on_the_page_and_by_the_exit_code() {
 
 #[tokio::test]
 async fn a_foreign_answer_does_not_end_a_login() {
-    let dev = Dev::started(&[("shop.yaml", SHOP.to_owned())]).await;
+    let dev = Dev::started(&[("shop.yaml", shop(CALLBACK))]).await;
     let (mut process, home) = logging_in(&dev, &["--scope", "openid", "--quiet"]).await;
     let mut browser = Browser::new();
     let login = browser.open(&format!("{home}start")).await;

@@ -3,20 +3,10 @@
 use serde_json::{Value, json};
 use url::Url;
 
+use crate::support::dev::shop;
 use crate::support::{Browser, Dev};
 
 const CALLBACK: &str = "http://127.0.0.1:9/cb";
-
-const SHOP: &str = "\
-apiVersion: keywright.dev/v1alpha1
-kind: OAuth2Client
-metadata: {name: shop}
-spec:
-  clientId: shop
-  grantTypes: [authorization_code, refresh_token]
-  redirectUris: [http://127.0.0.1/cb]
-  scopes: [openid, offline_access]
-";
 
 fn parameter(url: &Url, name: &str) -> String {
     let found = url.query_pairs().find(|(known, _)| known == name);
@@ -34,7 +24,7 @@ async fn accept(dev: &Dev, kind: &str, challenge: &str, answer: &Value) -> Strin
 #[tokio::test]
 async fn a_declared_client_logs_somebody_in() {
     let mut dev = Dev::prepared();
-    dev.write("shop.yaml", SHOP);
+    dev.write("shop.yaml", &shop("http://127.0.0.1/cb"));
     dev.variables = vec![
         ("URLS_LOGIN", "http://127.0.0.1:9/login".to_owned()),
         ("URLS_CONSENT", "http://127.0.0.1:9/consent".to_owned()),

@@ -5,9 +5,9 @@ use url::Url;
 
 use super::{ApiArgs, ClientCredentialsArgs};
 
-/// `keywright perform authorization-code`.
+/// What each flow needs: who asks whom for what.
 #[derive(Debug, Args)]
-pub struct AuthorizationCodeArgs {
+pub struct FlowArgs {
     /// The client.
     #[command(flatten)]
     pub client: ClientCredentialsArgs,
@@ -17,6 +17,20 @@ pub struct AuthorizationCodeArgs {
     /// Audiences to ask for.
     #[arg(long, value_delimiter = ',')]
     pub audience: Vec<String>,
+    /// The token endpoint, where it is not below --endpoint.
+    #[arg(long, value_name = "URL")]
+    pub token_url: Option<Url>,
+    /// How the server is reached.
+    #[command(flatten)]
+    pub api: ApiArgs,
+}
+
+/// `keywright perform authorization-code`.
+#[derive(Debug, Args)]
+pub struct AuthorizationCodeArgs {
+    /// What is asked for, and by whom.
+    #[command(flatten)]
+    pub flow: FlowArgs,
     /// The port on this machine that the browser comes back to.
     #[arg(short, long, default_value_t = 4446)]
     pub port: u16,
@@ -26,9 +40,6 @@ pub struct AuthorizationCodeArgs {
     /// The authorization endpoint, where it is not below --endpoint.
     #[arg(long, value_name = "URL")]
     pub auth_url: Option<Url>,
-    /// The token endpoint, where it is not below --endpoint.
-    #[arg(long, value_name = "URL")]
-    pub token_url: Option<Url>,
     /// The state, instead of a random one.
     #[arg(long)]
     pub state: Option<String>,
@@ -50,9 +61,6 @@ pub struct AuthorizationCodeArgs {
     /// Go to the server at once, without the page that says what is asked for.
     #[arg(long)]
     pub skip: bool,
-    /// How the server is reached.
-    #[command(flatten)]
-    pub api: ApiArgs,
 }
 
 /// `--response-mode`.
@@ -68,22 +76,10 @@ pub enum ResponseMode {
 /// `keywright perform device-code`.
 #[derive(Debug, Args)]
 pub struct DeviceCodeArgs {
-    /// The client.
+    /// What is asked for, and by whom.
     #[command(flatten)]
-    pub client: ClientCredentialsArgs,
-    /// Scopes to ask for.
-    #[arg(long, value_delimiter = ',', default_value = "offline,openid")]
-    pub scope: Vec<String>,
-    /// Audiences to ask for.
-    #[arg(long, value_delimiter = ',')]
-    pub audience: Vec<String>,
+    pub flow: FlowArgs,
     /// The device authorization endpoint, where it is not below --endpoint.
     #[arg(long, value_name = "URL")]
     pub device_auth_url: Option<Url>,
-    /// The token endpoint, where it is not below --endpoint.
-    #[arg(long, value_name = "URL")]
-    pub token_url: Option<Url>,
-    /// How the server is reached.
-    #[command(flatten)]
-    pub api: ApiArgs,
 }

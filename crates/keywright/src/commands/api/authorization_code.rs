@@ -57,7 +57,7 @@ struct Page<'a> {
 
 /// Serves the two pages until somebody has logged in, and prints the tokens.
 pub(super) async fn run(args: AuthorizationCodeArgs) -> Result<()> {
-    let (no_shutdown, no_open, api) = (args.no_shutdown, args.no_open, args.api.clone());
+    let (no_shutdown, no_open, api) = (args.no_shutdown, args.no_open, args.flow.api.clone());
     let listener = TcpListener::bind(("127.0.0.1", args.port)).await;
     let listener = listener.with_context(|| format!("cannot listen on 127.0.0.1:{}", args.port))?;
     let home = format!("http://127.0.0.1:{}/", listener.local_addr()?.port());
@@ -88,7 +88,7 @@ pub(super) async fn run(args: AuthorizationCodeArgs) -> Result<()> {
 
 impl Flow {
     fn new(args: AuthorizationCodeArgs, home: &str, outcomes: mpsc::Sender<Result<Value>>) -> Result<Self> {
-        let connection = Connection::new(&args.api)?;
+        let connection = Connection::new(&args.flow.api)?;
         let callback = || Url::parse(home)?.join("callback");
         let redirect = args.redirect.clone().map_or_else(callback, Ok)?;
         ensure!(!["/", "/start"].contains(&redirect.path()), "--redirect needs a path of its own");
@@ -112,12 +112,12 @@ impl Flow {
         let own = args.auth_url.clone().map_or_else(|| Url::parse(&connection.url("/oauth2/auth")), Ok);
         let mut url = own.context("the authorization endpoint")?;
         let (scope, audience, prompt) =
-            (args.scope.join(" "), args.audience.join(" "), args.prompt.join(" "));
+            (args.flow.scope.join(" "), args.flow.audience.join(" "), args.prompt.join(" "));
         let max_age = if args.max_age >= 0 { args.max_age.to_string() } else { String::new() };
         let response_mode = if args.response_mode == ResponseMode::FormPost { "form_post" } else { "" };
         let parameters = [
             ("response_type", "code"),
-            ("client_id", &args.client.client_id),
+            ("client_id", &args.flow.client.client_id),
             ("redirect_uri", redirect.as_str()),
             ("scope", &scope),
             ("state", &state),
@@ -154,8 +154,11 @@ impl Flow {
             ("redirect_uri", redirect.as_str()),
             ("code_verifier", pending.verifier.secret()),
         ];
-        let request =
-            as_client(connection.post(args.token_url.as_ref(), "/oauth2/token"), &args.client, form);
+        let request = as_client(
+            connection.post(args.flow.token_url.as_ref(), "/oauth2/token"),
+            &args.flow.client,
+            form,
+        );
         let (status, tokens) = connection.answer(request).await?;
         if status.is_success() { Ok(tokens) } else { Err(refusal(status, &tokens)) }
     }
@@ -186,7 +189,7 @@ async fn home(State(flow): State<Flow>) -> Response {
     if args.skip {
         return start(State(flow)).await;
     }
-    let text = format!("{} asks for {}.", args.client.client_id, args.scope.join(", "));
+    let text = format!("{} asks for {}.", args.flow.client.client_id, args.flow.scope.join(", "));
     page(StatusCode::OK, &Page { heading: "Try to log in", text: &text, start: Some("/start") })
 }
 

@@ -17,13 +17,13 @@ const INTERVAL: u64 = 5;
 
 /// Shows a user code, and asks until somebody has entered it.
 pub(super) async fn run(args: &DeviceCodeArgs) -> Result<()> {
-    let connection = Connection::new(&args.api)?;
-    let (scope, audience) = (args.scope.join(" "), args.audience.join(" "));
-    let mut form = vec![("client_id", args.client.client_id.as_str())];
+    let connection = Connection::new(&args.flow.api)?;
+    let (scope, audience) = (args.flow.scope.join(" "), args.flow.audience.join(" "));
+    let mut form = vec![("client_id", args.flow.client.client_id.as_str())];
     form.extend([("scope", &*scope), ("audience", &*audience)].into_iter().filter(|(_, v)| !v.is_empty()));
     let request = connection.post(args.device_auth_url.as_ref(), "/oauth2/device/auth");
-    let request = match args.client.client_secret {
-        Some(_) => as_client(request, &args.client, form),
+    let request = match args.flow.client.client_secret {
+        Some(_) => as_client(request, &args.flow.client, form),
         None => request.form(&form),
     };
     let codes = connection.json(request).await?;
@@ -38,10 +38,10 @@ pub(super) async fn run(args: &DeviceCodeArgs) -> Result<()> {
     while Instant::now() < ends {
         sleep(interval).await;
         let form = vec![("grant_type", GRANT), ("device_code", device_code)];
-        let request = connection.post(args.token_url.as_ref(), "/oauth2/token");
-        let (status, answer) = connection.answer(as_client(request, &args.client, form)).await?;
+        let request = connection.post(args.flow.token_url.as_ref(), "/oauth2/token");
+        let (status, answer) = connection.answer(as_client(request, &args.flow.client, form)).await?;
         match answer["error"].as_str() {
-            _ if status.is_success() => return issued(&args.api, &answer),
+            _ if status.is_success() => return issued(&args.flow.api, &answer),
             Some("authorization_pending") => {}
             Some("slow_down") => interval += Duration::from_secs(INTERVAL),
             _ => return Err(refusal(status, &answer)),

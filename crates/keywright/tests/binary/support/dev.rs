@@ -63,6 +63,15 @@ pub fn client(name: &str, more: &[&str]) -> String {
     more.iter().fold(head, |text, line| text + "  " + line + "\n")
 }
 
+/// A manifest of the client `shop`, with which people log in.
+pub fn shop(redirect_uri: &str) -> String {
+    format!(
+        "apiVersion: keywright.dev/v1alpha1\nkind: OAuth2Client\nmetadata: {{name: shop}}\nspec:\n  \
+         clientId: shop\n  grantTypes: [authorization_code, refresh_token]\n  \
+         redirectUris: [{redirect_uri}]\n  scopes: [openid, offline_access]\n"
+    )
+}
+
 impl Dev {
     /// Folders with nothing in them but key sets.
     pub fn prepared() -> Self {
