@@ -70,7 +70,8 @@ rm -f "$DIR/pids"
 mkdir -p "$DIR/log" "$DIR/pki"
 if [ -f "$DIR/port" ]; then
   PORT=$(cat "$DIR/port")
-  reserve_ports "$PORT" 3 || die "the ports of $DIR, $PORT to $((PORT + 2)), are taken"
+  # What ran here before may take a moment to let go of them.
+  wait_for 30 "the ports of $DIR, $PORT to $((PORT + 2))" reserve_ports "$PORT" 3
 else
   free_ports 3
   echo "$(random_hex),admin,admin,system:masters" >"$DIR/pki/tokens.csv"

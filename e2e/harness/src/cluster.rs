@@ -23,6 +23,8 @@ pub struct TestCluster {
     folder: PathBuf,
     binaries: PathBuf,
     names: AtomicU32,
+    /// What it was started with beside the usual.
+    options: &'static [(&'static str, &'static str)],
 }
 
 /// A request that changed something, as the API server's audit log has it.
@@ -52,23 +54,74 @@ impl TestCluster {
     /// # Panics
     /// Where it cannot be started; `e2e/cluster/README.md` says what it needs.
     pub async fn shared() -> &'static Self {
-        SHARED.get_or_init(Self::start).await
+        SHARED.get_or_init(|| Self::start(&[])).await
+    }
+
+    /// Another one, which collects garbage and ends namespaces as a whole cluster does.
+    ///
+    /// # Panics
+    /// Where it cannot be started.
+    pub async fn shared_with_controllers() -> &'static Self {
+        static SHARED: OnceCell<TestCluster> = OnceCell::const_new();
+        SHARED.get_or_init(|| Self::start(&[("CONTROLLER_MANAGER", "1")])).await
+    }
+
+    /// An API server for one test alone, which may do with it what others would not survive. [`Self::stop`] ends it
+    /// before this process does.
+    ///
+    /// # Panics
+    /// Where it cannot be started.
+    pub async fn own() -> &'static Self {
+        Box::leak(Box::new(Self::start(&[]).await))
     }
 
     #[expect(clippy::expect_used, reason = "a test cannot go on without its API server")]
-    async fn start() -> Self {
+    async fn start(options: &'static [(&'static str, &'static str)]) -> Self {
         // `down.sh`, which runs when this process ends, removes it.
         let folder = tempfile::Builder::new().prefix("keywright-cluster-").tempdir();
         let folder = folder.expect("a temporary folder").keep();
-        let binaries = script("build.sh", &folder).await;
-        script("up.sh", &folder).await;
-        let cluster = Self { folder, binaries, names: AtomicU32::new(1) };
+        let binaries = script("build.sh", &[], &folder, &[]).await;
+        script("up.sh", &[], &folder, options).await;
+        let cluster = Self { folder, binaries, names: AtomicU32::new(1), options };
         cluster.install_definitions().await;
         cluster
     }
 
+    /// Ends it at once, as if its machine failed. What it had stored stays, for [`Self::restart`].
+    ///
+    /// # Panics
+    /// Where that fails.
+    pub async fn kill(&self) {
+        script("down.sh", &["--keep-data"], &self.folder, self.options).await;
+    }
+
+    /// Starts it again where it was killed: on the same address, with the same credentials.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub async fn restart(&self) {
+        script("up.sh", &[], &self.folder, self.options).await;
+    }
+
+    /// Ends it for good.
+    ///
+    /// # Panics
+    /// Where that fails.
+    pub async fn stop(&self) {
+        script("down.sh", &[], &self.folder, self.options).await;
+    }
+
+    /// The folder of what it has stored; to be copied or replaced only while it is killed.
+    pub fn storage(&self) -> PathBuf {
+        self.folder.join("etcd")
+    }
+
+    /// Installs the custom resources, and waits until they are served.
+    ///
+    /// # Panics
+    /// Where they are there already.
     #[expect(clippy::expect_used, reason = "a test cannot go on without its API server")]
-    async fn install_definitions(&self) {
+    pub async fn install_definitions(&self) {
         let api = Api::<CustomResourceDefinition>::all(self.client().await);
         for definition in crd::crds().into_iter().chain([crd::maester::crd()]) {
             api.create(&PostParams::default(), &definition).await.expect("a definition is installed");
@@ -163,18 +216,21 @@ impl TestCluster {
 
 /// Runs one of the cluster's scripts, and gives what it printed.
 #[expect(clippy::expect_used, reason = "a test cannot go on without its API server")]
-async fn script(name: &str, folder: &Path) -> PathBuf {
+async fn script(name: &str, arguments: &[&str], folder: &Path, options: &[(&str, &str)]) -> PathBuf {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cluster");
     let output = Command::new(scripts.join(name))
+        .args(arguments)
+        .envs(options.iter().copied())
         .env("DIR", folder)
         .env("AUDIT", "1")
         .env("OWNER_PID", std::process::id().to_string())
         .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
+        .stderr(Stdio::piped())
         .output()
         .await
         .expect("the script runs");
-    assert!(output.status.success(), "{name} failed");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name}: {}: {error}", output.status);
     PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
 }
 

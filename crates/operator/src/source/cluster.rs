@@ -17,6 +17,7 @@ mod attempts;
 mod census;
 mod election;
 mod finalizers;
+mod history;
 mod kind;
 mod objects;
 mod of_maester;
@@ -90,6 +91,14 @@ impl Default for Options {
     }
 }
 
+/// How serving ended.
+enum End {
+    /// As it was asked to.
+    Shutdown,
+    /// The API server is at an older state than before: what is known of it is not true any more.
+    WentBack,
+}
+
 /// Serves a cluster until `shutdown`, and then finishes what is under way. Dropping the future instead stops at any
 /// point, which does no harm either.
 ///
@@ -105,11 +114,27 @@ pub async fn run(
     ready: watch::Sender<bool>,
     shutdown: CancellationToken,
 ) -> Result<(), ClusterError> {
-    tokio::select! {
-        () = shutdown.cancelled() => return Ok(()),
-        () = served::wait_until_served(&client, &options.scope, options.maester.is_some()) => {}
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            () = served::wait_until_served(&client, &options.scope, options.maester.is_some()) => {}
+        }
+        match Box::pin(serve(client.clone(), context.clone(), &options, &ready, &shutdown)).await? {
+            End::Shutdown => return Ok(()),
+            End::WentBack => {}
+        }
     }
-    let operator = Operator::new(client, context, &options);
+}
+
+/// Serves a cluster for as long as what its watches told is true.
+async fn serve(
+    client: Client,
+    context: Context<ClusterObjects>,
+    options: &Options,
+    ready: &watch::Sender<bool>,
+    shutdown: &CancellationToken,
+) -> Result<End, ClusterError> {
+    let operator = Operator::new(client, context, options);
     let mut blind = Blind::new();
     let clients = operator.clients(&options.scope, &mut blind);
     let key_sets = operator.key_sets(&options.scope, &mut blind);
@@ -129,12 +154,12 @@ pub async fn run(
         maester: maester.as_ref().map(|(reconciler, queues)| (reconciler.clone(), queues.side())),
     };
     let work = futures::future::join3(
-        operator.work_off(clients, reconcile_clients(&operator.context), &shutdown),
-        operator.work_off(key_sets, reconcile_key_sets(&operator.context), &shutdown),
+        operator.work_off(clients, reconcile_clients(&operator.context), shutdown),
+        operator.work_off(key_sets, reconcile_key_sets(&operator.context), shutdown),
         async {
             match maester {
                 Some((reconciler, queues)) => {
-                    operator.work_off(queues, reconcile_maester(reconciler), &shutdown).await;
+                    operator.work_off(queues, reconcile_maester(reconciler), shutdown).await;
                 }
                 None => shutdown.cancelled().await,
             }
@@ -162,10 +187,12 @@ pub async fn run(
         }
     };
     let (over, candidate) = operator.stand_for(options.election.clone());
-    let ended = tokio::select! {
-        _ = work => if shutdown.is_cancelled() { Ok(()) } else { Err(ClusterError::Ended) },
-        () = begin => if shutdown.is_cancelled() { Ok(()) } else { Err(ClusterError::Ended) },
+    let ended = || if shutdown.is_cancelled() { Ok(End::Shutdown) } else { Err(ClusterError::Ended) };
+    let end = tokio::select! {
+        _ = work => ended(),
+        () = begin => ended(),
         () = operator.context.gate.probe(&operator.context.store) => Err(ClusterError::Ended),
+        () = history::went_back(&operator.client, &options.scope) => Ok(End::WentBack),
     };
     // Only now that nothing is under way any more.
     over.cancel();
@@ -173,5 +200,5 @@ pub async fn run(
         // It ended by itself, or by a defect of which it was told where it happened.
         let _ = candidate.await;
     }
-    ended
+    end
 }

@@ -27,6 +27,7 @@ mod kubectl;
 mod leases;
 mod maester;
 mod objects;
+mod restored;
 mod rights;
 mod rotation;
 mod scopes;

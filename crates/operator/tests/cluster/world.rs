@@ -35,7 +35,7 @@ pub const ISSUER: &str = "https://id.example.com";
 /// By what the audit log tells the operator's requests from a test's.
 pub const OPERATOR: &str = "keywright-operator";
 /// The longest that anything may take here.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A namespace, an instance, a database, and an operator for them.
 pub struct World {
@@ -76,8 +76,16 @@ impl World {
 
     /// On a database that is reached by these options.
     pub async fn on(database: TestDatabase, options: store::Options) -> Self {
+        Self::on_cluster(TestCluster::shared().await, database, options).await
+    }
+
+    /// The same on another cluster than most tests'.
+    pub async fn on_cluster(
+        cluster: &'static TestCluster,
+        database: TestDatabase,
+        options: store::Options,
+    ) -> Self {
         LazyLock::force(&LOG);
-        let cluster = TestCluster::shared().await;
         let namespace = cluster.namespace().await;
         let clock = Clock::manual(START.parse().unwrap());
         let store = Store::open(options, clock.clone(), jose::Entropy::system()).await.unwrap();
