@@ -9,6 +9,7 @@
 mod log;
 mod proxy;
 mod resource;
+mod webhook;
 mod world;
 
 mod admission;
@@ -27,6 +28,7 @@ mod kubectl;
 mod leases;
 mod maester;
 mod objects;
+mod refusals;
 mod restored;
 mod rights;
 mod rotation;

@@ -42,6 +42,10 @@ pub(super) fn classify(error: kube::Error) -> ObjectError {
 fn of_status(status: &Status) -> ObjectError {
     match status.code {
         409 => ObjectError::Raced,
+        // The API server is there, and somebody else's webhook is not: that may last, and must be told.
+        500 if status.message.contains("failed calling webhook") => {
+            ObjectError::Refused(shortened(&status.message))
+        }
         0 | 401 | 408 | 429 | 500.. => ObjectError::Unavailable(shortened(&status.message)),
         _ => ObjectError::Refused(shortened(&status.message)),
     }
@@ -109,6 +113,8 @@ mod tests {
         for code in [0, 401, 429, 500, 503, 504] {
             assert!(matches!(api_error(code, "later"), ObjectError::Unavailable(_)), "{code}");
         }
+        let unasked = "Internal error occurred: failed calling webhook \"a.example.com\": connection refused";
+        assert!(matches!(api_error(500, unasked), ObjectError::Refused(_)));
         assert!(matches!(api_error(409, "stale"), ObjectError::Raced));
     }
 
