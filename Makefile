@@ -15,7 +15,7 @@ run: ## the server and the reconciler on the sample manifests, with an embedded 
 
 test: ## all tests, with a PostgreSQL and Kubernetes API servers started for them
 	@if command -v python3 >/dev/null; then charts/check.sh; else echo "no Python: the chart is not tested" >&2; fi
-	@assets=$$(e2e/cluster/build.sh); \
+	@assets=$$(e2e/cluster/build.sh kube-controller-manager); \
 	KEYWRIGHT_KUBE_ASSETS=$$assets exec e2e/postgres.sh cargo test --workspace --no-fail-fast
 
 e2e: ## relying parties, Ory's client library, the built-in pages in a real browser, an installation on a cluster

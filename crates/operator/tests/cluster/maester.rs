@@ -80,7 +80,7 @@ impl World {
     }
 
     /// A client as an import finds it: Maester registered it for a resource of this name.
-    async fn registered_by_maester(&self, name: &str, secret: &ClientSecret) -> ClientId {
+    pub async fn registered_by_maester(&self, name: &str, secret: &ClientSecret) -> ClientId {
         let (id, incarnation) = (self.id(name), Incarnation(7));
         let mut metadata = ClientMetadata::default();
         metadata.other.insert("owner".into(), format!("{name}/{}", self.namespace).into());

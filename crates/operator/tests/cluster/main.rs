@@ -6,20 +6,26 @@
     reason = "helpers of tests are not seen as tests"
 )]
 
+mod api_proxy;
 mod log;
 mod proxy;
 mod resource;
 mod webhook;
 mod world;
 
+mod absences;
 mod admission;
 mod api_server_away;
 mod clients;
 mod conflicts;
 mod database_away;
+mod database_faults;
+mod definitions;
 mod deletion;
 mod drift;
 mod exports;
+mod folder;
+mod garbage;
 mod guardrails;
 mod idle;
 mod interrupted;
@@ -34,5 +40,6 @@ mod rights;
 mod rotation;
 mod scopes;
 mod secrets;
+mod storms;
 mod sweeps;
 mod wars;
