@@ -8,6 +8,7 @@ pub mod doors;
 pub mod receiver;
 pub mod signing;
 pub mod silent_proxy;
+pub mod verifiers;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
