@@ -21,6 +21,9 @@ use crate::{
     schema::{self, INSTANCE},
 };
 
+/// What the name of a client's Secret ends with, after the client's own, unless the spec names another.
+const SECRET_SUFFIX: &str = "-oauth2-client";
+
 /// What a client is to be. Fields of the protocol have the names of RFC 7591 in camelCase.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[kube(
@@ -293,7 +296,17 @@ impl OAuth2ClientStatus {
 impl OAuth2Client {
     /// Name of the Secret, in the namespace of the resource, that carries the credentials.
     pub fn secret_name(&self) -> String {
-        self.spec.secret.name.clone().unwrap_or_else(|| format!("{}-oauth2-client", self.name_any()))
+        self.spec.secret.name.clone().unwrap_or_else(|| format!("{}{SECRET_SUFFIX}", self.name_any()))
+    }
+
+    /// True where [`Self::secret_name`] is this. It is asked of all clients for each Secret that changed.
+    pub fn names_secret(&self, secret: &str) -> bool {
+        match &self.spec.secret.name {
+            Some(name) => name == secret,
+            None => secret
+                .strip_suffix(SECRET_SUFFIX)
+                .is_some_and(|name| self.metadata.name.as_deref() == Some(name)),
+        }
     }
 
     /// The request for a rotation of the client secret that stands in the annotations, handled or not.

@@ -61,8 +61,15 @@ fn names_that_a_spec_leaves_out_come_from_the_name_of_the_resource() {
         })
     };
     let client = |spec| serde_json::from_value::<OAuth2Client>(resource("OAuth2Client", spec)).unwrap();
-    assert_eq!(client(json!({})).secret_name(), "a-oauth2-client");
-    assert_eq!(client(json!({"secret": {"name": "s"}})).secret_name(), "s");
+    for (spec, name, others) in [
+        (json!({}), "a-oauth2-client", ["a", "b-oauth2-client", "-oauth2-client"]),
+        (json!({"secret": {"name": "s"}}), "s", ["a-oauth2-client", "s-oauth2-client", ""]),
+    ] {
+        let client = client(spec);
+        assert_eq!(client.secret_name(), name);
+        assert!(client.names_secret(name));
+        assert!(!others.iter().any(|other| client.names_secret(other)), "{name}");
+    }
     assert_eq!(client(json!({})).rotation_request(), Some("1"));
     let set = |spec| serde_json::from_value::<JsonWebKeySet>(resource("JsonWebKeySet", spec)).unwrap();
     assert_eq!(set(json!({})).set_name(), "a");

@@ -36,6 +36,13 @@ pub struct KeyLabels {
     pub state: String,
 }
 
+/// A kind of resource.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct KindLabels {
+    /// `OAuth2Client` or `JsonWebKeySet`; with its group where that is not ours.
+    pub kind: String,
+}
+
 /// Rows of a kind of resource.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct OrphanLabels {
@@ -57,6 +64,8 @@ pub struct Metrics {
     pub reconcile: Family<ReconcileLabels, Counter>,
     /// How long they took.
     pub reconcile_seconds: Histogram,
+    /// Resources that are to be looked at now, and wait for their turn.
+    pub queue_depth: Family<KindLabels, Gauge>,
     /// Client secrets that were rotated.
     pub secret_rotations: Counter,
     /// Rows that were found changed and put right.
@@ -87,6 +96,7 @@ impl Metrics {
         let metrics = Self {
             reconcile: Family::default(),
             reconcile_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
+            queue_depth: Family::default(),
             secret_rotations: Counter::default(),
             drift_corrections: Counter::default(),
             conflicts: Counter::default(),
@@ -101,6 +111,7 @@ impl Metrics {
         };
         registry.register("reconcile", "Reconciliations", metrics.reconcile.clone());
         registry.register("reconcile_seconds", "Time of a reconciliation", metrics.reconcile_seconds.clone());
+        registry.register("queue_depth", "Resources that wait for their turn", metrics.queue_depth.clone());
         registry.register("secret_rotations", "Rotated client secrets", metrics.secret_rotations.clone());
         registry.register("drift_corrections", "Corrected rows", metrics.drift_corrections.clone());
         registry.register("conflicts", "Resources that lost against another", metrics.conflicts.clone());

@@ -11,7 +11,7 @@ use oauth::{ClientId, ClientMetadata, ClientSecret, Issuer};
 use store::{ResourceRef, SecretState, StoredClient};
 
 use super::client_metadata;
-use super::client_secret::{published, secret_actions, usable, write_secret};
+use super::client_secret::{secret_actions, usable, write_secret};
 use super::rotation::next_due;
 use super::secret::{Credentials, FoundSecret, SecretObject, Unusable};
 use crate::events::{Event, EventReason};
@@ -238,15 +238,15 @@ fn creation(gathered: &Gathered, metadata: &ClientMetadata, found: Option<&Crede
         .token_endpoint_auth_method
         .uses_secret()
         .then(|| standing.filter(long_enough).unwrap_or_else(|| gathered.fresh.clone()));
-    let mut actions = Vec::new();
+    let (mut actions, mut note) = (Vec::new(), format!("created client {}", gathered.id));
     if spec.secret.source == SecretSource::Generate {
         actions.extend(write_secret(gathered, secret.as_ref(), found));
         if found.is_none() {
-            actions.push(published(EventReason::SecretCreated, gathered, "with the client's credentials"));
+            // One event for both: each is a request to the API server, as much as writing the Secret itself.
+            note = format!("{note}, with its credentials in Secret {}", gathered.client.secret_name());
         }
     }
     actions.push(Action::CreateRow { metadata: Box::new(metadata.clone()), secret });
-    let note = format!("created client {}", gathered.id);
     actions.push(Action::Publish(Event::new(EventReason::Created, note)));
     actions
 }

@@ -186,7 +186,7 @@ pub(super) fn write_secret(
     }
 }
 
-pub(super) fn published(reason: EventReason, gathered: &Gathered, what: &str) -> Action {
+fn published(reason: EventReason, gathered: &Gathered, what: &str) -> Action {
     Action::Publish(Event::new(reason, format!("Secret {} {what}", gathered.client.secret_name())))
 }
 

@@ -39,7 +39,7 @@ async fn a_minimal_client_works_within_seconds(world: World) {
     assert_eq!(status.conditions.len(), 3);
     assert_eq!(client.finalizers(), ["keywright.dev/client"]);
     world.resync(1).await;
-    world.oac("orders").tells(&["SecretCreated", "Created"]).await;
+    world.oac("orders").tells(&["Created"]).await;
     world.finish().await;
 }
 
@@ -184,7 +184,7 @@ async fn an_edit_changes_what_is_registered_and_nothing_else() {
     let transition =
         |client: &OAuth2Client| client.condition(&ConditionType::Ready).unwrap().last_transition_time;
     assert_eq!(transition(&after), transition(&before), "it was ready all the time");
-    world.oac("orders").tells(&["SecretCreated", "Created", "Updated"]).await;
+    world.oac("orders").tells(&["Created", "Updated"]).await;
     world.finish().await;
 }
 

@@ -93,7 +93,7 @@ async fn a_deletion_waits_for_the_database() {
     let blocked = orders.stands(Reason::Terminating).await;
     assert_eq!(blocked.finalizers(), ["keywright.dev/client"]);
     assert!(!blocked.condition(&ConditionType::Ready).unwrap().message.is_empty());
-    orders.tells(&["SecretCreated", "Created", "DeletionBlocked"]).await;
+    orders.tells(&["Created", "DeletionBlocked"]).await;
 
     proxy.restore();
     orders.gone().await;

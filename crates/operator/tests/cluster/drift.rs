@@ -37,7 +37,7 @@ async fn a_row_that_is_changed_by_hand_is_put_right_at_once() {
     let row = world.until("the row is put right", restored).await;
     assert!(changed.elapsed() < AT_ONCE, "{:?}", changed.elapsed());
     assert_eq!(row.metadata.client_name, "");
-    world.oac("orders").tells(&["SecretCreated", "Created", "DriftCorrected"]).await;
+    world.oac("orders").tells(&["Created", "DriftCorrected"]).await;
     let (_, note) = world.oac("orders").events().await.pop().unwrap();
     assert!(note.contains("clientName") && note.contains("scopes"), "{note}");
     assert_eq!(corrections(), 1);
@@ -62,7 +62,7 @@ async fn a_row_that_is_changed_by_hand_is_put_right_at_once() {
     world.sql("UPDATE clients SET spec_hash = spec_hash".to_owned()).await;
     world.rest().await;
     assert!(world.reconciliations() - reconciled <= 6, "each of two is looked at, and that is all");
-    world.oac("neighbour").tells(&["SecretCreated", "Created"]).await;
+    world.oac("neighbour").tells(&["Created"]).await;
     world.finish().await;
 }
 
@@ -121,7 +121,7 @@ async fn a_change_of_which_nobody_is_told_is_found_by_the_next_comparison() {
     assert_eq!(world.sql(edit).await, 1);
     let restored = async || world.row(&ids[3]).await.filter(|row| scope(row) == "read").map(drop);
     world.until("the row is put right", restored).await;
-    world.oac("client-3").tells(&["SecretCreated", "Created", "DriftCorrected"]).await;
+    world.oac("client-3").tells(&["Created", "DriftCorrected"]).await;
     assert!(world.oac("client-3").get().await.unwrap().is_ready());
     world.finish().await;
 }

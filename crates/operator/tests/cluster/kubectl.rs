@@ -44,10 +44,10 @@ async fn kubectl_waits_for_and_shows_what_matters() {
     let found = kubectl(&world, &["get", "oac", "-o", "name", "--field-selector", &ours]).await;
     assert_eq!(found.trim(), "oauth2client.keywright.dev/orders");
 
-    world.oac("orders").tells(&["SecretCreated", "Created"]).await;
+    world.oac("orders").tells(&["Created"]).await;
     let described = kubectl(&world, &["describe", "oac", "orders"]).await;
     let events = described.split("Events:").nth(1).unwrap();
-    for told in ["SecretCreated", "Created", "keywright-operator", "created client"] {
+    for told in ["Created", "keywright-operator", "created client"] {
         assert!(events.contains(told), "{told}: {events}");
     }
     world.finish().await;

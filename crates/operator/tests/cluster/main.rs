@@ -33,6 +33,7 @@ mod key_sets;
 mod kubectl;
 mod leases;
 mod maester;
+mod many;
 mod objects;
 mod refusals;
 mod restored;

@@ -66,7 +66,7 @@ async fn a_deletion_that_waits_too_long_lets_go_and_its_row_is_swept_later() {
     assert!(world.store.ping().await.is_err(), "the database is away");
     orders.delete().await;
     let blocked = orders.stands(Reason::Terminating).await;
-    orders.tells(&["SecretCreated", "Created", "DeletionBlocked"]).await;
+    orders.tells(&["Created", "DeletionBlocked"]).await;
     let since: Timestamp = blocked.meta().deletion_timestamp.clone().unwrap().0;
     world.advance(since.duration_since(world.now()) + SignedDuration::from_mins(9));
     orders.touch().await;

@@ -98,8 +98,9 @@ impl Change {
     /// The events that may be told of it, each once.
     fn events(self) -> &'static [&'static str] {
         match self {
-            Self::Creation => &["SecretCreated", "Created"],
-            Self::CreationOfAReference | Self::RowLost | Self::RowAndStatusLost => &["Created"],
+            Self::Creation | Self::CreationOfAReference | Self::RowLost | Self::RowAndStatusLost => {
+                &["Created"]
+            }
             Self::RotationByPeriod
             | Self::RotationOnRequest
             | Self::ReferenceChanged

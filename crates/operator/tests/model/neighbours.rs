@@ -117,7 +117,7 @@ async fn the_loser_of_an_id_is_deleted_without_the_winners_row() {
     world.reconcile_in("attic", "thief").await;
     assert!(world.objects.client("attic", "thief").is_none());
     world.ready("orders").await;
-    assert_eq!(world.objects.reasons("orders"), ["SecretCreated", "Created"]);
+    assert_eq!(world.objects.reasons("orders"), ["Created"]);
 }
 
 /// Whatever somebody writes into a Secret, a row is another's, and a free id that people choose is not given away.

@@ -26,7 +26,6 @@ fn a_new_client_gets_a_finalizer_then_a_secret_then_a_row() {
         [
             "add finalizer",
             "write CLIENT_ID=generated-id CLIENT_SECRET=fresh, owned",
-            "tell SecretCreated",
             "create row with fresh",
             "tell Created",
         ]

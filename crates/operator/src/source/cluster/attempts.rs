@@ -28,6 +28,14 @@ struct Attempt {
     paid_until: Instant,
     /// It lost an id or a set to another resource.
     lost: bool,
+    /// When it is to be looked at next, where that is known.
+    due: Option<Instant>,
+}
+
+impl Attempt {
+    fn new(now: Instant) -> Self {
+        Self { failures: 0, generation: None, paid_until: now, lost: false, due: None }
+    }
 }
 
 impl<R: Hash + Eq + Clone> Attempts<R> {
@@ -35,15 +43,29 @@ impl<R: Hash + Eq + Clone> Attempts<R> {
         Self(Mutex::default())
     }
 
+    /// Notes when a resource is to be looked at, unless that is sooner already.
+    pub(super) fn due(&self, resource: &R, at: Instant) {
+        let mut all = self.lock();
+        let attempt = all.entry(resource.clone()).or_insert_with(|| Attempt::new(Instant::now()));
+        attempt.due = Some(attempt.due.map_or(at, |due| due.min(at)));
+    }
+
+    /// Notes that it is its turn.
+    pub(super) fn taken(&self, resource: &R) {
+        if let Some(attempt) = self.lock().get_mut(resource) {
+            attempt.due = None;
+        }
+    }
+
+    /// How many resources are to be looked at now, and wait for their turn.
+    pub(super) fn waiting(&self, now: Instant) -> usize {
+        self.lock().values().filter(|attempt| attempt.due.is_some_and(|due| due <= now)).count()
+    }
+
     /// Lets a reconciliation begin, or says how long it has to wait.
     pub(super) fn begin(&self, resource: &R, now: Instant) -> Result<(), Duration> {
         let mut all = self.lock();
-        let attempt = all.entry(resource.clone()).or_insert_with(|| Attempt {
-            failures: 0,
-            generation: None,
-            paid_until: now,
-            lost: false,
-        });
+        let attempt = all.entry(resource.clone()).or_insert_with(|| Attempt::new(now));
         let earliest = attempt.paid_until.checked_sub(INTERVAL * (BURST - 1)).unwrap_or(now);
         if now < earliest {
             return Err(earliest - now);
@@ -127,6 +149,22 @@ mod tests {
         assert!(wait <= INTERVAL, "{wait:?}");
         assert!(attempts.begin(&"busy", now + wait).is_ok());
         assert!(attempts.begin(&"other", now).is_ok());
+    }
+
+    #[test]
+    fn a_resource_waits_from_when_it_is_due_until_its_turn() {
+        let (attempts, now) = (Attempts::new(), Instant::now());
+        let soon = now + Duration::from_secs(5);
+        for (resource, at) in [("a", now), ("b", soon), ("c", soon), ("c", now), ("d", now), ("d", soon)] {
+            attempts.due(&resource, at);
+        }
+        assert_eq!((attempts.waiting(now), attempts.waiting(soon)), (3, 4));
+        attempts.taken(&"a");
+        attempts.forget(&"c");
+        attempts.taken(&"unknown");
+        assert_eq!((attempts.waiting(now), attempts.waiting(soon)), (1, 2));
+        attempts.due(&"a", now);
+        assert_eq!(attempts.waiting(now), 2);
     }
 
     #[test]

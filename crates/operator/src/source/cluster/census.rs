@@ -8,10 +8,11 @@ use jiff::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use tokio::time::Instant;
 
 use super::kind::Kind;
-use super::rows::{Rows, Side};
-use crate::metrics::{KeyLabels, ResourceLabels};
+use super::rows::{Rows, Side, kind_label};
+use crate::metrics::{KeyLabels, KindLabels, ResourceLabels};
 
 /// The pause between two counts.
 const EVERY: Duration = Duration::from_secs(10);
@@ -28,10 +29,22 @@ impl Rows {
                 tally(&self.key_sets, &mut counts);
                 keys = key_ages(&self.key_sets, self.context.store.clock().now());
             }
+            self.measure(&self.clients);
+            self.measure(&self.key_sets);
+            if let Some((_, side)) = &self.maester {
+                self.measure(side);
+            }
             publish(&metrics.resources, &mut resources, counts);
             publish(&metrics.key_age, &mut ages, keys);
             tokio::time::sleep(EVERY).await;
         }
+    }
+
+    /// Says how many resources of a kind wait for their turn. Whoever does not lead drops what its queues bring.
+    fn measure<K: Kind>(&self, side: &Side<K>) {
+        let waiting = if self.leadership.leads() { side.attempts.waiting(Instant::now()) } else { 0 };
+        let depth = self.context.metrics.queue_depth.get_or_create(&KindLabels { kind: kind_label::<K>() });
+        depth.set(i64::try_from(waiting).unwrap_or(i64::MAX));
     }
 }
 

@@ -132,7 +132,7 @@ pub(super) fn clients_of(
     clients: &Known<Watched<maester::OAuth2Client>>,
     secret: &PartialObjectMeta<Secret>,
 ) -> Vec<ObjectRef<Watched<maester::OAuth2Client>>> {
-    of_secret(clients, secret, |client| Some(client.spec.secret_name.clone()))
+    of_secret(clients, secret, |client, name| client.spec.secret_name == name)
 }
 
 impl HasRow for maester::OAuth2Client {

@@ -8,12 +8,13 @@ use std::time::Duration;
 use crd::{JsonWebKeySet, OAuth2Client, maester, names};
 use futures::channel::mpsc;
 use futures::future::{BoxFuture, join_all};
-use futures::{FutureExt, Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::PartialObjectMeta;
 use kube::runtime::controller::{self, Controller};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::{Client, ResourceExt};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -58,6 +59,7 @@ pub(super) struct Queues<K: Kind> {
     known: Vec<Store<Watched<K>>>,
     controllers: Vec<Controller<Watched<K>>>,
     again: Again<K>,
+    attempts: Arc<Attempts<ObjectRef<Watched<K>>>>,
 }
 
 pub(super) fn reconcile_clients(context: &Context<ClusterObjects>) -> Reconcile<OAuth2Client> {
@@ -127,18 +129,24 @@ impl Operator {
 
     /// The resources of a kind, of one instance where the kind has instances, and the queues of those that changed.
     fn queues<K: Kind>(&self, scope: &Scope, instance: Option<&str>) -> Queues<K> {
-        let mut all = Queues { known: Vec::new(), controllers: Vec::new(), again: Again::new() };
+        let attempts = Arc::new(Attempts::new());
+        let mut all = Queues { known: Vec::new(), controllers: Vec::new(), again: Again::new(), attempts };
         for namespace in scope.namespaces() {
             let (known, writer) = reflector::store();
-            let changes = watches::resources::<K>(&self.client, namespace.as_deref(), instance, writer);
+            let attempts = all.attempts.clone();
+            let changes = watches::resources::<K>(&self.client, namespace.as_deref(), instance, writer)
+                .inspect_ok(move |changed| attempts.due(&ObjectRef::from_obj(changed), Instant::now()));
+            let attempts = all.attempts.clone();
+            let again = all.again.queue(namespace).inspect(move |again| attempts.due(again, Instant::now()));
+            let on_all = all_due(&known, &all.attempts);
             let config = controller::Config::default().debounce(DEBOUNCE).concurrency(CONCURRENCY);
             let mut queue = Controller::for_stream(changes, known.clone())
                 .with_config(config)
-                .reconcile_all_on(openings(&self.context.gate))
-                .reconcile_all_on(self.leadership.terms())
-                .reconcile_on(all.again.queue(namespace));
+                .reconcile_all_on(openings(&self.context.gate).inspect(on_all.clone()))
+                .reconcile_all_on(self.leadership.terms().inspect(on_all.clone()))
+                .reconcile_on(again);
             if let Some(selected) = &self.selected {
-                queue = queue.reconcile_all_on(selected.beginnings());
+                queue = queue.reconcile_all_on(selected.beginnings().inspect(on_all));
             }
             all.known.push(known);
             all.controllers.push(queue);
@@ -156,6 +164,7 @@ impl Operator {
         blind: &mut Blind,
     ) -> Queues<K> {
         let places = queues.known.iter().zip(scope.namespaces());
+        let attempts = &queues.attempts;
         let add = |(mut queue, (known, namespace)): (_, (&Store<_>, Option<String>))| {
             for label in labels {
                 let (relisted, lists) = mpsc::unbounded();
@@ -167,14 +176,22 @@ impl Operator {
                 blind.push(fails.clone());
                 let secrets =
                     watches::labelled_secrets(&self.client, namespace.as_deref(), label, fails, tell);
-                let known = known.clone();
-                queue = Controller::watches_stream(queue, secrets, move |secret| whose(&known, &secret))
-                    .reconcile_all_on(lists);
+                let on_all = all_due(known, attempts);
+                let (known, attempts) = (known.clone(), attempts.clone());
+                let concerned = move |secret: PartialObjectMeta<Secret>| {
+                    let concerned = whose(&known, &secret);
+                    for resource in &concerned {
+                        attempts.due(resource, Instant::now());
+                    }
+                    concerned
+                };
+                queue = Controller::watches_stream(queue, secrets, concerned)
+                    .reconcile_all_on(lists.inspect(on_all));
             }
             queue
         };
-        queues.controllers =
-            std::mem::take(&mut queues.controllers).into_iter().zip(places).map(add).collect();
+        let controllers = std::mem::take(&mut queues.controllers).into_iter().zip(places).map(add).collect();
+        queues.controllers = controllers;
         queues
     }
 
@@ -193,7 +210,7 @@ impl Operator {
             selected: self.selected.clone(),
             clock: self.context.store.clock().clone(),
             entropy: self.context.store.entropy().clone(),
-            attempts: Attempts::new(),
+            attempts: queues.attempts,
             again: queues.again,
         });
         let work =
@@ -254,6 +271,20 @@ fn work_off<K: Kind>(
         .boxed()
 }
 
+/// Notes that all known resources are to be looked at.
+fn all_due<K: Kind>(
+    known: &Store<Watched<K>>,
+    attempts: &Arc<Attempts<ObjectRef<Watched<K>>>>,
+) -> impl Fn(&()) + Clone + Send + 'static {
+    let (known, attempts) = (known.clone(), attempts.clone());
+    move |()| {
+        let now = Instant::now();
+        for resource in known.state() {
+            attempts.due(&ObjectRef::from_obj(&*resource), now);
+        }
+    }
+}
+
 /// Each time that the database answers again.
 fn openings(gate: &DatabaseGate) -> impl Stream<Item = ()> + Send + 'static {
     futures::stream::unfold(gate.subscribe(), |mut gate| async move {
@@ -269,6 +300,6 @@ fn openings(gate: &DatabaseGate) -> impl Stream<Item = ()> + Send + 'static {
 
 impl<K: Kind> Queues<K> {
     pub(super) fn side(&self) -> Side<K> {
-        Side { known: self.known.clone(), again: self.again.clone() }
+        Side { known: self.known.clone(), again: self.again.clone(), attempts: self.attempts.clone() }
     }
 }

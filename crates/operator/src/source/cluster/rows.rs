@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use super::again::Again;
 use super::answer::answer;
+use super::attempts::Attempts;
 use super::kind::Kind;
 use super::objects::ClusterObjects;
 use super::of_maester::MaesterReconciler;
@@ -40,6 +41,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Side<K: Kind> {
     pub(super) known: Vec<Known<Watched<K>>>,
     pub(super) again: Again<K>,
+    pub(super) attempts: Arc<Attempts<ObjectRef<Watched<K>>>>,
 }
 
 /// Looks after rows.
@@ -283,7 +285,7 @@ impl<K: Kind> Side<K> {
 }
 
 /// The kind, with its group where that is not ours: two groups have an `OAuth2Client`.
-fn kind_label<K: Kind>() -> String {
+pub(super) fn kind_label<K: Kind>() -> String {
     let (kind, group) = (K::kind(&()), K::group(&()));
     if group == crd::names::GROUP { kind.into_owned() } else { format!("{kind}.{group}") }
 }

@@ -87,7 +87,7 @@ pub(super) fn clients_of(
     clients: &Store<Watched<OAuth2Client>>,
     secret: &PartialObjectMeta<Secret>,
 ) -> Vec<ObjectRef<Watched<OAuth2Client>>> {
-    of_secret(clients, secret, |client| Some(client.secret_name()))
+    of_secret(clients, secret, OAuth2Client::names_secret)
 }
 
 /// The key sets that are exported into this Secret.
@@ -95,19 +95,22 @@ pub(super) fn key_sets_of(
     key_sets: &Store<Watched<JsonWebKeySet>>,
     secret: &PartialObjectMeta<Secret>,
 ) -> Vec<ObjectRef<Watched<JsonWebKeySet>>> {
-    of_secret(key_sets, secret, |key_set| Some(key_set.spec.export.as_ref()?.secret_name.clone()))
+    let exports = |key_set: &JsonWebKeySet, name: &str| {
+        key_set.spec.export.as_ref().is_some_and(|export| export.secret_name == name)
+    };
+    of_secret(key_sets, secret, exports)
 }
 
 /// The resources, of the Secret's namespace, that name it.
 pub(super) fn of_secret<K: Kind>(
     known: &Store<Watched<K>>,
     secret: &PartialObjectMeta<Secret>,
-    secret_name: fn(&K) -> Option<String>,
+    names: fn(&K, &str) -> bool,
 ) -> Vec<ObjectRef<Watched<K>>> {
     let name = secret.name_any();
     let names_it = |resource: &Watched<K>| {
         resource.meta().namespace == secret.metadata.namespace
-            && resource.0.as_ref().ok().and_then(secret_name).as_deref() == Some(&name)
+            && resource.0.as_ref().is_ok_and(|resource| names(resource, &name))
     };
     known.state_filter(names_it).iter().map(|resource| ObjectRef::from_obj(&**resource)).collect()
 }

@@ -1,6 +1,8 @@
 //! One reconciliation from the queue, and when the next one is due.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -35,7 +37,7 @@ pub(super) struct Worker<K: Kind> {
     pub(super) selected: Option<Selected>,
     pub(super) clock: Clock,
     pub(super) entropy: Entropy,
-    pub(super) attempts: Attempts<ObjectRef<Watched<K>>>,
+    pub(super) attempts: Arc<Attempts<ObjectRef<Watched<K>>>>,
     /// Into the queue, for those that lost against a resource that is gone now.
     pub(super) again: Again<K>,
 }
@@ -44,21 +46,29 @@ impl<K: Kind> Worker<K> {
     /// Reconciles one resource where this process leads, and says when it is to be looked at again. A term that ends
     /// ends the work where it is; the next one begins with a look at everything.
     pub(super) async fn work(&self, watched: &Watched<K>) -> Action {
+        let resource = ObjectRef::from_obj(watched);
+        self.attempts.taken(&resource);
         let namespace = watched.meta().namespace.as_deref().unwrap_or_default();
         if self.selected.as_ref().is_some_and(|selected| !selected.contains(namespace)) {
             return Action::await_change();
         }
-        self.leadership.during(self.lead(watched)).await.unwrap_or_else(Action::await_change)
+        match self.leadership.during(self.lead(&resource, watched)).await.flatten() {
+            Some(delay) => {
+                self.attempts.due(&resource, Instant::now() + delay);
+                Action::requeue(delay)
+            }
+            None => Action::await_change(),
+        }
     }
 
-    async fn lead(&self, watched: &Watched<K>) -> Action {
-        let resource = ObjectRef::from_obj(watched);
-        if let Err(wait) = self.attempts.begin(&resource, Instant::now()) {
+    /// Reconciles one resource, and says how long until it is to be looked at again.
+    async fn lead(&self, resource: &ObjectRef<Watched<K>>, watched: &Watched<K>) -> Option<Duration> {
+        if let Err(wait) = self.attempts.begin(resource, Instant::now()) {
             tracing::debug!(%resource, ?wait, "changes all the time; slowed down");
-            return Action::requeue(wait);
+            return Some(wait);
         }
         let outcome = self.outcome(watched).await;
-        let failures = self.attempts.end(&resource, watched.meta().generation, &outcome);
+        let failures = self.attempts.end(resource, watched.meta().generation, &outcome);
         let delay = requeue::delay(&outcome, failures, self.clock.now(), &self.entropy);
         match (&outcome, delay) {
             (Outcome::Failed { error }, Some(delay)) => {
@@ -71,7 +81,7 @@ impl<K: Kind> Worker<K> {
             }
             _ => {}
         }
-        delay.map_or_else(Action::await_change, Action::requeue)
+        delay
     }
 
     async fn outcome(&self, watched: &Watched<K>) -> Outcome {
@@ -130,7 +140,7 @@ mod tests {
             selected: None,
             clock: Clock::system(),
             entropy: Entropy::system(),
-            attempts: Attempts::new(),
+            attempts: Arc::new(Attempts::new()),
             again: Again::new(),
         }
     }
@@ -145,7 +155,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_a_failure_of_one_resource_and_is_tried_again() {
-        let calls = std::sync::Arc::new(AtomicU32::new(0));
+        let calls = Arc::new(AtomicU32::new(0));
         let counted = calls.clone();
         let worker = worker(Box::new(move |_| {
             counted.fetch_add(1, Ordering::SeqCst);
