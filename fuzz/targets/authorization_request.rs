@@ -26,6 +26,7 @@ static CLIENT: LazyLock<Client> = LazyLock::new(|| Client {
     incarnation: Incarnation(1),
     epoch: 0,
     declared: false,
+    self_registered: false,
     metadata: serde_json::from_str(
         r#"{"redirect_uris": ["https://a/cb", "http://127.0.0.1/cb?x=1", "app:cb"],
             "grant_types": ["authorization_code", "implicit"], "scope": "openid a.*", "audience": ["https://api"],

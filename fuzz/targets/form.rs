@@ -5,7 +5,7 @@ use arbitrary::Arbitrary;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use libfuzzer_sys::fuzz_target;
-use oauth::{ClientId, Form, PresentedCredentials, TokenEndpointAuthMethod};
+use oauth::{ClientId, Credential, Form, PresentedCredentials};
 
 #[derive(Arbitrary, Debug)]
 struct Request<'a> {
@@ -30,11 +30,10 @@ fuzz_target!(|request: Request<'_>| {
             }
         }
         if let Ok(presented) = PresentedCredentials::from_request(request.authorization, &form) {
-            assert_eq!(presented.secret.is_some(), presented.method.has_secret());
-            assert!(
-                request.authorization.is_some()
-                    || form.get("client_id") == Some(presented.client_id.as_str())
-            );
+            let is_named_elsewhere =
+                request.authorization.is_some() || matches!(presented.credential, Credential::Assertion(_));
+            let named = form.get("client_id");
+            assert!(named == Some(presented.client_id.as_str()) || (named.is_none() && is_named_elsewhere));
         }
     }
 
@@ -48,13 +47,14 @@ fuzz_target!(|request: Request<'_>| {
     let body = format!("client_id={}&client_secret={}", encoded(request.id), encoded(request.secret));
     let form = Form::parse(body.as_bytes()).expect("it was encoded");
     let post = PresentedCredentials::from_request(None, &form);
-    for (presented, method) in [
-        (basic, TokenEndpointAuthMethod::ClientSecretBasic),
-        (post, TokenEndpointAuthMethod::ClientSecretPost),
-    ] {
+    for (presented, is_basic) in [(basic, true), (post, false)] {
         let presented = presented.expect("the credentials are well formed");
         assert_eq!(presented.client_id, id);
-        assert_eq!(presented.secret.as_ref().map(|secret| secret.expose()), Some(request.secret));
-        assert_eq!(presented.method, method);
+        let secret = match &presented.credential {
+            Credential::Basic(secret) if is_basic => secret,
+            Credential::Post(secret) if !is_basic => secret,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(secret.expose(), request.secret);
     }
 });
