@@ -150,6 +150,6 @@ async fn a_folder_of_manifests_may_hold_the_data() {
         assert!(process.stdout().contains("Get a token as a:"), "{}", process.stdout());
         assert!(!process.stdout().contains("not applied"), "{}", process.stdout());
         process.signal("INT");
-        assert_eq!(process.ended(std::time::Duration::from_secs(2)).await.code, Some(0));
+        assert_eq!(process.ended(std::time::Duration::from_secs(15)).await.code, Some(0));
     }
 }

@@ -174,7 +174,8 @@ impl Dev {
     pub async fn stop_by(&mut self, signal: &str) -> Ended {
         let process = self.process.take().expect("the process was started");
         process.signal(signal);
-        process.ended(Duration::from_secs(2)).await
+        // Less than what requests under way may take: none of them holds it up.
+        process.ended(Duration::from_secs(15)).await
     }
 
     /// Ends the process without a chance to tidy up.
