@@ -1,13 +1,14 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test e2e lint audit image chart crds fuzz bench
+.PHONY: help run test e2e e2e-long lint audit image chart crds fuzz bench
 
 TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
 FUZZ_SECONDS ?= 60
+REPEATS ?= 10
 
 help: ## what can be made
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## the server and the reconciler on the sample manifests, with an embedded database in .keywright
 	@cargo build --release -p keywright --bin keywright
@@ -23,6 +24,13 @@ e2e: ## relying parties, Ory's client library, the built-in pages in a real brow
 	@e2e/sdk/run.sh
 	@e2e/browser/run.sh
 	@e2e/install/run.sh
+
+e2e-long: ## the operator with thousands of resources, without rest and behind slow connections; then all tests REPEATS times
+	@cargo build --release -p keywright --bin keywright
+	@KEYWRIGHT=$(TARGET_DIR)/release/keywright e2e/scale/run.sh
+	@assets=$$(e2e/cluster/build.sh); export KEYWRIGHT_KUBE_ASSETS=$$assets; \
+	for ((run = 1; run <= $(REPEATS); run++)); do \
+	  echo "all tests, $$run of $(REPEATS)" >&2; e2e/postgres.sh cargo test --workspace --quiet; done
 
 lint: ## formatting, clippy without warnings; shellcheck and cargo-deny where they are installed
 	cargo fmt --all --check
