@@ -74,7 +74,7 @@ async fn through_a_storm(storm: Weather, refusals: usize, at_least: Duration) {
     proxy.turn(Weather::Fair);
     let during = world.oac("during").ready().await;
     assert!(world.lets_in(&world.credentials(&during).await).await);
-    world.oac("during").tells(&["SecretCreated", "Created"]).await;
+    world.oac("during").tells(&["Created"]).await;
     let edited = world.oac("before").ready().await;
     let id = world.credentials(&edited).await.0;
     assert_eq!(world.row(&id).await.unwrap().metadata.scope.to_string(), "write");
