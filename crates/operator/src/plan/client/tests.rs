@@ -74,7 +74,7 @@ fn clients_without_a_secret_are_created_with_the_id_only() {
     ] {
         let actions = scene(spec).actions();
         assert_eq!(actions[0], "write CLIENT_ID=generated-id, owned");
-        assert_eq!(actions[2], "create row with no secret");
+        assert_eq!(actions[1], "create row with no secret");
     }
 }
 
