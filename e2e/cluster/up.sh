@@ -23,7 +23,7 @@ start_etcd() {
 start_apiserver() {
   local audit=()
   [ -z "${AUDIT:-}" ] ||
-    audit=(--audit-policy-file "$HERE/audit-policy.yaml" --audit-log-path "$DIR/audit.log")
+    audit=(--audit-policy-file "$HERE/audit-policy.yaml" --audit-log-path "$DIR/audit.log" --audit-log-maxsize 10000)
   spawn kube-apiserver "$ASSETS/kube-apiserver" --etcd-servers "http://127.0.0.1:$((PORT + 1))" \
     --bind-address 127.0.0.1 --advertise-address 127.0.0.1 --secure-port "$PORT" \
     --endpoint-reconciler-type none --service-cluster-ip-range 10.0.0.0/24 --authorization-mode RBAC \

@@ -83,7 +83,7 @@ class Measurement:
         self.table.tell("the same, after the first create", done - began, "s")
         self.check_ready()
         self.check_writes(began)
-        reads = len(place.requests(began)) - len(place.writes(began))
+        reads = len(place.all_requests(began)) - len(place.writes(began))
         self.table.tell("API reads for each", reads / self.n, "")
         per_client = 1000 / self.n
         self.table.tell("transactions for each", (self.transactions() - used[2]) / self.n, "")
@@ -95,8 +95,8 @@ class Measurement:
     def statuses(self, since):
         """When the last resource got its first status; nothing as long as one has none."""
         first = {}
-        for one in self.place.writes(since):
-            if one.resource == "oauth2clients/status" and one.code == 200:
+        for one in self.place.requests(since):
+            if one.verb == "patch" and one.resource == "oauth2clients/status" and one.code == 200:
                 first.setdefault(one.name, one.done)
         return max(first.values()) if len(first) == self.n + 1 else None
 
@@ -161,8 +161,7 @@ class Measurement:
         place.operator.stop()
         operator = place.start()
         last = place.rest(self.patience)
-        requests = place.requests(operator.started)
-        writes = place.writes(operator.started)
+        requests, writes = place.all_requests(operator.started), place.writes(operator.started)
         assert len(requests) > self.n, "it looks at all"
         assert not writes, f"a restart writes: {writes[:3]}"
         self.table.tell("restarted and at rest, without a write", last.done - operator.started, "s", "restarted")

@@ -259,13 +259,22 @@ class Place:
         return time.time()
 
     def requests(self, since=0.0):
-        """The operator's requests that were received since then, but for its Lease and its watches."""
+        """The operator's requests that were received since then, but for its Lease and its watches; the last may be late."""
         entries = self.audit.read()
         of_operator = (one for one in entries if one.user == ACCOUNT and one.received >= since)
         return [one for one in of_operator if one.resource != "leases" and one.verb != "watch"]
 
+    def all_requests(self, since=0.0):
+        """The same, with those of which the log did not tell yet: it is read up to a request of our own."""
+        marker = f"marker-{time.time_ns()}"
+        self.api.do("POST", f"/api/v1/namespaces/{SPACE}/configmaps", {"metadata": {"name": marker}})
+        logged = lambda: any(one.name == marker for one in reversed(self.audit.read()[-1000:]))
+        eventually("the marker is in the audit log", logged, 60)
+        return self.requests(since)
+
     def writes(self, since=0.0):
-        return [one for one in self.requests(since) if one.verb in WRITES]
+        """Those of all requests that change something, or try to."""
+        return [one for one in self.all_requests(since) if one.verb in WRITES]
 
     def rest(self, limit):
         """Waits until the operator has asked nothing for three seconds, and gives its last request."""
