@@ -130,8 +130,27 @@ class ChartTest(unittest.TestCase):
         environment = by_name(objects)["Deployment", "keywright"]["spec"]["template"]["spec"]["containers"][0]["env"]
         self.assertEqual(
             {one["name"]: one["valueFrom"]["secretKeyRef"]["key"] for one in environment},
-            {"DSN": "dsn", "SECRETS_SYSTEM": "secretsSystem", "OIDC_SUBJECT_IDENTIFIERS_PAIRWISE_SALT": "pairwiseSalt"},
+            {
+                "DSN": "dsn",
+                "DB_LISTEN_DSN": "listenDsn",
+                "DB_REPLICA_DSN": "replicaDsn",
+                "SECRETS_SYSTEM": "secretsSystem",
+                "OIDC_SUBJECT_IDENTIFIERS_PAIRWISE_SALT": "pairwiseSalt",
+            },
         )
+        secret = by_name(objects)["Secret", "keywright"]["data"]
+        self.assertEqual(set(secret), {"dsn", "listenDsn", "replicaDsn", "secretsSystem", "pairwiseSalt"})
+
+    def test_a_replicas_dsn_comes_from_the_secret_that_is_named(self):
+        named = ["--set", "database.replicaDsnSecret.name=ours,config.db.replica_dsn=postgres://nobody"]
+        for values in (case("everything"), [*MINIMAL, *named], [*case("secret"), *named]):
+            objects = by_name(accepted(render(*values), "rendered")[0])
+            pod = objects["Deployment", "keywright"]["spec"]["template"]["spec"]
+            environment = {one["name"]: one.get("valueFrom") for one in pod["containers"][0]["env"]}
+            named_secret = environment["DB_REPLICA_DSN"]["secretKeyRef"]
+            self.assertIn(named_secret, [{"name": "cluster-replica", "key": "dsn"}, {"name": "ours", "key": "dsn"}])
+            self.assertNotIn("nobody", json.dumps(list(objects.values())))
+        self.assertNotIn("DB_REPLICA_DSN", render(*MINIMAL))
 
     def test_no_value_makes_a_secret_but_the_job(self):
         kinds = [one["kind"] for one in accepted(render(*case("parts")), "rendered")[0]]

@@ -32,7 +32,7 @@ struct Input<'a> {
     files: Vec<(u8, &'a str)>,
     variables: Vec<(u8, &'a str)>,
     /// What goes with the canary, in the variables that are secrets.
-    secrets: [Option<&'a str>; 4],
+    secrets: [Option<&'a str>; 5],
     flags: bool,
 }
 
@@ -53,6 +53,7 @@ fuzz_target!(|input: Input<'_>| {
         ("DSN", "C"),
         ("SECRETS_SYSTEM", "C"),
         ("DB_LISTEN_DSN", "postgres://C@host/db"),
+        ("DB_REPLICA_DSN", "postgres://C@host/db"),
     ];
     for ((name, template), text) in templates.iter().zip(&input.secrets) {
         if let Some(text) = text {

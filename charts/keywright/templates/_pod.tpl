@@ -27,6 +27,16 @@
 {{- else if not (or (hasKey $given "DSN") (hasKey $given "DSN_FILE")) -}}
 {{- fail "the database is missing: set database.dsnSecret.name, or database.host, or name a Secret with the DSN in secrets.existingSecret" -}}
 {{- end -}}
+{{- with $database.replicaDsnSecret -}}
+{{- if .name -}}
+{{- $variables = append $variables (include "keywright.fromSecret" (list "DB_REPLICA_DSN" .name .key) | fromYaml) -}}
+{{- else if hasKey $inline "replicaDsn" -}}
+{{- $variables = append $variables (include "keywright.fromSecret" (list "DB_REPLICA_DSN" $fullname "replicaDsn") | fromYaml) -}}
+{{- end -}}
+{{- end -}}
+{{- if hasKey $inline "listenDsn" -}}
+{{- $variables = append $variables (include "keywright.fromSecret" (list "DB_LISTEN_DSN" $fullname "listenDsn") | fromYaml) -}}
+{{- end -}}
 {{- if not (or (hasKey $given "SECRETS_SYSTEM") (hasKey $given "SECRETS_SYSTEM_FILE")) -}}
 {{- if $existing -}}
 {{- $variables = append $variables (include "keywright.fromSecret" (list "SECRETS_SYSTEM" $existing $v.secrets.keys.system) | fromYaml) -}}

@@ -47,6 +47,7 @@
 {{- with get $lifetimes .Values.lifetimes.preset }}{{ $_ := set $base "ttl" . }}{{ end -}}
 {{- $config := mergeOverwrite $base (include "keywright.given" . | fromYaml) -}}
 {{- $config = omit $config "dsn" "secrets" -}}
+{{- with $config.db }}{{ $_ := unset . "listen_dsn" }}{{ $_ := unset . "replica_dsn" }}{{ end -}}
 {{- with dig "oidc" "subject_identifiers" "pairwise" dict $config }}{{ $_ := unset . "salt" }}{{ end -}}
 {{- if and (not (dig "urls" "self" "issuer" "" $config)) (not .Values.hydra.dev) (not $config.dev) -}}
 {{- if not (include "keywright.environment" . | fromJson | dig "URLS_SELF_ISSUER" "") -}}
@@ -61,10 +62,13 @@
 {{- $given := include "keywright.given" . | fromYaml -}}
 {{- $entries := dict -}}
 {{- with $given.dsn }}{{ $_ := set $entries "dsn" . }}{{ end -}}
+{{- with dig "db" "listen_dsn" "" $given }}{{ $_ := set $entries "listenDsn" . }}{{ end -}}
+{{- with dig "db" "replica_dsn" "" $given }}{{ $_ := set $entries "replicaDsn" . }}{{ end -}}
 {{- with dig "secrets" "system" "" $given }}{{ $_ := set $entries "secretsSystem" (kindIs "string" . | ternary . (toJson .)) }}{{ end -}}
 {{- with dig "oidc" "subject_identifiers" "pairwise" "salt" "" $given }}{{ $_ := set $entries "pairwiseSalt" . }}{{ end -}}
-{{- if include "keywright.existingSecret" . }}{{ $entries = pick $entries "pairwiseSalt" }}{{ end -}}
+{{- if include "keywright.existingSecret" . }}{{ $entries = omit $entries "dsn" "secretsSystem" }}{{ end -}}
 {{- if or .Values.database.dsnSecret.name .Values.database.host }}{{ $entries = omit $entries "dsn" }}{{ end -}}
+{{- if .Values.database.replicaDsnSecret.name }}{{ $entries = omit $entries "replicaDsn" }}{{ end -}}
 {{- toJson $entries }}
 {{- end }}
 

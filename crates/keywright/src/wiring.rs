@@ -12,7 +12,7 @@ use oauth::jwt_access_token::ClaimsPolicy;
 use oauth::{Issuer, Lifetimes, SubjectType, SubjectTypes, authorization_request};
 use serde_json::{Map, Value};
 use server::{ApiSettings, AuthorizationTimes, CookieSettings, Cors, Endpoint, PageUrls, Tls, UnixSocket};
-use store::{Clock, Options, Store};
+use store::{Clock, Connections, Options, Store};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -99,8 +99,21 @@ pub fn database(config: &mut Config) -> Result<Database> {
         lifetimes: lifetimes(config),
         token_algorithm: config.keys.algorithm,
         tracer: None,
+        replica: None,
     };
     Ok(Database { options, _temporary: temporary })
+}
+
+/// The copy of the database from which a server reads lists, where the configuration names one.
+pub fn replica(config: &Config) -> Option<Connections> {
+    let dsn = config.replica_dsn.as_ref()?;
+    let pool = dsn.pool();
+    Some(Connections {
+        url: dsn.url().to_owned(),
+        max_connections: pool.max_connections.unwrap_or(MAX_CONNECTIONS),
+        max_lifetime: pool.max_lifetime,
+        idle_timeout: pool.idle_timeout,
+    })
 }
 
 fn sqlite(path: &std::path::Path) -> String {

@@ -38,6 +38,7 @@ pub struct Metrics {
     pool_waits: Histograms<PoolLabels>,
     pool_rejections: Family<PoolLabels, Counter>,
     cache_trusted: Gauge,
+    replica_away: Gauge,
     statements: Counter,
 }
 
@@ -135,6 +136,7 @@ impl Metrics {
             pool_waits: histograms(),
             pool_rejections: Family::default(),
             cache_trusted: Gauge::default(),
+            replica_away: Gauge::default(),
             statements: Counter::default(),
         };
         metrics.register(registry);
@@ -185,6 +187,11 @@ impl Metrics {
             "keywright_cache_trusted",
             "1 while the database's change notifications arrive, so that caches are used",
             self.cache_trusted.clone(),
+        );
+        to.register(
+            "keywright_replica_away",
+            "1 while there is a read replica, and lists are read from the database itself",
+            self.replica_away.clone(),
         );
         to.register("keywright_database_statements", "Statements sent", self.statements.clone());
     }
@@ -254,6 +261,7 @@ fn label(method: &Method) -> &'static str {
 pub(crate) fn expose(server: &Server, registry: &Registry) -> Response {
     let metrics = server.metrics();
     metrics.cache_trusted.set(server.store().is_cache_trusted().into());
+    metrics.replica_away.set((server.store().is_replica_used() == Some(false)).into());
     metrics.statements.inner().store(server.store().statements(), std::sync::atomic::Ordering::Relaxed);
     server.signatures().measure();
     server.hashes().measure();

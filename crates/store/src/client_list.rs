@@ -41,7 +41,8 @@ pub struct ClientPage {
 }
 
 impl Store {
-    /// The clients whose ids come after `after` (the empty one comes before all), at most `size` of them. One statement.
+    /// The clients whose ids come after `after` (the empty one comes before all), at most `size` of them. One statement,
+    /// to the replica where there is one.
     ///
     /// # Caveats
     /// A filter is looked for in the text of what is registered, which reads the table: for people and their tools, not
@@ -56,18 +57,19 @@ impl Store {
         size: u16,
         filter: &ClientFilter,
     ) -> Result<ClientPage, Error> {
-        let query = self
-            .db()
-            .query(
-                "SELECT id, metadata, created_at, updated_at FROM clients \
-                 WHERE id > $1 AND metadata LIKE $2 ESCAPE '!' AND metadata LIKE $3 ESCAPE '!' \
-                 ORDER BY id LIMIT $4",
-            )
-            .bind(after.to_owned())
-            .bind(pattern("client_name", filter.client_name.as_deref()))
-            .bind(pattern("owner", filter.owner.as_deref()))
-            .bind(i64::from(size) + 1);
-        let rows = self.db().fetch_all(query).await?;
+        let rows = self.fetch_list(|database| {
+            database
+                .query(
+                    "SELECT id, metadata, created_at, updated_at FROM clients \
+                     WHERE id > $1 AND metadata LIKE $2 ESCAPE '!' AND metadata LIKE $3 ESCAPE '!' \
+                     ORDER BY id LIMIT $4",
+                )
+                .bind(after.to_owned())
+                .bind(pattern("client_name", filter.client_name.as_deref()))
+                .bind(pattern("owner", filter.owner.as_deref()))
+                .bind(i64::from(size) + 1)
+        });
+        let rows = rows.await?;
         let page = &rows[..rows.len().min(usize::from(size))];
         let mut clients = page.iter().map(|row| listed(row, 0)).collect::<Result<Vec<_>, _>>()?;
         let next =

@@ -77,7 +77,7 @@ const CONSENTS: &str = concatcp!(
 
 impl Store {
     /// What a subject has granted to clients that exist, in flows that began after the one of `after`: at most `size`
-    /// of it. Two statements.
+    /// of it. Two statements, to the replica where there is one.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Corrupt`].
@@ -87,22 +87,25 @@ impl Store {
         after: Option<GrantId>,
         size: u16,
     ) -> Result<ConsentSessionPage, Error> {
+        let now = self.clock().now().as_second();
         let read = |sql: &'static str| {
-            self.db()
-                .query(sql)
-                .bind(subject.to_owned())
-                .bind(after.map_or_else(Vec::new, |id| id.as_bytes().to_vec()))
-                .bind(self.clock().now().as_second())
-                .bind(i64::from(size) + 1)
+            self.fetch_list(move |database| {
+                database
+                    .query(sql)
+                    .bind(subject.to_owned())
+                    .bind(after.map_or_else(Vec::new, |id| id.as_bytes().to_vec()))
+                    .bind(now)
+                    .bind(i64::from(size) + 1)
+            })
         };
         let mut sessions = BTreeMap::new();
-        for row in self.db().fetch_all(read(GRANTS)).await? {
+        for row in read(GRANTS).await? {
             let id = GrantId::from_bytes(bytes(&row, 0)?);
             let grant = LiveGrant { content: row.try_get(1)?, created_at: instant(&row, 2)? };
             let (client, consent) = (listed(&row, 3)?, joined_consent(&row, 7)?);
             sessions.insert(id, ConsentSession { id, client, grant: Some(grant), consent });
         }
-        for row in self.db().fetch_all(read(CONSENTS)).await? {
+        for row in read(CONSENTS).await? {
             let (consent, client) = (consent(&row, 0)?, listed(&row, 6)?);
             let id = consent.consent_request_id;
             let session = ConsentSession { id, client, grant: None, consent: Some(consent) };

@@ -15,7 +15,7 @@ use crate::at_hand::{AtHand, KEPT_FOR, Kept};
 use crate::clock::{Clock, process_micros};
 use crate::loan::Loan;
 use crate::traces::StatementSpan;
-use crate::{Error, Options};
+use crate::{Connections, Error};
 
 /// The longest that one statement may take before the database counts as away. It bounds a connection that a network
 /// silently eats, which no error would ever report.
@@ -49,7 +49,7 @@ pub(crate) struct Database {
 
 impl Database {
     /// Makes the pool. No connection is opened yet, so this succeeds while the database is away.
-    pub(crate) fn new(options: &Options) -> Result<Self, Error> {
+    pub(crate) fn new(options: &Connections, tracer: Option<Arc<BoxedTracer>>) -> Result<Self, Error> {
         sqlx::any::install_default_drivers();
         let dialect = Dialect::of(&options.url);
         let mut pool = AnyPoolOptions::new();
@@ -81,8 +81,7 @@ impl Database {
                 })
             })
             .connect_lazy(&options.url)?;
-        let (statements, tracer) = (Arc::default(), options.tracer.clone());
-        Ok(Self { pool, at_hand, dialect, statements, tracer })
+        Ok(Self { pool, at_hand, dialect, statements: Arc::default(), tracer })
     }
 
     pub(crate) fn pool(&self) -> &AnyPool {

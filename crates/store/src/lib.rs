@@ -19,6 +19,7 @@
 //!         ├─ hydra ─▶ imported           what is taken over from an Ory Hydra's database, once
 //!         ├─ purge                       forgetting all that, when it has expired
 //!         ├─ coalesce                    statements that wait together go together
+//!         ├─ replica                     lists are read from a copy of the database, where there is one
 //!         ├─ at_hand                     connections that are used again without a word
 //!         ├─ root_keys                   one root key, wrapped by the system secret
 //!         ├─ caches ◀── invalidation     what servers keep in memory, and until when they may believe it
@@ -59,6 +60,7 @@ mod parked;
 mod purge;
 mod redeem;
 mod refresh;
+mod replica;
 mod resource_ref;
 mod revocations;
 mod revoked_tokens;
@@ -83,6 +85,7 @@ use crate::caches::Caches;
 use crate::coalesce::Coalescer;
 use crate::database::{Database, bounded};
 use crate::invalidation::Change;
+use crate::replica::Replica;
 
 pub use client_list::{ClientFilter, ClientPage, ListedClient};
 pub use client_secrets::{Promotion, SecretState, StoredSecret};
@@ -139,6 +142,34 @@ pub struct Options {
     pub token_algorithm: SigningAlgorithm,
     /// What makes spans of the statements that somebody waits for who has a span; `None` for none.
     pub tracer: Option<Arc<BoxedTracer>>,
+    /// A copy of the database that follows it, from which lists are read.
+    pub replica: Option<Connections>,
+}
+
+/// A database's URL, and its pool of connections.
+#[derive(Clone)]
+pub struct Connections {
+    /// `postgres://…`, or `sqlite://PATH`.
+    pub url: String,
+    /// The most connections that the pool opens.
+    pub max_connections: u32,
+    /// A connection is replaced at this age; `None` leaves it to the pool.
+    pub max_lifetime: Option<Duration>,
+    /// An idle connection is closed after this time; `None` leaves it to the pool.
+    pub idle_timeout: Option<Duration>,
+}
+
+impl Options {
+    /// The database itself.
+    fn database(&self) -> Result<Database, Error> {
+        let connections = Connections {
+            url: self.url.clone(),
+            max_connections: self.max_connections,
+            max_lifetime: self.max_lifetime,
+            idle_timeout: self.idle_timeout,
+        };
+        Database::new(&connections, self.tracer.clone())
+    }
 }
 
 /// The calls that share statements, by kind.
@@ -174,6 +205,7 @@ pub struct Store(Arc<Inner>);
 
 struct Inner {
     database: Database,
+    replica: Option<Arc<Replica>>,
     ring: KeyRing,
     lines: Lines,
     caches: Arc<Caches>,
@@ -193,7 +225,7 @@ impl Store {
     /// [`Error::Unavailable`] while the database is away, [`Error::WrongSystemSecret`], [`Error::Corrupt`] where it
     /// was migrated by a newer version.
     pub async fn open(options: Options, clock: Clock, entropy: Entropy) -> Result<Self, Error> {
-        let database = Database::new(&options)?;
+        let database = options.database()?;
         migrate::apply(&database, &options.url).await?;
         database.calibrate(&clock).await?;
         let ring = root_keys::load(&database, &options.secrets, &entropy, &clock).await?;
@@ -205,10 +237,18 @@ impl Store {
             let told = invalidation::run(url, caches.clone(), changes.clone());
             tasks.push(AbortOnDropHandle::new(tokio::spawn(told)));
         }
+        let replica =
+            options.replica.map(|replica| Database::new(&replica, options.tracer.clone())).transpose()?;
+        let replica = replica.map(|replica| Arc::new(Replica::new(replica)));
+        if let Some(replica) = &replica {
+            let watch = replica.clone().watch(database.clone());
+            tasks.push(AbortOnDropHandle::new(tokio::spawn(watch)));
+        }
         let lines = Lines::new(&database);
         let (lifetimes, token_algorithm) = (RwLock::new(options.lifetimes), options.token_algorithm);
         Ok(Self(Arc::new(Inner {
             database,
+            replica,
             lines,
             ring,
             caches,
@@ -236,7 +276,8 @@ impl Store {
         &self.0.entropy
     }
 
-    /// How many statements were sent so far; see the crate's documentation.
+    /// How many statements were sent so far, but for those to a replica ([`Self::replica_statements`]); see the crate's
+    /// documentation.
     pub fn statements(&self) -> u64 {
         self.0.database.statements()
     }
@@ -258,11 +299,16 @@ impl Store {
 
     /// Closes the pool, when all statements under way are done.
     pub async fn close(&self) {
+        self.close_replica().await;
         self.db().close().await;
     }
 
     pub(crate) fn db(&self) -> &Database {
         &self.0.database
+    }
+
+    pub(crate) fn replica(&self) -> Option<&Replica> {
+        self.0.replica.as_deref()
     }
 
     fn lines(&self) -> &Lines {

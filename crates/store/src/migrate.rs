@@ -81,7 +81,7 @@ pub struct MigrationStatus {
 /// # Errors
 /// [`Error::Unavailable`], or [`Error::Corrupt`] where the database has migrations that this version does not know.
 pub async fn migrate(options: &Options) -> Result<(), Error> {
-    apply(&Database::new(options)?, &options.url).await
+    apply(&options.database()?, &options.url).await
 }
 
 /// The state of each migration.
@@ -89,7 +89,7 @@ pub async fn migrate(options: &Options) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Unavailable`] or [`Error::Statement`].
 pub async fn status(options: &Options) -> Result<Vec<MigrationStatus>, Error> {
-    let database = Database::new(options)?;
+    let database = options.database()?;
     let mut connection = database.pool().acquire().await?;
     connection.ensure_migrations_table("_sqlx_migrations").await?;
     let applied = connection.list_applied_migrations("_sqlx_migrations").await?;
@@ -107,17 +107,23 @@ pub async fn status(options: &Options) -> Result<Vec<MigrationStatus>, Error> {
 /// # Errors
 /// [`Error::Unavailable`].
 pub async fn is_ready(options: &Options) -> Result<bool, Error> {
-    let database = Database::new(options)?;
-    let applied = match database.fetch_all(database.query("SELECT version FROM _sqlx_migrations")).await {
+    let database = options.database()?;
+    if !has_all(&database).await? {
+        return Ok(false);
+    }
+    Ok(database.fetch_optional(database.query("SELECT 1 FROM root_keys LIMIT 1")).await?.is_some())
+}
+
+/// True where a database has every migration of this version. The statement is not counted.
+pub(crate) async fn has_all(database: &Database) -> Result<bool, Error> {
+    let versions = sqlx::query(AssertSqlSafe("SELECT version FROM _sqlx_migrations"));
+    let applied = match database.fetch_all(versions).await {
         // There is no such table.
         Err(Error::Statement(_)) => return Ok(false),
         rows => rows?,
     };
     let applied: Vec<i64> = applied.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-    if !KnownMigration::of(database.dialect()).all(|known| applied.contains(&known.version)) {
-        return Ok(false);
-    }
-    Ok(database.fetch_optional(database.query("SELECT 1 FROM root_keys LIMIT 1")).await?.is_some())
+    Ok(KnownMigration::of(database.dialect()).all(|known| applied.contains(&known.version)))
 }
 
 pub(crate) async fn apply(database: &Database, url: &str) -> Result<(), Error> {

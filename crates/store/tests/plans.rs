@@ -101,7 +101,7 @@ async fn requests(store: &Store, client: &StoredClient, subject: &str) {
     let used = SingleUse { id: AssertionId(grant.code_id), expires_at };
     assert!(store.use_assertion(used).await.unwrap());
     assert!(store.trusted_issuers_named([[1; 16], [2; 16]]).await.unwrap().is_empty());
-    let of_one = store.list_trusted_issuers(None, 100, Some("issuer 1")).await.unwrap();
+    let of_one = store.trusted_issuers_of("issuer 1", None, 100).await.unwrap();
     assert!(of_one.issuers.is_empty(), "nothing there opens");
     let own = TokenId(store.entropy().bytes());
     store.revoke_token(own, expires_at).await.unwrap();

@@ -80,6 +80,7 @@ impl TestDatabase {
             lifetimes: Lifetimes { access_token: Duration::from_hours(1), id_token: Duration::from_hours(1) },
             token_algorithm: SigningAlgorithm::Rs256,
             tracer: None,
+            replica: None,
         }
     }
 

@@ -9,5 +9,5 @@ pub mod wait;
 pub use cluster::TestCluster;
 pub use database::TestDatabase;
 pub use hydra::TestHydra;
-pub use postgres::TestPostgres;
+pub use postgres::{TestPostgres, TestReplica};
 pub use wait::eventually;

@@ -63,26 +63,107 @@ impl TestPostgres {
     /// Where it does not start within half a minute.
     #[expect(clippy::expect_used, reason = "a test cannot go on where this fails")]
     pub async fn restart(&self) {
-        let owner = fs::metadata(&self.data).await.expect("the data folder is there");
         let command = fs::read_to_string(self.data.join("postmaster.opts")).await.expect("it ran before");
         let program = Path::new(command.split_whitespace().next().expect("it names its program"));
         let restart = async || {
-            Command::new(program.with_file_name("pg_ctl"))
-                .args(["restart", "--silent", "--wait", "--pgdata"])
-                .arg(&self.data)
-                .arg("--log")
-                .arg(self.data.with_file_name("server.log"))
-                .current_dir("/")
-                .uid(owner.uid())
-                .gid(owner.gid())
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status()
-                .await
-                .is_ok_and(|status| status.success())
+            let mut restart = as_owner_of(&self.data, &program.with_file_name("pg_ctl"));
+            restart.args(["restart", "--silent", "--wait", "--pgdata"]).arg(&self.data);
+            restart.arg("--log").arg(self.data.with_file_name("server.log"));
+            restart.status().await.is_ok_and(|status| status.success())
         };
         // It refuses as long as a process of the killed one is left.
         eventually("PostgreSQL starts again", restart).await;
     }
+
+    /// Starts a replica of the server, which follows it.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    #[expect(clippy::expect_used, reason = "a test cannot go on where this fails")]
+    pub async fn replica(&self) -> TestReplica {
+        let command = fs::read_to_string(self.data.join("postmaster.opts")).await.expect("the server runs");
+        let programs = Path::new(command.split_whitespace().next().expect("it names its program"))
+            .parent()
+            .expect("the program lies in a folder")
+            .to_owned();
+        // Removed with the server's own folder, which is beside it.
+        let data = self.data.with_file_name("replica");
+        let mut copy = as_owner_of(&self.data, &programs.join("pg_basebackup"));
+        copy.args([
+            "--write-recovery-conf",
+            "--checkpoint=fast",
+            "--no-sync",
+            "--dbname",
+            &self.url,
+            "--pgdata",
+        ]);
+        assert!(
+            copy.arg(&data).status().await.expect("pg_basebackup runs").success(),
+            "it copies the server"
+        );
+        let replica = TestReplica { programs, data };
+        replica.start().await;
+        replica
+    }
+}
+
+/// A replica of a [`TestPostgres`], on a unix socket; it ends with this value, which must be dropped before its original.
+pub struct TestReplica {
+    programs: PathBuf,
+    data: PathBuf,
+}
+
+impl TestReplica {
+    /// Where it has the database of a URL of the original.
+    ///
+    /// # Panics
+    /// Where that is no such URL.
+    #[expect(clippy::expect_used, reason = "a test cannot go on where this fails")]
+    pub fn url_of(&self, original: &str) -> String {
+        let (user, rest) = original.split_once('@').expect("it has a user");
+        let (_, database) = rest.split_once('/').expect("it has a database");
+        format!("{user}@localhost/{database}?host={}", self.data.display())
+    }
+
+    /// Starts it again.
+    ///
+    /// # Panics
+    /// Where that fails.
+    #[expect(clippy::expect_used, reason = "a test cannot go on where this fails")]
+    pub async fn start(&self) {
+        let mut start = as_owner_of(&self.data, &self.programs.join("pg_ctl"));
+        start.args(["start", "--silent", "--wait", "--pgdata"]).arg(&self.data);
+        start.arg("--log").arg(self.data.with_file_name("replica.log"));
+        // No fewer connections than the original has, else it would not follow.
+        let options = format!(
+            "-c listen_addresses= -c unix_socket_directories={} -c max_connections=200 -c fsync=off",
+            self.data.display()
+        );
+        let started = start.args(["--options", &options]).status().await.expect("pg_ctl runs");
+        assert!(started.success(), "the replica starts");
+    }
+
+    /// Ends it at once.
+    pub fn stop(&self) {
+        let mut stop = as_owner_of(&self.data, &self.programs.join("pg_ctl"));
+        stop.args(["stop", "--silent", "--mode", "immediate", "--pgdata"]).arg(&self.data);
+        // It may have been stopped before.
+        let _ = stop.as_std_mut().status();
+    }
+}
+
+impl Drop for TestReplica {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A program of PostgreSQL's, which refuses to run as root.
+#[expect(clippy::expect_used, reason = "a test cannot go on without its database")]
+fn as_owner_of(data: &Path, program: &Path) -> Command {
+    let owner = std::fs::metadata(data).expect("the data folder is there");
+    let mut command = Command::new(program);
+    command.current_dir("/").uid(owner.uid()).gid(owner.gid());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
 }

@@ -38,7 +38,7 @@ use crate::{open_files, shutdown, telemetry, wiring};
 const SAMPLE_APP: ([u8; 4], u16) = ([127, 0, 0, 1], 5555);
 
 /// Variables that would lead away from the data folder.
-const IGNORED: [&str; 3] = ["DSN", "DB_LISTEN_DSN", "SECRETS_SYSTEM"];
+const IGNORED: [&str; 4] = ["DSN", "DB_LISTEN_DSN", "DB_REPLICA_DSN", "SECRETS_SYSTEM"];
 
 pub(super) async fn run(args: DevArgs) -> Result<()> {
     // Absolute, so that what is printed can be pasted anywhere.

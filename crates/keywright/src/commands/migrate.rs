@@ -22,7 +22,8 @@ pub(super) async fn run(args: MigrateSqlArgs) -> Result<()> {
     let (action, dsn) = parse(&args.words)?;
     // Hydra's order: a DSN on the command line wins over everything.
     let environment = std::env::vars().filter(|(name, _)| dsn.is_none() || !name.starts_with("DSN"));
-    let environment = environment.filter(|(name, _)| dsn.is_none() || name != "DB_LISTEN_DSN");
+    let environment = environment
+        .filter(|(name, _)| dsn.is_none() || !matches!(name.as_str(), "DB_LISTEN_DSN" | "DB_REPLICA_DSN"));
     let mut flags = Map::new();
     if let Some(dsn) = &dsn {
         flags.insert("dsn".to_owned(), Value::from(dsn.as_str()));

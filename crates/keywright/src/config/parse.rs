@@ -45,6 +45,7 @@ pub(super) fn parse(
     };
     let dsn = dsn(r);
     let listen_dsn = dsn.as_ref().and_then(|dsn| listen_dsn(r, dsn));
+    let replica_dsn = dsn.as_ref().and_then(|dsn| beside(r, "db.replica_dsn", dsn));
     let issuer = issuer::read(r, dev, serve.public.port);
     let public = r.optional("urls.self.public", issuer::base);
     let admin = r.optional("urls.self.admin", web_url);
@@ -85,6 +86,7 @@ pub(super) fn parse(
             let config = Config {
                 dsn,
                 listen_dsn,
+                replica_dsn,
                 dev,
                 log,
                 serve,
@@ -185,20 +187,21 @@ fn dsn(r: &mut Reader<'_>) -> Option<Dsn> {
 }
 
 fn listen_dsn(r: &mut Reader<'_>, dsn: &Dsn) -> Option<PostgresDsn> {
-    const KEY: &str = "db.listen_dsn";
-    match (r.optional(KEY, reader::dsn), dsn) {
-        (None, Dsn::Postgres(dsn)) => Some(dsn.clone()),
-        (Some(Dsn::Postgres(listen_dsn)), Dsn::Postgres(_)) => Some(listen_dsn),
-        (Some(_), Dsn::Postgres(_)) => {
-            r.problem(KEY, "must be postgres://user:password@host:port/database, as dsn is one".to_owned());
-            None
+    let own = beside(r, "db.listen_dsn", dsn);
+    let Dsn::Postgres(dsn) = dsn else { return None };
+    own.or_else(|| Some(dsn.clone()))
+}
+
+/// A further way to the PostgreSQL of `dsn`.
+fn beside(r: &mut Reader<'_>, key: &str, dsn: &Dsn) -> Option<PostgresDsn> {
+    match (r.optional(key, reader::dsn)?, dsn) {
+        (Dsn::Postgres(own), Dsn::Postgres(_)) => return Some(own),
+        (_, Dsn::Postgres(_)) => {
+            r.problem(key, "must be postgres://user:password@host:port/database, as dsn is one".to_owned());
         }
-        (Some(_), _) => {
-            r.warning(KEY, "has no effect, as dsn is not a PostgreSQL database".to_owned());
-            None
-        }
-        (None, _) => None,
+        _ => r.warning(key, "has no effect, as dsn is not a PostgreSQL database".to_owned()),
     }
+    None
 }
 
 /// The configured system secrets, or the file in which the process may make one: only with a loopback issuer, so that

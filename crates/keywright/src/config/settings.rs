@@ -25,6 +25,8 @@ pub struct Config {
     /// `db.listen_dsn`: a way to the same PostgreSQL past any pooler, `dsn` where it is not set; `None` where the
     /// database is SQLite.
     pub listen_dsn: Option<PostgresDsn>,
+    /// `db.replica_dsn`: a replica of the PostgreSQL, for lists.
+    pub replica_dsn: Option<PostgresDsn>,
     /// `dev`: development mode.
     pub dev: bool,
     /// `log`.

@@ -86,6 +86,7 @@ async fn other_databases_and_secrets_of_the_environment_are_left_alone() {
     dev.variables = vec![
         ("DSN", format!("sqlite://{elsewhere}")),
         ("DB_LISTEN_DSN", "postgres://nobody@127.0.0.1:1/none".to_owned()),
+        ("DB_REPLICA_DSN", "postgres://nobody@127.0.0.1:1/none".to_owned()),
         ("SECRETS_SYSTEM", "the-secret-of-another-installation".to_owned()),
     ];
     dev.start().await;

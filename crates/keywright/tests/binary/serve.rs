@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::TestDatabase;
+use harness::{TestDatabase, TestPostgres};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -152,5 +152,30 @@ async fn a_second_system_secret_does_not_fit_a_database() {
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stderr.contains("secrets.system"), "{}", ended.stderr);
     assert!(!ended.stderr.contains("canary"), "{}", ended.stderr);
+    server.stops().await;
+}
+
+#[tokio::test]
+async fn a_replica_serves_lists_and_the_metrics_tell_when_it_is_away() {
+    let postgres = TestPostgres::start("").await;
+    let replica = postgres.replica().await;
+    let dsn = replica.url_of(&postgres.url);
+    let server = Server::start(&postgres.url, &[("DB_REPLICA_DSN", &dsn)]);
+    eventually("it is ready", || server.is_ready()).await;
+    let away = async |away: u8| {
+        assert_eq!(server.status(server.admin, "/admin/clients").await, Some(200));
+        let url = format!("http://127.0.0.1:{}/admin/metrics/prometheus", server.admin);
+        let metrics = reqwest::get(url).await.unwrap().text().await.unwrap();
+        metrics.contains(&format!("\nkeywright_replica_away {away}\n"))
+    };
+    let is_used = || async { server.process.stderr().contains("lists are read from the replica") };
+    eventually("the replica is used", is_used).await;
+    assert!(away(0).await);
+    // It may have been a moment behind the first migration.
+    let complaints = || server.process.stderr().matches("its replica cannot be used").count();
+    let before = complaints();
+    replica.stop();
+    assert!(away(1).await && away(1).await);
+    eventually("it is said once", || async { complaints() == before + 1 }).await;
     server.stops().await;
 }

@@ -98,6 +98,7 @@ fn nothing_says_a_secret() {
         json!({"dsn": [CANARY]}),
         json!({"db": CANARY}),
         json!({"db": {"listen_dsn": {CANARY: CANARY}}}),
+        json!({"db": {"replica_dsn": {CANARY: CANARY}}}),
         json!({"secrets": CANARY}),
         json!({"secrets": {"system": CANARY}}),
         json!({"secrets": {"system": [CANARY]}}),
@@ -131,7 +132,12 @@ fn nothing_says_a_secret() {
 fn a_configuration_shows_no_secret() {
     let dsn = format!("postgres://u:{CANARY}@db/x?password={CANARY}");
     let secret = format!("{CANARY}-{CANARY}");
-    let given = Given::variables(&[("DSN", &dsn), ("DB_LISTEN_DSN", &dsn), ("SECRETS_SYSTEM", &secret)]);
+    let given = Given::variables(&[
+        ("DSN", &dsn),
+        ("DB_LISTEN_DSN", &dsn),
+        ("DB_REPLICA_DSN", &dsn),
+        ("SECRETS_SYSTEM", &secret),
+    ]);
     let shown = format!("{:?}", given.load().unwrap());
     assert!(!shown.contains(CANARY), "{shown}");
 }

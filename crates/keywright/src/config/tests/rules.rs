@@ -66,17 +66,32 @@ fn the_listener_has_its_own_dsn_or_the_databases() {
         "Some(postgres://direct/hydra)"
     );
     assert_eq!(shown(Given::variables(&[("DSN", "memory")])), "None");
+}
 
-    let sqlite = Given::variables(&[("DSN", "sqlite:///x.db"), ("DB_LISTEN_DSN", "postgres://direct/hydra")]);
-    assert_eq!(
-        sqlite.warnings(),
-        ["DB_LISTEN_DSN: db.listen_dsn: has no effect, as dsn is not a PostgreSQL database"]
-    );
-    let problems = Given::variables(&[("DB_LISTEN_DSN", "memory")]).problems();
-    assert_eq!(
-        problems,
-        ["DB_LISTEN_DSN: db.listen_dsn: must be postgres://user:password@host:port/database, as dsn is one"]
-    );
+#[test]
+fn a_replica_has_a_dsn_of_its_own() {
+    let shown = |given: Given| format!("{:?}", given.config().replica_dsn);
+    assert_eq!(shown(Given::variables(&[])), "None");
+    let given = Given::variables(&[("DB_REPLICA_DSN", "postgres://u:p@replica/hydra?max_conns=3")]);
+    let replica = given.config().replica_dsn.unwrap();
+    assert_eq!((replica.url(), replica.pool().max_connections), ("postgres://u:p@replica/hydra", Some(3)));
+}
+
+#[test]
+fn further_dsns_are_of_the_databases_kind() {
+    for (variable, key) in [("DB_LISTEN_DSN", "db.listen_dsn"), ("DB_REPLICA_DSN", "db.replica_dsn")] {
+        let sqlite = Given::variables(&[("DSN", "sqlite:///x.db"), (variable, "postgres://other/hydra")]);
+        assert_eq!(
+            sqlite.warnings(),
+            [format!("{variable}: {key}: has no effect, as dsn is not a PostgreSQL database")]
+        );
+        assert_eq!(
+            Given::variables(&[(variable, "memory")]).problems(),
+            [format!(
+                "{variable}: {key}: must be postgres://user:password@host:port/database, as dsn is one"
+            )]
+        );
+    }
 }
 
 #[test]

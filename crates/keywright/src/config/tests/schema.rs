@@ -13,6 +13,7 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("DSN", "postgres://other/hydra"),
     ("DEV", "true"),
     ("DB_LISTEN_DSN", "postgres://direct/hydra"),
+    ("DB_REPLICA_DSN", "postgres://replica/hydra"),
     ("KEYS_ALGORITHM", "ES256"),
     ("KEYS_AUTOCREATE", "false"),
     ("CLIENTS_HTTP_DISALLOW_PRIVATE_IP_RANGES", "true"),

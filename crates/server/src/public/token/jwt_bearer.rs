@@ -72,7 +72,7 @@ async fn signer(
     }
     let mut after = None;
     loop {
-        let page = store.list_trusted_issuers(after, PAGE, Some(assertion.issuer())).await?;
+        let page = store.trusted_issuers_of(assertion.issuer(), after, PAGE).await?;
         if let Some(trusted) = assertion.trusted_by(&page.issuers, now) {
             return Ok(trusted.clone());
         }
