@@ -126,12 +126,14 @@ pub enum ImportedToken {
         /// When it ends; `None` where it lives until it is revoked.
         expires_at: Option<i64>,
     },
-    /// A client's first registration access token.
+    /// A client's registration access token.
     Registration {
         /// The client.
         client_id: ClientId,
         /// Its incarnation.
         incarnation: Incarnation,
+        /// Which of the client's tokens it is here.
+        generation: i64,
     },
 }
 
@@ -144,8 +146,8 @@ struct Row {
 impl ImportedToken {
     /// The registration access token that it is.
     pub fn registration_token(self) -> Option<RegistrationToken> {
-        let Self::Registration { client_id, incarnation } = self else { return None };
-        Some(RegistrationToken { client_id, incarnation, generation: 1 })
+        let Self::Registration { client_id, incarnation, generation } = self else { return None };
+        Some(RegistrationToken { client_id, incarnation, generation })
     }
 
     /// What the row of this name holds: whoever can write there gives no token another meaning.
@@ -230,9 +232,10 @@ mod tests {
         assert!(first.is_expired(Timestamp::from_second(200).unwrap()));
         assert_eq!(token.refresh_token(&refresh(true)).unwrap().generation, -1);
         let client_id = ClientId::parse("app").unwrap();
-        let registration = ImportedToken::Registration { client_id, incarnation: Incarnation(3) };
+        let registration =
+            ImportedToken::Registration { client_id, incarnation: Incarnation(3), generation: 2 };
         assert!(token.refresh_token(&registration).is_none());
-        assert_eq!(registration.registration_token().unwrap().generation, 1);
+        assert_eq!(registration.registration_token().unwrap().generation, 2);
         assert!(refresh(false).registration_token().is_none());
     }
 }

@@ -8,8 +8,8 @@
 //!                                                                            └▶ or a problem, by name
 //! ```
 //!
-//! A row that cannot be taken over keeps no other one. What was taken over before, or is here under its name, stays as it
-//! is here, so that the whole may be repeated, also while Hydra still runs.
+//! A row that cannot be taken over keeps no other one. What was changed or ended here since it was taken over, or is here
+//! under its name, stays as it is here, so that the whole may be repeated, also while Hydra still runs.
 
 mod client;
 mod consents;
@@ -89,6 +89,10 @@ impl HydraImport<'_> {
         run.issuers(&issuers, &keys, now, entropy).await?;
         run.consents(hydra, now).await?;
         run.refresh_tokens(hydra, now).await?;
+        if let Some(store) = run.target() {
+            // Also where nothing is new: a former run may have had fewer of them.
+            store.keep_secrets_alone(self.secrets).await?;
+        }
         Ok(run.report)
     }
 }

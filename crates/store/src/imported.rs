@@ -32,6 +32,10 @@ pub(crate) enum Taken {
     Before,
     /// Something of its name is here, which was not taken over.
     Exists,
+    /// It had been before, was changed there since, and not here: it is as there now.
+    Followed,
+    /// It had been before, and was changed on both sides since: it stays as here.
+    Diverged,
 }
 
 /// The row of a thing that was taken over.
@@ -153,6 +157,14 @@ impl Store {
             bounded(query.execute(&mut **tx)).await?;
         }
         Ok(())
+    }
+
+    /// The same by itself.
+    pub(crate) async fn keep_secrets_alone(&self, secrets: &[HydraSecret]) -> Result<(), Error> {
+        let mut loan = self.db().loan().await?;
+        let mut tx = loan.begin().await?;
+        self.keep_secrets(&mut tx, secrets).await?;
+        bounded(tx.commit()).await
     }
 
     fn secret(&self, sealed: &[u8]) -> Option<HydraSecret> {

@@ -12,15 +12,15 @@ use crate::database::{Database, Dialect};
 use crate::{Error, Options};
 
 /// Every migration, in order. A published one never changes: expand first, contract in a later version.
-const MIGRATIONS: [KnownMigration; 11] = [
+const MIGRATIONS: [KnownMigration; 12] = [
     KnownMigration::of_both(1, "init", include_str!("../migrations/0001_init.sql")),
     KnownMigration::of_both(2, "grants", include_str!("../migrations/0002_grants.sql")),
-    KnownMigration {
-        version: 4,
-        name: "cache_generation",
-        sql: include_str!("../migrations/0004_cache_generation.sqlite.sql"),
-        only: Some(Dialect::Sqlite),
-    },
+    KnownMigration::of_one(
+        Dialect::Sqlite,
+        4,
+        "cache_generation",
+        include_str!("../migrations/0004_cache_generation.sqlite.sql"),
+    ),
     KnownMigration::of_both(
         6,
         "device_authorizations",
@@ -31,18 +31,19 @@ const MIGRATIONS: [KnownMigration; 11] = [
     KnownMigration::of_both(9, "registration", include_str!("../migrations/0009_registration.sql")),
     KnownMigration::of_both(10, "imported", include_str!("../migrations/0010_imported.sql")),
     KnownMigration::of_both(11, "self_registered", include_str!("../migrations/0011_self_registered.sql")),
-    KnownMigration {
-        version: 12,
-        name: "managed_rows",
-        sql: include_str!("../migrations/0012_managed_rows.postgres.sql"),
-        only: Some(Dialect::Postgres),
-    },
-    KnownMigration {
-        version: 12,
-        name: "managed_rows",
-        sql: include_str!("../migrations/0012_managed_rows.sqlite.sql"),
-        only: Some(Dialect::Sqlite),
-    },
+    KnownMigration::of_one(
+        Dialect::Postgres,
+        12,
+        "managed_rows",
+        include_str!("../migrations/0012_managed_rows.postgres.sql"),
+    ),
+    KnownMigration::of_one(
+        Dialect::Sqlite,
+        12,
+        "managed_rows",
+        include_str!("../migrations/0012_managed_rows.sqlite.sql"),
+    ),
+    KnownMigration::of_both(13, "imported_clients", include_str!("../migrations/0013_imported_clients.sql")),
 ];
 
 /// A migration that this version has.
@@ -57,6 +58,10 @@ struct KnownMigration {
 impl KnownMigration {
     const fn of_both(version: i64, name: &'static str, sql: &'static str) -> Self {
         Self { version, name, sql, only: None }
+    }
+
+    const fn of_one(only: Dialect, version: i64, name: &'static str, sql: &'static str) -> Self {
+        Self { version, name, sql, only: Some(only) }
     }
 
     /// The migrations of a kind of database.

@@ -16,6 +16,10 @@ pub const MAX_FLOW_AGE: SignedDuration = SignedDuration::from_hours(24);
 /// hour behind.
 pub(crate) const KEPT_FOR: SignedDuration = SignedDuration::from_hours(25);
 
+/// For how much longer a revocation of a subject is kept where something was taken over from another server: a later
+/// import may bring grants from before it, of which there is no row yet that could be marked.
+const KEPT_FOR_IMPORTS: SignedDuration = SignedDuration::from_hours(30 * 24);
+
 /// SQL: true where a revocation hits the row of `grants`. The keys are those of the functions below.
 pub(crate) const HITS_GRANT: &str = "EXISTS (SELECT 1 FROM revocations r \
     WHERE r.key IN ('subject:' || grants.subject, \
@@ -94,12 +98,14 @@ impl Store {
 
     async fn write_revocation(&self, revocation: Revocation, now: Timestamp) -> Result<(), Error> {
         let kept_until = now.saturating_add(KEPT_FOR).unwrap_or(Timestamp::MAX);
+        let for_imports = revocation.subject.as_ref().map_or(0, |_| KEPT_FOR_IMPORTS.as_secs());
         // Of two servers whose clocks differ, the later one counts.
         let query = self
             .db()
             .query(
                 "INSERT INTO revocations (key, subject, client_id, session_id, before, expires_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (key) DO UPDATE \
+                 VALUES ($1, $2, $3, $4, $5, \
+                 $6 + CASE WHEN (SELECT 1 FROM imported ORDER BY id LIMIT 1) IS NULL THEN 0 ELSE $7 END) ON CONFLICT (key) DO UPDATE \
                  SET before = excluded.before, expires_at = excluded.expires_at \
                  WHERE revocations.expires_at < excluded.expires_at",
             )
@@ -108,7 +114,8 @@ impl Store {
             .bind(revocation.client_id)
             .bind(revocation.session_id)
             .bind(revocation.before)
-            .bind(kept_until.as_second());
+            .bind(kept_until.as_second())
+            .bind(for_imports);
         self.db().execute(query).await?;
         Ok(())
     }

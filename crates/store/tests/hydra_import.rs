@@ -17,7 +17,7 @@ use oauth::{ClientSecret, HydraToken};
 use sqlx::Row;
 use store::{
     ACCESS_TOKEN_SET, Clock, Error, HydraImport, ID_TOKEN_SET, ImportCount, ImportReport, PurgeWalk,
-    RefreshOutcome, RefreshRotation, Store,
+    RefreshOutcome, RefreshRotation, SecretChange, Store,
 };
 
 fn clock() -> Clock {
@@ -475,5 +475,146 @@ async fn the_keys_go_with_the_last_token() {
         assert_eq!(number(&database, "SELECT COUNT(*) FROM imported_secrets").await, 0);
         assert_eq!(number(&database, "SELECT COUNT(*) FROM imported WHERE content IS NOT NULL").await, 0);
         assert_eq!(number(&database, "SELECT COUNT(*) FROM grants").await, 0);
+    }
+}
+
+#[tokio::test]
+async fn what_was_revoked_here_stays_so_for_what_a_later_run_brings() {
+    for database in databases().await {
+        let (hydra, clock) = (TestHydra::start().await, clock());
+        let store = database.open(clock.clone()).await;
+        hydra.sql("CREATE TABLE later AS SELECT * FROM hydra_oauth2_refresh WHERE subject = 'frank'").await;
+        hydra.sql("DELETE FROM hydra_oauth2_refresh WHERE subject = 'frank'").await;
+        import(&hydra, &store, false).await;
+        store.revoke_subject("frank", None).await.unwrap();
+        clock.advance(hours(24 * 25));
+        let mut walk = PurgeWalk::default();
+        while store.purge(&mut walk).await.unwrap() {}
+        hydra.sql("INSERT INTO hydra_oauth2_refresh SELECT * FROM later").await;
+        import(&hydra, &store, false).await;
+        let frank = opened(&store, hydra.answer("/frank/refresh_token")).await.unwrap();
+        assert_eq!(refresh(&store, &frank).await, RefreshOutcome::Refused);
+    }
+}
+
+#[tokio::test]
+async fn a_run_with_more_of_hydras_secrets_repairs_one_with_fewer() {
+    for database in databases().await {
+        let (hydra, store) = (TestHydra::start().await, database.open(clock()).await);
+        import(&hydra, &store, false).await;
+        // As if the secret that signed it had not been given.
+        sql(&database, "DELETE FROM imported_secrets").await;
+        let token = hydra.answer("/frank/refresh_token");
+        assert!(opened(&store, token).await.is_none());
+        import(&hydra, &store, true).await;
+        assert!(opened(&store, token).await.is_none(), "a dry run writes nothing");
+        import(&hydra, &store, false).await;
+        assert!(opened(&store, token).await.is_some());
+        import(&hydra, &store, false).await;
+        assert_eq!(number(&database, "SELECT COUNT(*) FROM imported_secrets").await, 2);
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_was_followed_many_times_at_hydra_is_an_old_one() {
+    for database in databases().await {
+        let (hydra, store) = (TestHydra::start().await, database.open(clock()).await);
+        import(&hydra, &store, false).await;
+        let token = hydra.answer("/frank/refresh_token");
+        assert_eq!(opened(&store, token).await.unwrap().generation, 0);
+        // Twelve later ones, of which the last may be used. Nobody has them, so they need no real signatures.
+        hydra
+            .sql(
+                "INSERT INTO hydra_oauth2_refresh SELECT (jsonb_populate_record(r, jsonb_build_object( \
+                 'signature', translate(rtrim(encode(sha256(CAST(CAST(n AS TEXT) AS BYTEA)), 'base64'), '='), '+/', '-_'), \
+                 'active', n = 12, 'requested_at', r.requested_at + n * INTERVAL '1 second'))).* \
+                 FROM hydra_oauth2_refresh r, generate_series(1, 12) n WHERE r.subject = 'frank'; \
+                 UPDATE hydra_oauth2_refresh SET active = false WHERE subject = 'frank' AND requested_at = \
+                 (SELECT MIN(requested_at) FROM hydra_oauth2_refresh WHERE subject = 'frank')",
+            )
+            .await;
+        import(&hydra, &store, false).await;
+        let old = opened(&store, token).await.unwrap();
+        assert_eq!(old.generation, -1);
+        assert_eq!(refresh(&store, &old).await, RefreshOutcome::Reused);
+    }
+}
+
+#[tokio::test]
+async fn a_client_follows_hydras_until_it_is_changed_here() {
+    for database in databases().await {
+        let (hydra, store) = (TestHydra::start().await, database.open(clock()).await);
+        import(&hydra, &store, false).await;
+        let (old, new) =
+            (ClientSecret::new("web-secret-of-hydra"), ClientSecret::new("first-secret-of-service"));
+        let before = read(&store, "web").await;
+        let rename = async |name: &str| {
+            let secret = "(SELECT rotated_secrets->>0 FROM hydra_client WHERE id = 'service')";
+            let sql = format!(
+                "UPDATE hydra_client SET client_name = '{name}', client_secret = {secret} WHERE id = 'web'"
+            );
+            hydra.sql(&sql).await;
+        };
+        let of_clients = |report: &ImportReport| counts(report)[0].1;
+
+        rename("Renamed").await;
+        let dry = import(&hydra, &store, true).await;
+        assert_eq!(read(&store, "web").await.version, before.version, "a dry run writes nothing");
+        let report = import(&hydra, &store, false).await;
+        assert_eq!((of_clients(&report), &report.problems), ([5, 1, 4, 0, 0], &dry.problems));
+        let web = read(&store, "web").await;
+        assert_eq!((web.metadata.client_name.as_str(), web.incarnation), ("Renamed", before.incarnation));
+        assert!(authenticates(&store, "web", &new).await && !authenticates(&store, "web", &old).await);
+
+        // Back again is another change there; and nothing new is none.
+        rename("Web").await;
+        assert_eq!(of_clients(&import(&hydra, &store, false).await), [5, 1, 4, 0, 0]);
+        assert_eq!(read(&store, "web").await.metadata.client_name, "Web");
+        let unchanged = import(&hydra, &store, false).await;
+        assert_eq!(
+            (of_clients(&unchanged), problems(&unchanged).len()),
+            ([5, 0, 5, 0, 0], 1),
+            "{unchanged:?}"
+        );
+
+        let row = read(&store, "web").await;
+        let own = common::named("Ours");
+        store.replace_client(&row.fence(), &own, &SecretChange::Keep, (1, false)).await.unwrap();
+        let unchanged = import(&hydra, &store, false).await;
+        assert_eq!(problems(&unchanged).len(), 1, "changed here alone is nothing to tell: {unchanged:?}");
+        rename("Theirs").await;
+        let report = import(&hydra, &store, false).await;
+        assert_eq!(of_clients(&report), [5, 0, 5, 0, 0]);
+        let why = "it was changed at Hydra since it was taken over, and here as well: it stays as it is here";
+        assert!(problems(&report).contains(&("web", why)), "{report:?}");
+        assert_eq!(read(&store, "web").await.metadata, own);
+    }
+}
+
+#[tokio::test]
+async fn a_registration_token_that_was_replaced_at_hydra_is_replaced_here() {
+    for database in databases().await {
+        let (hydra, store) = (TestHydra::start().await, database.open(clock()).await);
+        import(&hydra, &store, false).await;
+        let id = hydra.answer("/registered/client_id");
+        let former = hydra.answer("/registered/registration_access_token");
+        let token = |text: &str| HydraToken::parse(HydraTokenKind::Registration, text).unwrap();
+        let row = store.imported_token(&token(former)).await.unwrap().unwrap();
+        let before = read(&store, id).await.registration_generation;
+        assert_eq!(row.registration_token().unwrap().generation, before);
+        // Another token of the fixture's stands for the one that it got.
+        let (_, signature) = hydra.answer("/frank/refresh_token").split_once('.').unwrap();
+        hydra
+            .sql(&format!(
+                "UPDATE hydra_client SET registration_access_token_signature = '{signature}' WHERE id = '{id}'"
+            ))
+            .await;
+        import(&hydra, &store, false).await;
+        let now = read(&store, id).await.registration_generation;
+        let next = hydra.answer("/frank/refresh_token").replace("ory_rt_", "ory_at_");
+        let next = store.imported_token(&token(&next)).await.unwrap().unwrap().registration_token().unwrap();
+        assert_eq!((next.generation, next.client_id.as_str()), (now, id));
+        let former = store.imported_token(&token(former)).await.unwrap().unwrap();
+        assert_ne!(former.registration_token().unwrap().generation, now, "the former one has ended");
     }
 }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use jose::{Entropy, KeyRing};
+use jose::KeyRing;
 use oauth::go_duration::GoDuration;
 use oauth::imported_token::signature_of;
 use oauth::{ClientId, ClientRegistration, ClientSecretHash, GrantType, ImportedHash, Incarnation, ScopeSet};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use super::report::ImportCount;
 use super::source::{HydraDatabase, Row};
@@ -27,6 +28,8 @@ struct HydraClient {
     former: Vec<ImportedHash>,
     created_at: Option<Timestamp>,
     registration_token: Option<[u8; 32]>,
+    /// Of the whole row.
+    digest: [u8; 32],
     /// What of it is not taken over.
     notes: Vec<String>,
 }
@@ -57,66 +60,73 @@ impl Run<'_> {
 
     async fn client(&mut self, client: HydraClient, count: &mut ImportCount) -> Result<(), Error> {
         let (id, notes) = (client.id.clone(), client.notes.clone());
-        let taken = match self.target() {
-            None => self.client_before(&id).await?,
-            Some(store) => {
-                let new = client.into_new(store.ring(), store.entropy(), self.import.registration_tokens);
-                store.import_client(&new, self.import.secrets).await?
-            }
-        };
-        match taken {
-            Taken::Over => count.taken_over += 1,
-            Taken::Before => count.here_already += 1,
-            Taken::Exists => {
-                count.here_already += 1;
-                self.report.problem(
-                    KIND,
-                    id.as_str(),
-                    "a client of this id is here already, and stays as it is",
-                );
-            }
-        }
         let here = match self.import.store {
-            Some(store) => store.read_client(&id).await?.map(|row| (row.incarnation, row.epoch)),
+            Some(store) => store.read_client(&id).await?,
             None => None,
         };
-        match here {
-            Some((incarnation, epoch)) => {
-                self.clients.insert(id.clone(), KnownClient { incarnation, epoch });
+        let taken = match (self.target(), self.import.store) {
+            (Some(store), _) => {
+                let incarnation = here.as_ref().map(|here| here.incarnation);
+                let incarnation =
+                    incarnation.unwrap_or_else(|| Incarnation(i64::from_be_bytes(store.entropy().bytes())));
+                let new = client.into_new(store.ring(), incarnation, self.import.registration_tokens);
+                store.import_client(&new, here.as_ref(), self.import.secrets).await?
             }
-            // Taken over before and deleted here since: what belonged to it stays away too.
-            None if taken != Taken::Over => {}
-            None => {
-                self.clients.insert(id.clone(), KnownClient { incarnation: Incarnation(0), epoch: 0 });
+            (None, Some(store)) => {
+                store.plan_client_import(id.as_str(), client.digest, here.as_ref()).await?
             }
+            (None, None) => Taken::Over,
+        };
+        let here = match self.target() {
+            Some(store) => store.read_client(&id).await?,
+            None => here,
+        };
+        let known = here.map(|here| KnownClient { incarnation: here.incarnation, epoch: here.epoch });
+        let expected =
+            (taken == Taken::Over).then_some(KnownClient { incarnation: Incarnation(0), epoch: 0 });
+        // Where it was taken over before and deleted here since, what belonged to it stays away too.
+        if let Some(known) = known.or(expected) {
+            self.clients.insert(id.clone(), known);
         }
-        if taken == Taken::Over {
-            for note in notes {
-                self.report.problem(KIND, id.as_str(), note);
-            }
-        }
+        self.tell(&id, taken, notes, count);
         Ok(())
     }
 
-    /// What would become of a client.
-    async fn client_before(&self, id: &ClientId) -> Result<Taken, Error> {
-        let Some(store) = self.import.store else { return Ok(Taken::Over) };
-        if store.is_imported(ImportedClient::row(id.as_str())).await? {
-            return Ok(Taken::Before);
+    /// Counts a client, and names what somebody has to know of it.
+    fn tell(&mut self, id: &ClientId, taken: Taken, notes: Vec<String>, count: &mut ImportCount) {
+        let problems = match taken {
+            Taken::Over | Taken::Followed => notes,
+            Taken::Before => Vec::new(),
+            Taken::Exists => vec!["a client of this id is here already, and stays as it is".to_owned()],
+            Taken::Diverged => vec![
+                "it was changed at Hydra since it was taken over, and here as well: it stays as it is here"
+                    .to_owned(),
+            ],
+        };
+        match taken {
+            Taken::Over | Taken::Followed => count.taken_over += 1,
+            Taken::Before | Taken::Exists | Taken::Diverged => count.here_already += 1,
         }
-        Ok(if store.read_client(id).await?.is_some() { Taken::Exists } else { Taken::Over })
+        for problem in problems {
+            self.report.problem(KIND, id.as_str(), problem);
+        }
     }
 }
 
 impl HydraClient {
     /// The client that it becomes.
-    fn into_new(self, ring: &KeyRing, entropy: &Entropy, with_registration_token: bool) -> ImportedClient {
-        let incarnation = Incarnation(i64::from_be_bytes(entropy.bytes()));
+    fn into_new(
+        self,
+        ring: &KeyRing,
+        incarnation: Incarnation,
+        with_registration_token: bool,
+    ) -> ImportedClient {
         let bound = |hash| ClientSecretHash::of_imported(ring, &self.id, incarnation, hash);
         ImportedClient {
             former: self.former.into_iter().map(bound).collect(),
             created_at: self.created_at.unwrap_or(Timestamp::UNIX_EPOCH),
             registration: self.registration_token.filter(|_| with_registration_token),
+            digest: self.digest,
             new: NewClient {
                 secret: self.secret.map(bound),
                 incarnation,
@@ -135,6 +145,7 @@ impl HydraClient {
 
 fn read(mut row: Row) -> Result<HydraClient, String> {
     let id = ClientId::parse(text(&row, "id")).map_err(|error| format!("id: {error}"))?;
+    let digest = Sha256::digest(serde_json::to_vec(&row).map_err(|error| error.to_string())?).into();
     let mut notes = Vec::new();
     let document = document(&mut row, &mut notes)?;
     let registration = ClientRegistration::parse(document, &ScopeSet::default());
@@ -160,6 +171,7 @@ fn read(mut row: Row) -> Result<HydraClient, String> {
         former,
         created_at: instant(&row, "created_at"),
         registration_token: signature_of(text(&row, "registration_access_token_signature")),
+        digest,
         notes,
     })
 }

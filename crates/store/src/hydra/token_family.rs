@@ -14,7 +14,7 @@ use super::session::flow_id;
 use super::source::Row;
 use super::value::{instant, text};
 
-/// How many used tokens of a login are remembered, the newest ones.
+/// How many used tokens of a login are remembered, the newest ones; and of those that are remembered already, all.
 const USED: usize = 10;
 
 /// One refresh token.
@@ -99,9 +99,13 @@ pub(super) fn plan(family: &[FamilyToken]) -> FamilyPlan {
     }
     let known = plan.known.iter().find_map(|at| family[*at].grant_before());
     let Some(ends) = plan.grants.first().map(|first| first.grant).or(known) else { return plan };
-    for token in indices(family, |token| !token.active).into_iter().take(USED) {
-        if matches!(family[token].before, Some(ImportedToken::Refresh { used: true, .. })) {
-            continue;
+    for (newer, token) in indices(family, |token| !token.active).into_iter().enumerate() {
+        match family[token].before {
+            Some(ImportedToken::Refresh { used: true, .. }) => continue,
+            // It was taken over as one that may be used: however long ago it was, it must not stay that.
+            Some(_) => {}
+            None if newer < USED => {}
+            None => continue,
         }
         let ends =
             plan.grants.iter().find(|planned| planned.follows == Some(token)).map_or(ends, |p| p.grant);
@@ -204,5 +208,15 @@ mod tests {
         let family: Vec<_> = std::iter::once(token(31, true, None)).chain(used).collect();
         let numbers: Vec<usize> = plan(&family).used.into_iter().map(|(at, _)| at).collect();
         assert_eq!(numbers, (1..=10).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_token_that_was_taken_over_ends_however_often_it_was_followed_at_hydra() {
+        let mut family: Vec<FamilyToken> = (0..20).rev().map(|n| token(n, n == 19, None)).collect();
+        family[19] = token(0, false, Some((login(), false)));
+        let plan = plan(&family);
+        assert_eq!(plan.grants, [PlannedGrant { token: 0, grant: login(), follows: Some(19) }]);
+        assert_eq!(plan.used.last(), Some(&(19, login())));
+        assert_eq!(plan.used.len(), 11);
     }
 }
