@@ -28,10 +28,11 @@ pub(crate) async fn shorten_for(
     sealed: String,
     expires_at: Timestamp,
 ) -> Result<String, Failure> {
-    if sealed.len() > LONGEST {
-        server.parked_values().add(browser.address, (server.now(), expires_at))?;
+    if sealed.len() <= LONGEST {
+        return Ok(sealed);
     }
-    shorten(server, sealed, expires_at).await
+    let park = shorten(server, sealed, expires_at);
+    server.parked_values().count(browser.address, (server.now(), expires_at), park).await
 }
 
 /// The value itself, or the name under which it is parked until `expires_at` (one statement).

@@ -315,8 +315,7 @@ impl Store {
             .bind(id.to_string())
             .bind(self.clock().now().as_second());
         let revoked = bounded(query.execute(&mut *tx)).await?.rows_affected();
-        self.commit(tx, Change::Client(id.clone())).await?;
-        Ok(revoked > 0)
+        self.commit_changed(tx, revoked, Change::Client(id.clone())).await
     }
 
     /// Deletes a client that no resource owns, and with it all its tokens. False where there was none.
@@ -359,8 +358,7 @@ impl Store {
             .bind(manager.namespace.clone())
             .bind(manager.name.clone());
         let deleted = bounded(query.execute(&mut *tx)).await?.rows_affected();
-        self.commit(tx, Change::Client(id.clone())).await?;
-        Ok(deleted > 0)
+        self.commit_changed(tx, deleted, Change::Client(id.clone())).await
     }
 
     /// Counts the row's version up, where it is still what was read.

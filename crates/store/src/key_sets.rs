@@ -296,8 +296,7 @@ impl Store {
             .bind(manager.namespace.clone())
             .bind(manager.name.clone());
         let deleted = bounded(query.execute(&mut *tx)).await?.rows_affected();
-        self.commit(tx, Change::KeySets).await?;
-        Ok(deleted > 0)
+        self.commit_changed(tx, deleted, Change::KeySets).await
     }
 }
 

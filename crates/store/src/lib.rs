@@ -178,7 +178,6 @@ struct Lines {
     refreshes: Coalescer<refresh::Refresh>,
     grant_states: Coalescer<grants::GrantQuestion>,
     token_states: Coalescer<revoked_tokens::TokenQuestion>,
-    subject_token_states: Coalescer<revoked_tokens::SubjectTokenQuestion>,
     consents: Coalescer<consents::ConsentQuestion>,
     new_consents: Coalescer<NewConsent>,
     new_logins: Coalescer<login_sessions::Remembering>,
@@ -191,7 +190,6 @@ impl Lines {
             refreshes: Coalescer::new(database.clone()),
             grant_states: Coalescer::new(database.clone()),
             token_states: Coalescer::new(database.clone()),
-            subject_token_states: Coalescer::new(database.clone()),
             consents: Coalescer::new(database.clone()),
             new_consents: Coalescer::new(database.clone()),
             new_logins: Coalescer::new(database.clone()),
@@ -336,6 +334,22 @@ impl Store {
     /// Other token lifetimes are in force from now on; see [`Options::lifetimes`].
     pub fn set_lifetimes(&self, lifetimes: Lifetimes) {
         *self.0.lifetimes.write().unwrap_or_else(PoisonError::into_inner) = lifetimes;
+    }
+
+    /// Commits where `rows` were changed, and tells every process; nobody is told of nothing. False where there were none.
+    pub(crate) async fn commit_changed(
+        &self,
+        tx: Transaction<'_, Any>,
+        rows: u64,
+        change: Change,
+    ) -> Result<bool, Error> {
+        if rows > 0 {
+            self.commit(tx, change).await?;
+        } else {
+            // On PostgreSQL, triggers tell of statements, also of those that changed no row.
+            bounded(tx.rollback()).await?;
+        }
+        Ok(rows > 0)
     }
 
     /// Commits, and tells every process what changed: others by a notification inside the transaction, this one at

@@ -113,8 +113,9 @@ impl Store {
             .bind(manager.namespace.clone())
             .bind(manager.name.clone())
             .bind(manager.uid.clone());
-        bounded(query.execute(&mut *tx)).await?;
-        self.commit(tx, Change::KeySets).await
+        let kept = bounded(query.execute(&mut *tx)).await?.rows_affected();
+        self.commit_changed(tx, kept, Change::KeySets).await?;
+        Ok(())
     }
 
     /// Gives a client that no resource owns to one, with what that declares. Its secrets stay: the former ones, which
@@ -194,8 +195,7 @@ impl Store {
         let query = self.db().query(sql).bind(orphan.key.clone()).bind(orphan.version);
         let query = query.bind(orphan.manager.uid.clone());
         let deleted = bounded(query.execute(&mut *tx)).await?.rows_affected();
-        self.commit(tx, change).await?;
-        Ok(deleted > 0)
+        self.commit_changed(tx, deleted, change).await
     }
 }
 

@@ -21,18 +21,6 @@ pub(crate) const IS_REVOKED: &str =
 
 static STATE_TEXT: LazyLock<BatchText> = LazyLock::new(|| {
     BatchText::new(
-        "WITH asked (client_id, token_id) AS (",
-        2,
-        concatcp!(
-            ") SELECT c.incarnation, c.epoch, CASE WHEN ",
-            IS_REVOKED,
-            " THEN 1 ELSE 0 END, asked.token_id FROM asked JOIN clients c ON c.id = asked.client_id"
-        ),
-    )
-});
-
-static SUBJECT_STATE_TEXT: LazyLock<BatchText> = LazyLock::new(|| {
-    BatchText::new(
         "WITH asked (client_id, token_id, subject_key, subject_client_key, issued_at) AS (",
         5,
         concatcp!(
@@ -52,7 +40,8 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn token_state(&self, client: &ClientId, token: TokenId) -> Result<Option<TokenState>, Error> {
-        self.lines().token_states.call(TokenQuestion { client: client.clone(), token }).await
+        let question = TokenQuestion { client: client.clone(), token, subject: None };
+        self.lines().token_states.call(question).await
     }
 
     /// The same of a client's token for a subject that has no grant, issued at `issued_at`: revocations of the subject since
@@ -71,11 +60,8 @@ impl Store {
         subject: &str,
         issued_at: Timestamp,
     ) -> Result<Option<TokenState>, Error> {
-        let (client, subject) = (client.clone(), subject.to_owned());
-        self.lines()
-            .subject_token_states
-            .call(SubjectTokenQuestion { client, token, subject, issued_at })
-            .await
+        let subject = Some((subject.to_owned(), issued_at));
+        self.lines().token_states.call(TokenQuestion { client: client.clone(), token, subject }).await
     }
 
     /// Remembers that a token is dead. One statement; doing it twice is as good as once.
@@ -93,11 +79,13 @@ impl Store {
     }
 }
 
-/// A client's own token that is looked up.
+/// A token that is looked up.
 #[derive(PartialEq, Eq)]
 pub(crate) struct TokenQuestion {
     client: ClientId,
     token: TokenId,
+    /// For whom it was issued, and when; `None` for a client's own.
+    subject: Option<(String, Timestamp)>,
 }
 
 impl Coalesced for TokenQuestion {
@@ -117,47 +105,14 @@ impl Coalesced for TokenQuestion {
 
     async fn execute(database: &Database, batch: &[Self]) -> Result<Vec<Option<TokenState>>, Error> {
         let mut query = database.query(STATE_TEXT.of(batch.len()));
-        for Self { client, token } in batch {
+        for Self { client, token, subject } in batch {
+            // No revocation has an empty key.
+            let keys =
+                subject.as_ref().map(|(name, _)| (subject_key(name), subject_client_key(name, client)));
+            let (of_subject, of_both) = keys.unwrap_or_default();
+            let issued_at = subject.as_ref().map_or(0, |(_, issued_at)| issued_at.as_second());
             query = query.bind(client.to_string()).bind(token.0.to_vec());
-        }
-        let rows = by_key(database.fetch_all(query).await?, 3)?;
-        batch.iter().map(|question| rows.get(&question.key()).map(token_state).transpose()).collect()
-    }
-}
-
-/// A client's token for a subject that is looked up.
-#[derive(PartialEq, Eq)]
-pub(crate) struct SubjectTokenQuestion {
-    client: ClientId,
-    token: TokenId,
-    subject: String,
-    issued_at: Timestamp,
-}
-
-impl Coalesced for SubjectTokenQuestion {
-    const OPERATION: &'static str = "look up a token for a subject";
-
-    type Outcome = Option<TokenState>;
-
-    const WRITES: bool = false;
-
-    fn key(&self) -> [u8; 16] {
-        self.token.0
-    }
-
-    fn is_same(&self, other: &Self) -> bool {
-        self == other
-    }
-
-    async fn execute(database: &Database, batch: &[Self]) -> Result<Vec<Option<TokenState>>, Error> {
-        let mut query = database.query(SUBJECT_STATE_TEXT.of(batch.len()));
-        for Self { client, token, subject, issued_at } in batch {
-            query = query
-                .bind(client.to_string())
-                .bind(token.0.to_vec())
-                .bind(subject_key(subject))
-                .bind(subject_client_key(subject, client))
-                .bind(issued_at.as_second());
+            query = query.bind(of_subject).bind(of_both).bind(issued_at);
         }
         let rows = by_key(database.fetch_all(query).await?, 3)?;
         batch.iter().map(|question| rows.get(&question.key()).map(token_state).transpose()).collect()

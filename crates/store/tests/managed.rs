@@ -11,7 +11,7 @@ use common::{
 };
 use harness::{TestDatabase, eventually};
 use oauth::{ClientSecret, ClientSecretHash};
-use store::{Adoption, Changed, Promotion, SecretState, Store};
+use store::{Adoption, Changed, ManagedRow, Promotion, SecretState, Store};
 use tokio::sync::broadcast::Receiver;
 
 async fn versions(store: &Store) -> (i64, i64) {
@@ -153,4 +153,31 @@ async fn a_key_set_stays_when_its_resource_says_so_and_no_other() {
         store.keep_key_set("invoices", &declared.manager).await.unwrap();
         assert_eq!(row().await.version, turn.after.version + 1, "once is enough");
     }
+}
+
+#[tokio::test]
+async fn nobody_is_told_where_nothing_was_changed() {
+    let database = TestDatabase::postgres().await;
+    let store = database.open(clock()).await;
+    eventually("it listens", async || store.is_cache_trusted()).await;
+    declare(&store, &declaration("invoices", every(720, 24))).await;
+    let mut changes = store.changes();
+    create_client(&store, "before").await;
+    heard(&mut changes, &Changed::Client(client_id("before"))).await;
+
+    let (orders, another) = (client_id("before"), resource("another"));
+    store.keep_key_set("invoices", &another).await.unwrap();
+    assert!(!store.delete_key_set("invoices", &another).await.unwrap());
+    assert!(!store.delete_client(&orders, &another).await.unwrap());
+    assert!(!store.revoke_client_tokens(&client_id("nobody")).await.unwrap());
+    let cluster = another.cluster;
+    let stale = |row: &ManagedRow| ManagedRow { version: row.version + 1, ..row.clone() };
+    let client = stale(&store.managed_clients(&cluster).await.unwrap()[0]);
+    assert!(!store.delete_orphaned_client(&client).await.unwrap());
+    let set = stale(&store.managed_key_sets(&cluster).await.unwrap()[0]);
+    assert!(!store.delete_orphaned_key_set(&set).await.unwrap());
+
+    create_client(&store, "after").await;
+    let next = tokio::time::timeout(Duration::from_secs(30), changes.recv()).await.unwrap();
+    assert_eq!(next.unwrap(), Changed::Client(client_id("after")));
 }

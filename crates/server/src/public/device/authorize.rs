@@ -47,10 +47,12 @@ async fn begin(server: &Server, request: Request) -> Result<Begun, Failure> {
     AuthorizationRequest::of_device(&client, &request.form, settings.authorization)?;
 
     let expires_at = after(server.now(), settings.flow.device_user_code);
-    if client.is_public() {
-        server.device_requests().add(address, (server.now(), expires_at))?;
-    }
-    let (asked, user_code) = register(server, &client, &request.form, expires_at).await?;
+    let register = register(server, &client, &request.form, expires_at);
+    let (asked, user_code) = if client.is_public() {
+        server.device_requests().count(address, (server.now(), expires_at), register).await?
+    } else {
+        register.await?
+    };
     let (ring, entropy) = (server.store().ring(), server.store().entropy());
     let verification_uri = settings.public_url.join(router::DEVICE_VERIFY);
     Ok(Begun {
