@@ -55,7 +55,7 @@ impl Server {
     }
 
     async fn purge(&self) {
-        let mut walk = PurgeWalk::default();
+        let mut walk = PurgeWalk::shared();
         loop {
             sleep(self.about(PURGE_EVERY)).await;
             loop {

@@ -1,7 +1,8 @@
 //! Forgetting what has expired, in bites that are bounded in the time for which they hold locks.
 //!
 //! A row is kept for ten minutes after it expired: a server whose clock is behind may still ask for it. Tables with an
-//! index on the expiry are asked for what is due. The others are walked through by their key, from one end to the other.
+//! index on the expiry are asked for what is due. The others are walked through by their key, from one end to the other,
+//! once an hour by one of all servers.
 
 use const_format::concatcp;
 use jiff::{SignedDuration, Timestamp};
@@ -26,9 +27,16 @@ const REMOVE_CONSENTS: &str = "DELETE FROM consents WHERE subject > $1 \
 
 const REMOVE_CONSENTS_UP_TO: &str = concatcp!(REMOVE_CONSENTS, " AND subject <= $3");
 
+// A beginning in the future is of a server whose clock was wrong.
+const CLAIM_WALK: &str = "INSERT INTO upkeep (name, began_at) VALUES ('purge', $1) \
+    ON CONFLICT (name) DO UPDATE SET began_at = excluded.began_at \
+    WHERE upkeep.began_at <= $2 OR upkeep.began_at > excluded.began_at";
+
 /// How far one process has walked through the tables that have no index on the expiry.
 #[derive(Debug, Default)]
 pub struct PurgeWalk {
+    /// One of all processes walks at a time.
+    shared: bool,
     /// When this walk began.
     began: Option<Timestamp>,
     /// Up to where each table is done; `None` before the first bite.
@@ -39,12 +47,16 @@ pub struct PurgeWalk {
 }
 
 impl PurgeWalk {
-    /// Starts anew where the last walk is done and began long enough ago.
-    fn restart(&mut self, now: Timestamp) {
-        let due = self.began.is_none_or(|began| now.duration_since(began) >= WALK_EVERY);
-        if due && (self.began.is_none() || (self.grants_done && self.consents_done)) {
-            *self = Self { began: Some(now), ..Self::default() };
-        }
+    /// One of a server, which leaves the walk to another server where that has begun one in this hour. Should that one not
+    /// come to the end of it, the next walk removes what it left.
+    pub fn shared() -> Self {
+        Self { shared: true, ..Self::default() }
+    }
+
+    /// True where the last walk is done and began long enough ago.
+    fn is_due(&self, now: Timestamp) -> bool {
+        let is_done = self.grants_done && self.consents_done;
+        self.began.is_none_or(|began| is_done && now.duration_since(began) >= WALK_EVERY)
     }
 }
 
@@ -63,7 +75,13 @@ impl Store {
     pub async fn purge(&self, walk: &mut PurgeWalk) -> Result<bool, Error> {
         let now = self.clock().now();
         let due = now.saturating_sub(SAFETY).unwrap_or(Timestamp::MIN).as_second();
-        walk.restart(now);
+        if walk.is_due(now) {
+            let is_others = walk.shared && !self.claim_walk(now).await?;
+            let (grants_done, consents_done) = (is_others, is_others);
+            let shared = walk.shared;
+            *walk =
+                PurgeWalk { shared, began: Some(now), grants_done, consents_done, ..PurgeWalk::default() };
+        }
         let mut more = false;
         for expired in [
             "DELETE FROM revoked_tokens WHERE id IN (SELECT id FROM revoked_tokens WHERE expires_at < $1 LIMIT $2)",
@@ -88,6 +106,13 @@ impl Store {
         more |= self.walk_grants(due, walk).await?;
         more |= self.walk_consents(due, walk).await?;
         Ok(more)
+    }
+
+    /// True where no process has begun a walk for so long that this one may.
+    async fn claim_walk(&self, now: Timestamp) -> Result<bool, Error> {
+        let before = now.saturating_sub(WALK_EVERY).unwrap_or(Timestamp::MIN);
+        let claim = self.db().query(CLAIM_WALK).bind(now.as_second()).bind(before.as_second());
+        Ok(self.db().execute(claim).await? == 1)
     }
 
     /// Marks what the oldest expired revocations hit, then forgets them.

@@ -207,3 +207,40 @@ async fn in_a_month_the_tables_stay_bounded_and_nothing_that_is_needed_goes() {
         }
     }
 }
+
+#[tokio::test]
+async fn one_of_all_servers_walks_through_the_grants_in_an_hour() {
+    for database in databases().await {
+        let clock = clock();
+        let (one, other) = (database.open(clock.clone()).await, database.open(clock.clone()).await);
+        let (mut walk, mut others) = (PurgeWalk::shared(), PurgeWalk::shared());
+        let (client, _) = create_client(&one, "orders").await;
+        purge(&one, &mut walk).await;
+        fill(&one, &client, "alice").await;
+        clock.advance(minutes(50));
+        // It looks at no grant and no consent: another server has in this hour.
+        let waits = costing(&other, purge(&other, &mut others)).await.1;
+        let walks = costing(&other, purge(&other, &mut PurgeWalk::default())).await.1;
+        assert_eq!((waits, count(&database, "grants").await), (walks + 1 - 4, 1));
+        clock.advance(minutes(65));
+        // The first server is gone.
+        purge(&other, &mut others).await;
+        assert_eq!(count(&database, "grants").await + count(&database, "consents").await, 0);
+        fill(&one, &client, "bob").await;
+        clock.advance(minutes(65));
+        purge(&other, &mut others).await;
+        clock.advance(minutes(10));
+        purge(&one, &mut walk).await;
+        assert_eq!(
+            count(&database, "grants").await,
+            1,
+            "it is back, and the other one has walked in this hour"
+        );
+
+        // A server whose clock was years ahead keeps nobody from it for long.
+        sql(&database, "UPDATE upkeep SET began_at = began_at + 100000000").await;
+        clock.advance(minutes(60));
+        purge(&one, &mut walk).await;
+        assert_eq!(count(&database, "grants").await, 0);
+    }
+}
