@@ -19,7 +19,7 @@ pub struct ReconcileLabels {
 /// How resources stand.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
 pub struct ResourceLabels {
-    /// `OAuth2Client` or `JsonWebKeySet`.
+    /// `OAuth2Client` or `JsonWebKeySet`; one of another group has its name behind a dot.
     pub kind: String,
     /// The status of `Ready`; `Unknown` where there is none yet.
     pub ready: String,

@@ -67,16 +67,18 @@ pub enum Decision {
     Wait(Instant),
 }
 
-/// Decides. `record` is `None` where there is no Lease; it stands so since `unchanged_since`. `mine` is the claim that
-/// this process wrote, or may have written.
+/// Decides. `record` is `None` where there is no Lease; it stands so since `unchanged_since`. `ever_led` is false where
+/// nobody can have led so far. `mine` is the claim that this process wrote, or may have written.
 pub fn decide(
     record: Option<&Record>,
+    ever_led: bool,
     mine: Option<&Claim>,
     times: &Times,
     unchanged_since: Instant,
     now: Instant,
 ) -> Decision {
     let wait = match record {
+        None if !ever_led => return Decision::Claim,
         // It may have been deleted just now under its holder, who then writes on until its next renewal fails.
         None => times.valid,
         Some(record) if mine.is_some() && record.claim.as_ref() == mine => return Decision::Renew,
@@ -123,7 +125,7 @@ mod tests {
         ] {
             let since = Instant::now();
             let at = |seconds: u64| since + Duration::from_secs(seconds);
-            let decide = |now| decide(record.as_ref(), mine, &times, since, now);
+            let decide = |now| decide(record.as_ref(), true, mine, &times, since, now);
             assert_eq!(decide(at(free_after)), Decision::Claim, "{record:?}");
             if let Some(before) = free_after.checked_sub(1) {
                 assert_eq!(decide(at(before)), Decision::Wait(at(free_after)), "{record:?}");
@@ -132,12 +134,21 @@ mod tests {
     }
 
     #[test]
+    fn where_nobody_ever_led_only_a_lease_that_is_there_is_waited_for() {
+        let (times, since) = (Times::default(), Instant::now());
+        assert_eq!(decide(None, false, None, &times, since, since), Decision::Claim);
+        let other = record(Some(claim("other", 1)), 15);
+        let wait = Decision::Wait(since + times.lasts);
+        assert_eq!(decide(Some(&other), false, None, &times, since, since), wait);
+    }
+
+    #[test]
     fn ones_own_claim_is_renewed_however_old_it_is() {
         let (me, since) = (claim("me", 5), Instant::now());
         let mine = record(Some(me.clone()), 15);
         for seconds in [0, 14, 100] {
             let now = since + Duration::from_secs(seconds);
-            assert_eq!(decide(Some(&mine), Some(&me), &Times::default(), since, now), Decision::Renew);
+            assert_eq!(decide(Some(&mine), true, Some(&me), &Times::default(), since, now), Decision::Renew);
         }
     }
 

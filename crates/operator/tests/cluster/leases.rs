@@ -9,6 +9,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{DeleteParams, PatchParams};
 use kube::{Api, Client};
 use operator::Metrics;
+use operator::metrics::OrphanLabels;
 use operator::plan::lease::Times;
 use operator::reconcile::Context;
 use operator::source::cluster::{self, ClusterObjects, Election, Options};
@@ -48,7 +49,13 @@ impl Operator {
         let mut config = world.config.clone();
         config.headers.retain(|(header, _)| header != "user-agent");
         config.headers.push(("user-agent".parse().unwrap(), name.parse().unwrap()));
-        Self::start_as(world, name, wrong, config).await
+        Self::start_as(world, name, wrong, config, TIMES).await
+    }
+
+    /// Starts one that takes its time, and waits until it is ready.
+    async fn start_with(world: &World, name: &'static str, times: Times) -> Self {
+        let config = world.config.clone();
+        Self::start_as(world, name, SignedDuration::ZERO, config, times).await
     }
 
     async fn start_as(
@@ -56,6 +63,7 @@ impl Operator {
         name: &'static str,
         wrong: SignedDuration,
         config: kube::Config,
+        times: Times,
     ) -> Self {
         let client = Client::try_from(config).unwrap();
         let clock = Clock::manual(world.now() + wrong);
@@ -73,7 +81,7 @@ impl Operator {
             namespace: world.namespace.clone(),
             lease: LEASE.to_owned(),
             identity: format!("{name}_uid"),
-            times: TIMES,
+            times,
         };
         let options = Options { election: Some(election), ..Options::default() };
         let (ready, mut is_ready) = watch::channel(false);
@@ -174,6 +182,11 @@ async fn a_standby_writes_nothing_and_follows_at_once_when_the_leader_stops() {
     let two = Operator::start(&world, "two", SignedDuration::from_hours(1)).await;
     world.ready_service("orders").await;
     assert!(!two.leads());
+    // What it counted when it led.
+    let orphans = two.metrics.orphans.clone();
+    let labels = OrphanLabels { kind: "OAuth2Client".to_owned() };
+    orphans.get_or_create(&labels).set(7);
+    world.until("it no longer tells", async || orphans.get(&labels).is_none().then_some(())).await;
     assert!(writes(&world).await.iter().all(|write| write.user_agent == "one"));
     assert_eq!(holder(&world).await.as_deref(), Some("one_uid"));
 
@@ -185,6 +198,27 @@ async fn a_standby_writes_nothing_and_follows_at_once_when_the_leader_stops() {
     assert_eq!(handovers(&world).await, 1);
     two.stop().await;
     assert_eq!(holder(&world).await, None);
+    world.finish().await;
+}
+
+/// Where nobody ever led, nobody is waited for; but a Lease that is missing where somebody did may have been deleted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_leader_of_all_waits_for_nobody_and_a_later_one_does() {
+    // So long that no slow machine takes as long by itself.
+    let times = Times { lasts: TIMES.valid * 20, valid: TIMES.valid * 10, ..TIMES };
+    let world = World::new().await;
+    let began = Instant::now();
+    let one = Operator::start_with(&world, "one", times).await;
+    one.elected(&world).await;
+    let first = began.elapsed();
+    world.ready_service("orders").await;
+    one.kill().await;
+    lease(&world).delete(LEASE, &DeleteParams::default()).await.unwrap();
+    let began = Instant::now();
+    let two = Operator::start_with(&world, "two", times).await;
+    two.elected(&world).await;
+    assert!(first < times.valid && began.elapsed() >= times.valid, "{first:?} {:?}", began.elapsed());
+    two.stop().await;
     world.finish().await;
 }
 
@@ -260,7 +294,7 @@ async fn without_the_rights_to_the_lease_it_waits_and_writes_nothing() {
     let mut config = rights::as_account(&world, "electionless").await;
     rights::bind(&world, "electionless", |_| true).await;
     config.headers.push(("user-agent".parse().unwrap(), "two".parse().unwrap()));
-    let two = Operator::start_as(&world, "two", SignedDuration::ZERO, config).await;
+    let two = Operator::start_as(&world, "two", SignedDuration::ZERO, config, TIMES).await;
     world.oac("orders").create(json!({"grantTypes": ["client_credentials"]})).await;
     let one = Operator::start(&world, "one", SignedDuration::ZERO).await;
     one.elected(&world).await;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crd::{Condition, ConditionType, JsonWebKeySet, KeyState, OAuth2Client};
+use crd::{Condition, ConditionType, JsonWebKeySet, KeyState, OAuth2Client, maester};
 use jiff::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
@@ -27,7 +27,13 @@ impl Rows {
             if self.leadership.leads() {
                 tally(&self.clients, &mut counts);
                 tally(&self.key_sets, &mut counts);
+                if let Some((_, side)) = &self.maester {
+                    tally(side, &mut counts);
+                }
                 keys = key_ages(&self.key_sets, self.context.store.clock().now());
+            } else {
+                // Whoever leads now counts anew.
+                metrics.orphans.clear();
             }
             self.measure(&self.clients);
             self.measure(&self.key_sets);
@@ -65,12 +71,9 @@ where
 fn tally<K: Kind + Conditioned>(side: &Side<K>, counts: &mut BTreeMap<ResourceLabels, i64>) {
     for resource in side.known.iter().flat_map(kube::runtime::reflector::Store::state) {
         let Ok(resource) = &resource.0 else { continue };
-        let ready = resource.conditions().iter().find(|condition| condition.type_ == ConditionType::Ready);
-        let labels = ResourceLabels {
-            kind: K::kind(&()).into_owned(),
-            ready: ready.map_or("Unknown", |ready| ready.status.as_str()).to_owned(),
-            reason: ready.map_or("Unknown", |ready| ready.reason.as_str()).to_owned(),
-        };
+        let (ready, reason) = resource.readiness().unwrap_or(("Unknown", "Unknown"));
+        let labels =
+            ResourceLabels { kind: kind_label::<K>(), ready: ready.to_owned(), reason: reason.to_owned() };
         *counts.entry(labels).or_default() += 1;
     }
 }
@@ -95,20 +98,33 @@ fn key_ages(side: &Side<JsonWebKeySet>, now: Timestamp) -> BTreeMap<KeyLabels, i
     ages
 }
 
-/// A resource with conditions.
+/// A resource that is ready or not.
 pub(super) trait Conditioned {
-    /// Those of its status.
-    fn conditions(&self) -> &[Condition];
+    /// The status and the reason of its condition `Ready`, where it has one.
+    fn readiness(&self) -> Option<(&str, &str)>;
+}
+
+fn ready(conditions: &[Condition]) -> Option<(&str, &str)> {
+    let ready = conditions.iter().find(|condition| condition.type_ == ConditionType::Ready)?;
+    Some((ready.status.as_str(), ready.reason.as_str()))
 }
 
 impl Conditioned for OAuth2Client {
-    fn conditions(&self) -> &[Condition] {
-        self.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default()
+    fn readiness(&self) -> Option<(&str, &str)> {
+        ready(&self.status.as_ref()?.conditions)
     }
 }
 
 impl Conditioned for JsonWebKeySet {
-    fn conditions(&self) -> &[Condition] {
-        self.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default()
+    fn readiness(&self) -> Option<(&str, &str)> {
+        ready(&self.status.as_ref()?.conditions)
+    }
+}
+
+impl Conditioned for maester::OAuth2Client {
+    fn readiness(&self) -> Option<(&str, &str)> {
+        let conditions = &self.status.as_ref()?.conditions;
+        let ready = conditions.iter().find(|condition| condition.type_ == ConditionType::Ready.as_str())?;
+        Some((ready.status.as_str(), ready.reason.as_deref().unwrap_or("Unknown")))
     }
 }

@@ -9,15 +9,17 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::PostParams;
 use kube::core::ObjectMeta;
 use kube::{Api, Client, ResourceExt};
-use store::Clock;
+use store::Store;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::answer;
+use super::objects::ClusterObjects;
 use crate::ObjectError;
 use crate::leadership::Leadership;
 use crate::metrics::Metrics;
 use crate::plan::lease::{Claim, Decision, RELEASED, Record, Times, decide};
+use crate::reconcile::Context;
 
 /// The pause after somebody else was faster.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -40,7 +42,9 @@ pub(super) struct Candidate {
     api: Api<Lease>,
     election: Election,
     leadership: Leadership,
-    clock: Clock,
+    store: Store,
+    /// How the database names the cluster.
+    cluster: String,
     metrics: Metrics,
     /// The version of the Lease that was seen last, and since when it is this one.
     seen: Option<(Option<String>, Instant)>,
@@ -53,11 +57,18 @@ impl Candidate {
         client: &Client,
         election: Election,
         leadership: Leadership,
-        clock: Clock,
-        metrics: Metrics,
+        context: &Context<ClusterObjects>,
     ) -> Self {
-        let api = Api::namespaced(client.clone(), &election.namespace);
-        Self { api, election, leadership, clock, metrics, seen: None, mine: None }
+        Self {
+            api: Api::namespaced(client.clone(), &election.namespace),
+            election,
+            leadership,
+            store: context.store.clone(),
+            cluster: context.settings.cluster.clone(),
+            metrics: context.metrics.clone(),
+            seen: None,
+            mine: None,
+        }
     }
 
     /// Stands for election, and leads when elected, until `done`; then releases the Lease.
@@ -90,10 +101,11 @@ impl Candidate {
                 return times.renew_every;
             }
         };
+        let ever_led = lease.is_some() || self.seen.is_some() || self.has_been_led().await;
         let unchanged_since = self.see(lease.as_ref());
         let record = lease.as_ref().map(record);
         let now = Instant::now();
-        match decide(record.as_ref(), self.mine.as_ref(), &times, unchanged_since, now) {
+        match decide(record.as_ref(), ever_led, self.mine.as_ref(), &times, unchanged_since, now) {
             Decision::Wait(until) => {
                 self.mine = None;
                 self.leadership.step_down();
@@ -104,11 +116,21 @@ impl Candidate {
                 self.write(lease, claim).await
             }
             Decision::Claim => {
-                let now = Timestamp::from_microsecond(self.clock.now().as_microsecond());
+                let now = Timestamp::from_microsecond(self.store.clock().now().as_microsecond());
                 let acquired = now.unwrap_or(Timestamp::UNIX_EPOCH);
                 self.write(lease, Claim { holder: self.election.identity.clone(), acquired }).await
             }
         }
+    }
+
+    /// Asked at the first look alone: true unless the database knows that no resource of the cluster was ever seen to,
+    /// which is what a leader does. Then it is not from under one that the Lease is missing.
+    async fn has_been_led(&self) -> bool {
+        let wait = self.election.times.valid / 2;
+        let clients = tokio::time::timeout(wait, self.store.managed_clients(&self.cluster)).await;
+        let key_sets = tokio::time::timeout(wait, self.store.managed_key_sets(&self.cluster)).await;
+        let is_none = |rows: &Result<Result<Vec<_>, _>, _>| matches!(rows, Ok(Ok(rows)) if rows.is_empty());
+        !(is_none(&clients) && is_none(&key_sets))
     }
 
     /// Since when the Lease is as it is, as far as this process has seen.
@@ -162,7 +184,7 @@ impl Candidate {
         lease.spec = Some(LeaseSpec {
             holder_identity: Some(claim.holder.clone()),
             acquire_time: Some(MicroTime(claim.acquired)),
-            renew_time: Some(MicroTime(self.clock.now())),
+            renew_time: Some(MicroTime(self.store.clock().now())),
             lease_duration_seconds: Some(whole_seconds(self.election.times.lasts)),
             lease_transitions: Some(
                 before.lease_transitions.unwrap_or(0).saturating_add(i32::from(changes_hands)),
@@ -186,7 +208,7 @@ impl Candidate {
         if let Some(spec) = &mut lease.spec {
             spec.holder_identity = None;
             spec.acquire_time = None;
-            spec.renew_time = Some(MicroTime(self.clock.now()));
+            spec.renew_time = Some(MicroTime(self.store.clock().now()));
             spec.lease_duration_seconds = Some(whole_seconds(RELEASED));
         }
         let params = PostParams::default();

@@ -99,8 +99,7 @@ impl Operator {
     ) -> (CancellationToken, Option<AbortOnDropHandle<()>>) {
         let over = CancellationToken::new();
         let candidate = election.map(|election| {
-            let (clock, metrics) = (self.context.store.clock().clone(), self.context.metrics.clone());
-            let candidate = Candidate::new(&self.client, election, self.leadership.clone(), clock, metrics);
+            let candidate = Candidate::new(&self.client, election, self.leadership.clone(), &self.context);
             AbortOnDropHandle::new(tokio::spawn(candidate.run(over.clone())))
         });
         if candidate.is_none() {
