@@ -10,7 +10,11 @@ use crate::resource::{Handle, Kind};
 use crate::world::{World, merge};
 
 /// Tries to create a resource, strictly and without any effect: what the API server says, empty where it accepts.
-pub async fn verdict<K: Kind>(client: &Client, namespace: &str, manifest: &Value) -> String {
+pub async fn verdict<K: Resource<DynamicType = ()>>(
+    client: &Client,
+    namespace: &str,
+    manifest: &Value,
+) -> String {
     let params = PostParams { dry_run: true, ..PostParams::default() };
     let path = K::url_path(&(), Some(namespace));
     let mut request = Request::new(path).create(&params, serde_json::to_vec(manifest).unwrap()).unwrap();

@@ -1,6 +1,6 @@
 //! The policy of `config/guardrails`: what a namespace may ask for.
 
-use crd::OAuth2Client;
+use crd::{OAuth2Client, maester};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::PatchParams;
@@ -19,6 +19,9 @@ async fn install(world: &World, namespaces: &[&str]) {
     for document in serde_yaml::Deserializer::from_str(&written) {
         let mut document = Value::deserialize(document).unwrap();
         if document["kind"] == "ValidatingAdmissionPolicyBinding" {
+            // Each test has its own.
+            let name = format!("{}-{}", document["metadata"]["name"].as_str().unwrap(), namespaces[0]);
+            document["metadata"]["name"] = name.into();
             let in_one_of =
                 json!({"key": "kubernetes.io/metadata.name", "operator": "In", "values": namespaces});
             document["spec"]["matchResources"] =
@@ -42,6 +45,15 @@ async fn asks(world: &World, namespace: &str, mut spec: Value) -> String {
         "apiVersion": "keywright.dev/v1alpha1", "kind": "OAuth2Client", "metadata": {"name": "asks"}, "spec": spec,
     });
     verdict::<OAuth2Client>(&world.client, namespace, &manifest).await
+}
+
+/// The same to a client of Hydra Maester's.
+async fn asks_as_maesters(world: &World, namespace: &str, mut spec: Value) -> String {
+    (spec["grantTypes"], spec["secretName"]) = (json!(["client_credentials"]), json!("asks"));
+    let manifest = json!({
+        "apiVersion": maester::API_VERSION, "kind": "OAuth2Client", "metadata": {"name": "asks"}, "spec": spec,
+    });
+    verdict::<maester::OAuth2Client>(&world.client, namespace, &manifest).await
 }
 
 /// Sets labels or annotations of a namespace.
@@ -100,5 +112,38 @@ async fn a_namespace_asks_for_no_more_than_it_is_allowed() {
     older.ready().await;
     older.delete().await;
     older.gone().await;
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namespace_asks_for_no_more_by_resources_of_hydra_maesters() {
+    let world = World::new().await;
+    let (tenant, trusted) = (&*world.namespace, &*world.cluster.namespace().await);
+    let annotations = json!({
+        "keywright.dev/scopes": "orders:read orders.*",
+        "keywright.dev/audiences": "https://orders.example.com urn:orders",
+    });
+    mark(&world, tenant, json!({ "annotations": annotations })).await;
+    mark(&world, trusted, json!({"labels": {"keywright.dev/trusted": "true"}})).await;
+    install(&world, &[tenant, trusted]).await;
+    let enforced = async || {
+        let said = asks_as_maesters(&world, tenant, json!({"skipConsent": true})).await;
+        (!said.is_empty()).then_some(())
+    };
+    world.until("the policy is enforced", enforced).await;
+    for (spec, refusal) in [
+        (json!({}), ""),
+        (json!({"scope": "openid  orders:read", "scopeArray": ["offline_access", "orders.*"]}), ""),
+        (json!({"audience": ["urn:orders", "https://orders.example.com"]}), ""),
+        (json!({"scope": "orders:read orders:write"}), "does not list orders:write"),
+        (json!({"scope": "openid", "scopeArray": ["*"]}), "does not list *"),
+        (json!({"audience": ["urn:payments"]}), "does not list urn:payments"),
+        (json!({"skipConsent": true}), "skipConsent is for trusted namespaces"),
+    ] {
+        let said = asks_as_maesters(&world, tenant, spec.clone()).await;
+        assert_eq!(said.is_empty(), refusal.is_empty(), "{spec}: {said}");
+        assert!(said.contains(refusal), "{spec}: {said}");
+        assert_eq!(asks_as_maesters(&world, trusted, spec.clone()).await, "", "{spec}");
+    }
     world.finish().await;
 }
