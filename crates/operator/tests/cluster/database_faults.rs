@@ -78,6 +78,23 @@ async fn recovers(world: &World, began: Instant) {
     world.oac("new").tells(&["Created"]).await;
 }
 
+/// Scenario 38: it dies, and comes back as another process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_dies_is_waited_for() {
+    let server = TestPostgres::start("").await;
+    let database = TestDatabase::on(server.url.clone()).await;
+    let options = database.options();
+    let world = World::on(database, options).await;
+    world.start().await;
+    world.ready_service("edited").await;
+    server.kill().await;
+    assert!(PgConnection::connect(&world.database.url).await.is_err(), "it is gone");
+    edit_in_vain(&world).await;
+    server.restart().await;
+    recovers(&world, Instant::now()).await;
+    world.finish().await;
+}
+
 /// Scenario 38: fail over to a standby that was not promoted yet.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_only_reads_is_waited_for() {

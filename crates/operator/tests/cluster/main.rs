@@ -15,6 +15,7 @@ mod world;
 
 mod absences;
 mod admission;
+mod adoption;
 mod api_server_away;
 mod clients;
 mod conflicts;

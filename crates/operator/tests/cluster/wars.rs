@@ -52,6 +52,29 @@ async fn two_who_write_one_secret_do_not_write_without_end() {
     world.finish().await;
 }
 
+/// A status is what the operator says; what others make of it is of no interest until there is something to say.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_status_that_somebody_else_keeps_writing_is_no_reason_to_write() {
+    let world = World::new().await;
+    world.start().await;
+    world.ready_service("orders").await;
+    world.rest().await;
+    let orders = world.oac("orders");
+    let before = writes(&world, "oauth2clients/status").await;
+    for n in 0..STRIKES {
+        let strike = merge(json!({"status": {"secretName": format!("another-{n}"), "conditions": []}}));
+        orders.api.patch_status("orders", &PatchParams::default(), &strike).await.unwrap();
+    }
+    world.rest().await;
+    assert_eq!(writes(&world, "oauth2clients/status").await, before);
+    let struck = orders.get().await.unwrap();
+    assert!(struck.conditions().is_empty(), "it was struck");
+    world.resync(1).await;
+    let client = orders.ready().await;
+    assert_eq!(client.status.unwrap().secret_name.as_deref(), Some("orders-oauth2-client"));
+    world.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_finalizer_that_is_taken_away_comes_back_but_not_without_end() {
     let world = World::new().await;
