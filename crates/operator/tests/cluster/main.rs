@@ -37,6 +37,7 @@ mod maester;
 mod many;
 mod objects;
 mod refusals;
+mod restarted;
 mod restored;
 mod rights;
 mod rotation;
