@@ -184,6 +184,18 @@ class ChartTest(unittest.TestCase):
         arguments = by_name(objects)["Deployment", "keywright-operator"]["spec"]["template"]["spec"]["containers"][0]["args"]
         self.assertIn("rendered,keywright", arguments)
 
+    def test_ids_in_secrets_for_maesters_resources_are_free_unless_namespaces_are_named(self):
+        def arguments(*more):
+            objects, _ = accepted(render(*case("parts"), "--set", "operator.compatMaester.enabled=true", *more), "rendered")
+            operator = by_name(objects)["Deployment", "keywright-operator"]["spec"]["template"]["spec"]
+            given = operator["containers"][0]["args"]
+            flag = "--compat-maester-id-namespaces"
+            return given[given.index(flag) + 1] if flag in given else None
+
+        self.assertEqual(arguments(), None)
+        self.assertEqual(arguments("--set", "operator.compatMaester.idNamespaces={a,b}"), "a,b")
+        self.assertEqual(arguments("--set-json", "operator.compatMaester.idNamespaces=[]"), "")
+
     def test_the_admin_port_is_closed_but_for_those_who_are_named(self):
         closed = by_name(accepted(render(*MINIMAL), "rendered")[0])["NetworkPolicy", "keywright-server"]["spec"]["ingress"]
         self.assertEqual([[port["port"] for port in rule["ports"]] for rule in closed], [["public"]])

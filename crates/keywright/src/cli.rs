@@ -156,6 +156,10 @@ pub struct OperatorArgs {
     /// The addresses in spec.hydraAdmin.url of such resources that mean this installation; others are refused.
     #[arg(long, value_name = "URL", value_delimiter = ',', requires = "compat_maester")]
     pub compat_maester_admin_urls: Vec<String>,
+    /// The namespaces in which a Secret of such a resource may name any client id that is free; elsewhere it has to begin
+    /// with the namespace's name and a dot, unless it is a generated one. By default it may everywhere, as with Maester.
+    #[arg(long, value_delimiter = ',', requires = "compat_maester")]
+    pub compat_maester_id_namespaces: Option<Vec<String>>,
     /// Entries of the Secrets of such resources.
     #[command(flatten)]
     pub maester_keys: MaesterKeys,
@@ -377,7 +381,8 @@ mod tests {
             "keywright keys reseal -c a.yml",
             "keywright operator --instance b --key-set-namespaces x,y",
             "keywright convert a.yaml b.yaml --client-id-key client_id",
-            "keywright operator --compat-maester --compat-maester-admin-urls http://hydra-admin",
+            "keywright operator --compat-maester --compat-maester-admin-urls http://hydra-admin \
+             --compat-maester-id-namespaces a,b",
             "keywright init --secret s --key k --namespace n",
             "keywright operator --watch-namespaces a,b --adoption-namespaces a --finalizer-timeout 1h30m",
             "keywright operator --namespace-selector team=a --allow-mass-deletion",

@@ -99,13 +99,13 @@ impl<'a, O: Objects> Execution<'a, O> {
         match action {
             Action::AddFinalizer => {
                 let view = ResourceView::Client(client);
-                let finalizers = self.objects.add_finalizer(view, names::CLIENT_FINALIZER).await?;
-                client.meta_mut().finalizers = Some(finalizers);
+                let written = self.objects.add_finalizer(view, names::CLIENT_FINALIZER).await?;
+                written.note(client.meta_mut());
             }
             Action::RemoveFinalizer => {
                 let view = ResourceView::Client(client);
-                let finalizers = self.objects.remove_finalizer(view, names::CLIENT_FINALIZER).await?;
-                client.meta_mut().finalizers = Some(finalizers);
+                let written = self.objects.remove_finalizer(view, names::CLIENT_FINALIZER).await?;
+                written.note(client.meta_mut());
             }
             Action::WriteSecret(secret) => self
                 .objects
@@ -138,6 +138,9 @@ impl<'a, O: Objects> Execution<'a, O> {
             }
             Action::DeleteRow => {
                 self.store.delete_client(&self.gathered.id, &self.gathered.me).await?;
+            }
+            Action::DeleteUnclaimedRow => {
+                self.store.delete_unmanaged_client(&self.gathered.id).await?;
             }
             Action::Publish(event) => {
                 if event.reason == EventReason::DriftCorrected {

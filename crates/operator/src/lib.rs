@@ -31,7 +31,7 @@ mod status;
 
 pub use leadership::Leadership;
 pub use metrics::Metrics;
-pub use objects::{ObjectError, Objects};
+pub use objects::{ClientKind, ObjectError, Objects, Written};
 pub use outcome::Outcome;
 pub use reconcile::{ClientReconciler, KeySetReconciler};
 pub use settings::Settings;

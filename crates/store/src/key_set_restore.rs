@@ -28,9 +28,17 @@ impl Store {
         set.deleted_with_manager = declared.deleted_with_manager;
         set.handled_rotate.clone_from(&declared.rotate);
         set.handled_rotate_now.clone_from(&declared.rotate_now);
+        self.restore_keys(&set, keys).await
+    }
+
+    /// Adds the keys of a backup to a set that lost them. The next turn makes one whole of them all.
+    ///
+    /// # Errors
+    /// [`Error::Raced`] where the set is no longer what was read.
+    pub async fn restore_keys(&self, set: &StoredKeySet, keys: &[RestoredKey]) -> Result<(), Error> {
         let mut loan = self.db().loan().await?;
         let mut tx = loan.begin().await?;
-        self.write_set_row(&mut tx, &set).await?;
+        self.write_set_row(&mut tx, set).await?;
         for restored in keys {
             self.insert_key(&mut tx, &set.name, Halves::from(&restored.key), &restored.instants).await?;
         }

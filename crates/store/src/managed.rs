@@ -118,11 +118,11 @@ impl Store {
         Ok(())
     }
 
-    /// Gives a client that no resource owns to one, with what that declares. Its secrets stay: the former ones, which
+    /// Gives a client that no resource owns, or that stays when its resource goes, to one, with what that declares. Its secrets stay: the former ones, which
     /// would work for ever, until `former_expire_at`. A registration access token of it ends.
     ///
     /// # Errors
-    /// [`Error::Raced`] where the row is no longer what was read, or a resource owns it by now.
+    /// [`Error::Raced`] where the row is no longer what was read, or goes with a resource.
     pub async fn adopt_client(&self, fence: &ClientFence, adoption: &Adoption) -> Result<(), Error> {
         let mut loan = self.db().loan().await?;
         let mut tx = loan.begin().await?;
@@ -134,7 +134,7 @@ impl Store {
                  manager_cluster = $6, manager_namespace = $7, manager_name = $8, manager_uid = $9, spec_hash = $10, \
                  deleted_with_manager = $11, handled_rotate_secret = $12, self_registered = 0, \
                  registration_generation = registration_generation + 1, version = version + 1, updated_at = $13 \
-                 WHERE id = $1 AND version = $2 AND manager_cluster IS NULL",
+                 WHERE id = $1 AND version = $2 AND (manager_cluster IS NULL OR deleted_with_manager = 0)",
             )
             .bind(fence.id.to_string())
             .bind(fence.version)

@@ -112,6 +112,7 @@ fn options(args: &OperatorArgs, config: &crate::config::Config, entropy: &Entrop
     let maester = args.compat_maester.then(|| MaesterSettings {
         keys: (&args.maester_keys).into(),
         admin_urls: args.compat_maester_admin_urls.clone(),
+        id_namespaces: args.compat_maester_id_namespaces.clone(),
     });
     // Where the server does not make the token sets, the operator does, as declared or by default.
     cluster::Options {

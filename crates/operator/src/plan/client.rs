@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 use oauth::{ClientId, ClientMetadata, ClientSecret, Issuer};
 use store::{ResourceRef, SecretState, StoredClient};
+use uuid::Uuid;
 
 use super::client_metadata;
 use super::client_secret::{secret_actions, usable, write_secret};
@@ -37,6 +38,8 @@ pub struct Gathered {
     pub issuer: Issuer,
     /// True where resources of this namespace may take over clients that no resource owns.
     pub adopts: bool,
+    /// True where the row is another resource's that is gone and left it behind, as it had declared.
+    pub left_behind: bool,
     /// The time.
     pub now: Timestamp,
 }
@@ -77,6 +80,8 @@ pub enum Action {
     RemoveSecrets,
     /// Delete the row, and with it all tokens.
     DeleteRow,
+    /// Delete the row that was never taken over, likewise.
+    DeleteUnclaimedRow,
     /// Say what happened; it follows the write that it tells of.
     Publish(Event),
 }
@@ -147,8 +152,8 @@ pub fn plan(gathered: &Gathered) -> Plan {
         && !row.is_of(&gathered.me)
     {
         return match &row.manager {
-            Some(holder) => Plan::rest(Standing::Conflict(holder.clone())),
-            None => adoption(gathered, row, metadata, has_finalizer),
+            Some(holder) if !gathered.left_behind => Plan::rest(Standing::Conflict(holder.clone())),
+            _ => adoption(gathered, row, metadata, has_finalizer),
         };
     }
     if let (Some(row), Some(wanted)) = (&gathered.row, client.spec.client_id.as_deref())
@@ -184,14 +189,23 @@ pub fn plan(gathered: &Gathered) -> Plan {
     Plan { actions, standing }
 }
 
+/// True where a resource may take over a client that no resource owns, or whose resource left it behind: where that is
+/// asked for and allowed, or the client is this very resource's already.
+pub fn may_adopt(client: &OAuth2Client, me: &ResourceRef, row: &StoredClient, adopts: bool) -> bool {
+    (client.spec.adopt && adopts) || is_said_to_be(row, me)
+}
+
+/// True where the client's owner is said to be this very resource, as Hydra Maester says it.
+fn is_said_to_be(row: &StoredClient, me: &ResourceRef) -> bool {
+    let owner = row.metadata.other.get("owner").and_then(|owner| owner.as_str());
+    owner == Some(&crd::maester::owner(&me.name, &me.namespace))
+}
+
 /// A client that no resource owns: it is taken over where that is asked for and allowed, or where its owner is said to be
 /// this very resource, as Hydra Maester says it. What it has and should not have then is seen to like any other change.
 fn adoption(gathered: &Gathered, row: &StoredClient, metadata: ClientMetadata, has_finalizer: bool) -> Plan {
-    let (client, me) = (&gathered.client, &gathered.me);
-    let owner = row.metadata.other.get("owner").and_then(|owner| owner.as_str());
-    let was_this_resources = owner == Some(&crd::maester::owner(&me.name, &me.namespace));
-    let may = was_this_resources || (client.spec.adopt && gathered.adopts);
-    if !may {
+    let client = &gathered.client;
+    if !may_adopt(client, &gathered.me, row, gathered.adopts) {
         let refusal = if client.spec.adopt { AdoptionRefusal::Namespace } else { AdoptionRefusal::NotAsked };
         return Plan::rest(Standing::Unmanaged(refusal));
     }
@@ -221,7 +235,14 @@ fn deletion(gathered: &Gathered, has_finalizer: bool) -> Plan {
                 }
                 actions.extend(record_deletion(gathered, row));
             }
-            (_, None) => {}
+            // Maester's resource was deleted before it was ever looked at here.
+            (DeletionPolicy::Delete, None) => {
+                let is_unclaimed =
+                    |row: &&StoredClient| row.manager.is_none() && is_said_to_be(row, &gathered.me);
+                actions
+                    .extend(gathered.row.as_ref().filter(is_unclaimed).map(|_| Action::DeleteUnclaimedRow));
+            }
+            (DeletionPolicy::Orphan, None) => {}
         }
         actions.push(Action::RemoveFinalizer);
     }
@@ -276,6 +297,11 @@ fn update_row(gathered: &Gathered, row: &StoredClient, metadata: &ClientMetadata
     actions
 }
 
+/// True for an id of the form that is derived where nobody chooses one.
+pub fn is_generated(id: &ClientId) -> bool {
+    Uuid::parse_str(id.as_str()).is_ok_and(|uuid| uuid.to_string() == id.as_str())
+}
+
 /// True where the row goes with the resource.
 pub fn goes_with(client: &OAuth2Client) -> bool {
     client.spec.deletion_policy == DeletionPolicy::Delete
@@ -284,7 +310,7 @@ pub fn goes_with(client: &OAuth2Client) -> bool {
 /// The digest of what is declared, by which a changed declaration is told from a changed row.
 pub fn spec_hash(metadata: &ClientMetadata) -> String {
     let json = serde_json::to_vec(metadata).unwrap_or_default();
-    uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, &json).to_string()
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, &json).to_string()
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@
 //! members, which others ignore).
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crd::{DeletionPolicy, JsonWebKeySet, names};
+use crd::{DeletionPolicy, JsonWebKeySet, KeyStatus, names};
 use jiff::Timestamp;
 use jose::ImportedKey;
 use jose::schedule::{Instants, State};
@@ -16,7 +16,7 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
-use store::RestoredKey;
+use store::{RestoredKey, StoredKeySet};
 use zeroize::Zeroizing;
 
 use super::secret::{OPAQUE, Unusable, WRITTEN_FOR, entry, refuse_to_write};
@@ -74,19 +74,53 @@ pub fn document(
     Ok(Zeroizing::new(serde_json::to_string(&json!({"keys": written}))?))
 }
 
-/// The keys of a backup that are of use still; none where it is one of public keys, of which nothing could be restored.
+/// What a backup holds.
+#[derive(Debug)]
+pub struct Backup {
+    /// The keys that are of use still; none where it is one of public keys, of which nothing could be restored.
+    pub keys: Vec<RestoredKey>,
+    /// What is wrong with those that cannot be read, without quoting them.
+    pub damaged: Vec<String>,
+}
+
+/// Reads a backup. A key that cannot be read is no reason to do without the others.
 ///
 /// # Errors
-/// What is wrong with it, without quoting it.
-pub fn restorable(document: &str, now: Timestamp) -> Result<Vec<RestoredKey>, String> {
+/// What is wrong with all of it, without quoting it.
+pub fn restorable(document: &str, now: Timestamp) -> Result<Backup, String> {
     let document: Value =
         serde_json::from_str(document).map_err(|_| format!("{} is not JSON", names::EXPORT_KEY))?;
-    let keys = document["keys"].as_array().ok_or_else(|| format!("{} has no keys", names::EXPORT_KEY))?;
-    let read: Vec<RestoredKey> = keys.iter().map(restored_key).collect::<Result<_, _>>()?;
-    if !read.iter().any(|restored| restored.key.private().is_some()) {
-        return Ok(Vec::new());
+    let entries = document["keys"].as_array().ok_or_else(|| format!("{} has no keys", names::EXPORT_KEY))?;
+    let mut backup = Backup { keys: Vec::new(), damaged: Vec::new() };
+    for (n, entry) in entries.iter().enumerate() {
+        let is_same = |other: &RestoredKey, one: &RestoredKey| other.key.key_id() == one.key.key_id();
+        match restored_key(entry) {
+            Ok(one) if backup.keys.iter().any(|other| is_same(other, &one)) => {
+                backup.damaged.push(format!("entry {} has the name of another one", n + 1));
+            }
+            Ok(one) => backup.keys.push(one),
+            Err(problem) => backup.damaged.push(format!("entry {}: {problem}", n + 1)),
+        }
     }
-    Ok(read.into_iter().filter(|restored| restored.instants.state(now) != State::Removed).collect())
+    if backup.keys.iter().any(|restored| restored.key.private().is_some()) {
+        backup.keys.retain(|restored| restored.instants.state(now) != State::Removed);
+    } else {
+        backup.keys.clear();
+    }
+    Ok(backup)
+}
+
+/// The keys that the resource's status tells of and the database has lost, since it was put back to an older state. What
+/// nobody ever told of is never taken from a Secret while the database has the set: whoever may edit Secrets could have
+/// put it there.
+pub fn lost(key_set: &JsonWebKeySet, stored: &StoredKeySet, now: Timestamp) -> BTreeSet<String> {
+    let is_lost = |told: &&KeyStatus| {
+        told.removed_at.is_none_or(|at| now < at.get())
+            && !key_set.spec.revoked_key_ids.contains(&told.kid)
+            && stored.key_ids().all(|kid| kid.as_str() != told.kid)
+    };
+    let told = key_set.status.iter().flat_map(|status| &status.keys);
+    told.filter(is_lost).map(|told| told.kid.clone()).collect()
 }
 
 fn restored_key(jwk: &Value) -> Result<RestoredKey, String> {

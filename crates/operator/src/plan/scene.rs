@@ -52,6 +52,7 @@ pub(crate) fn scene(spec: Value) -> Scene {
         fresh: ClientSecret::new(FRESH),
         issuer: Issuer::parse("https://id.example.com/").unwrap(),
         adopts: true,
+        left_behind: false,
         now: now(),
     }))
 }
@@ -222,6 +223,7 @@ fn words(action: &Action) -> String {
         }
         Action::RemoveSecrets => "remove secrets".into(),
         Action::DeleteRow => "delete row".into(),
+        Action::DeleteUnclaimedRow => "delete unclaimed row".into(),
         Action::Publish(event) => {
             format!("tell {}{}", event.reason, if event.warning { "!" } else { "" })
         }

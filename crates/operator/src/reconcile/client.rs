@@ -16,8 +16,9 @@ use crate::events::{Event, EventReason};
 use crate::metrics::ReconcileLabels;
 use crate::objects::{ObjectError, Objects, ResourceView};
 use crate::outcome::Outcome;
-use crate::plan::client::{Action, Gathered, Plan, Standing, goes_with, plan};
+use crate::plan::client::{Action, Gathered, Plan, Standing, goes_with, is_generated, may_adopt, plan};
 use crate::plan::client_status;
+use crate::plan::maester::kind_of;
 use crate::plan::secret::{FoundSecret, judge};
 
 /// How often a resource is planned anew in one reconciliation: once to act, once to see that nothing is left, and a
@@ -53,9 +54,10 @@ impl<O: Objects> ClientReconciler<O> {
             return Outcome::Nothing;
         }
         let started = Instant::now();
-        let outcome = match self.settle(client.clone()).await {
+        let mut current = client.clone();
+        let outcome = match self.settle(&mut current).await {
             Ok(outcome) => outcome,
-            Err(failure) => self.failed(client, &failure).await,
+            Err(failure) => self.failed(&current, &failure).await,
         };
         let labels = ReconcileLabels { kind: "OAuth2Client", result: outcome.result() };
         self.context.metrics.reconcile.get_or_create(&labels).inc();
@@ -64,10 +66,10 @@ impl<O: Objects> ClientReconciler<O> {
         outcome
     }
 
-    async fn settle(&self, mut client: OAuth2Client) -> Result<Outcome, Failure> {
+    async fn settle(&self, client: &mut OAuth2Client) -> Result<Outcome, Failure> {
         let mut last = Failure::Undone;
         for _ in 0..ROUNDS {
-            let gathered = self.gather(&client).await?;
+            let gathered = self.gather(client).await?;
             let planned = plan(&gathered);
             if planned.actions.is_empty() {
                 return self.rest(&gathered, planned.standing).await;
@@ -78,7 +80,7 @@ impl<O: Objects> ClientReconciler<O> {
             let context = &self.context;
             let mut execution =
                 Execution::new(&context.store, &*context.objects, &context.metrics, &gathered);
-            let Err(failure) = execution.execute_all(&mut client, planned.actions).await else { continue };
+            let Err(failure) = execution.execute_all(client, planned.actions).await else { continue };
             // A secret that is on its way in this version of the row is this reconciler's own.
             if let Some(fence) = execution.into_fence() {
                 self.unwritten().insert(fence.id, fence.version);
@@ -136,18 +138,40 @@ impl<O: Objects> ClientReconciler<O> {
             (Some(row), Some(value)) => self.match_secret(row, value).await,
             _ => None,
         };
+        let adopts = settings.adopts_in(&client.namespace().unwrap_or_default());
+        let left_behind = match &row {
+            Some(row) if !row.is_of(&me) && may_adopt(client, &me, row, adopts) => {
+                self.is_left_behind(row).await?
+            }
+            _ => false,
+        };
         Ok(Gathered {
             client: client.clone(),
             me,
             id,
             row,
+            left_behind,
             secret,
             matched,
             fresh: ClientSecret::generate(store.entropy()),
             issuer: settings.issuer.clone(),
-            adopts: settings.adopts_in(&client.namespace().unwrap_or_default()),
+            adopts,
             now: store.clock().now(),
         })
+    }
+
+    /// True where a row's resource is gone and left it behind, as it had declared. Where that cannot be known, it is not.
+    async fn is_left_behind(&self, row: &StoredClient) -> Result<bool, Failure> {
+        let Some(holder) = row.manager.as_ref().filter(|_| !row.deleted_with_manager) else {
+            return Ok(false);
+        };
+        let Some(kind) = kind_of(holder, &self.context.settings.cluster) else { return Ok(false) };
+        // Another one in its place finds the row again by its place.
+        match self.context.objects.client_uid(kind, &holder.namespace, &holder.name).await {
+            Ok(found) => Ok(found.is_none()),
+            Err(ObjectError::Refused(_)) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The row that this resource owns, under whatever id; else that of the id that is fixed, whoever owns it.
@@ -293,11 +317,6 @@ fn ready_reason(status: Option<&OAuth2ClientStatus>) -> Option<&Reason> {
 fn fixed_id(client: &OAuth2Client) -> Option<ClientId> {
     let status = client.status.as_ref().and_then(|status| status.client_id.as_deref());
     ClientId::parse(client.spec.client_id.as_deref().or(status)?).ok()
-}
-
-/// True for an id of the form that is derived where nobody chooses one.
-fn is_generated(id: &ClientId) -> bool {
-    Uuid::parse_str(id.as_str()).is_ok_and(|uuid| uuid.to_string() == id.as_str())
 }
 
 /// The resource, as the database names it.

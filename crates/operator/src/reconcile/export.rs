@@ -9,12 +9,13 @@ use super::key_set::KeySetReconciler;
 use crate::apply::Failure;
 use crate::events::{Event, EventReason};
 use crate::objects::{Objects, ResourceView};
-use crate::plan::export::{ExportedKey, desired, document, exported, refuse, restorable};
+use crate::plan::export::{Backup, ExportedKey, desired, document, exported, lost, refuse, restorable};
 use crate::plan::secret::{Unusable, controller, is_as};
 
 impl<O: Objects> KeySetReconciler<O> {
     /// Restores a set of which the database knows nothing from the Secret into which it was exported with its private
-    /// keys. While the database has the set, the Secret is never read back.
+    /// keys; and of one that it has, what it lost when it was put back to an older state. Else the Secret is never read
+    /// back.
     pub(super) async fn restore(
         &self,
         key_set: &JsonWebKeySet,
@@ -24,36 +25,52 @@ impl<O: Objects> KeySetReconciler<O> {
             return Ok(());
         };
         let (store, objects) = (&self.0.store, &self.0.objects);
-        if store.read_key_set(&declaration.set).await?.is_some() {
-            return Ok(());
-        }
+        let now = store.clock().now();
+        let stored = store.read_key_set(&declaration.set).await?;
+        let lost = match &stored {
+            None => None,
+            Some(set) if !set.manager.as_ref().is_some_and(|m| m.same_place(&declaration.manager)) => {
+                return Ok(());
+            }
+            Some(set) => match lost(key_set, set, now) {
+                kids if kids.is_empty() => return Ok(()),
+                kids => Some(kids),
+            },
+        };
         let object = objects.secret(&declaration.manager.namespace, &export.secret_name).await?;
         let Some(object) = object.filter(|object| refuse(key_set, object).is_none()) else {
             return Ok(());
         };
         let Some(backup) = exported(&object) else { return Ok(()) };
-        let keys = match restorable(&backup, store.clock().now()) {
-            Ok(keys) => keys,
-            Err(problem) => {
-                // The next write replaces it, so this is the last that anybody hears of it.
-                let note = format!("Secret {} cannot be restored from: {problem}", export.secret_name);
-                let event = Event::new(EventReason::KeysLost, note);
-                objects.publish(ResourceView::KeySet(key_set), event).await;
-                return Ok(());
-            }
+        let mut backup = match restorable(&backup, now) {
+            Ok(backup) => backup,
+            Err(problem) => Backup { keys: Vec::new(), damaged: vec![problem] },
         };
-        if keys.is_empty() {
+        if let Some(lost) = &lost {
+            backup.keys.retain(|restored| lost.contains(restored.key.key_id().as_str()));
+        }
+        let view = ResourceView::KeySet(key_set);
+        if !backup.damaged.is_empty() {
+            // The next write replaces it, so this is the last that anybody hears of it.
+            let (name, problems) = (&export.secret_name, backup.damaged.join("; "));
+            let note = format!("Secret {name} cannot be restored from: {problems}");
+            objects.publish(view, Event::new(EventReason::KeysLost, note)).await;
+        }
+        if backup.keys.is_empty() {
             return Ok(());
         }
-        match store.restore_key_set(declaration, &keys).await {
+        let restored = match &stored {
+            None => store.restore_key_set(declaration, &backup.keys).await,
+            Some(set) => store.restore_keys(set, &backup.keys).await,
+        };
+        match restored {
             Ok(()) => {
-                let note = format!("{} keys from Secret {}", keys.len(), export.secret_name);
-                let event = Event::new(EventReason::Restored, note);
-                objects.publish(ResourceView::KeySet(key_set), event).await;
+                let note = format!("{} keys from Secret {}", backup.keys.len(), export.secret_name);
+                objects.publish(view, Event::new(EventReason::Restored, note)).await;
                 Ok(())
             }
             // Another operator, or the server, was first.
-            Err(store::Error::Raced) => Ok(()),
+            Err(store::Error::Raced) if stored.is_none() => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
@@ -74,8 +91,7 @@ impl<O: Objects> KeySetReconciler<O> {
         let document = self.document(export.private_keys, turn)?;
         let Some(wanted) = desired(key_set, &document, found.as_ref()) else { return Ok(Ok(())) };
         // An owner that is no longer wanted would take the Secret along.
-        let is_owned = |secret: &Secret| controller(secret).is_some();
-        let is_so = |object: &Secret| is_as(object, &wanted) && is_owned(object) == is_owned(&wanted);
+        let is_so = |object: &Secret| is_as(object, &wanted) && owned(object) == owned(&wanted);
         if found.as_ref().is_some_and(is_so) {
             return Ok(Ok(()));
         }
@@ -86,6 +102,24 @@ impl<O: Objects> KeySetReconciler<O> {
             objects.publish(ResourceView::KeySet(key_set), event).await;
         }
         Ok(Ok(()))
+    }
+
+    /// Takes its owner from the Secret of a set that stays: it would go with the resource, where that came to say so only
+    /// just before it was deleted.
+    pub(super) async fn disown_export(&self, key_set: &JsonWebKeySet) -> Result<(), Failure> {
+        let Some(export) = &key_set.spec.export else { return Ok(()) };
+        let namespace = key_set.metadata.namespace.as_deref().unwrap_or_default();
+        let found = self.0.objects.secret(namespace, &export.secret_name).await?;
+        let Some(object) = found.filter(|object| refuse(key_set, object).is_none() && owned(object)) else {
+            return Ok(());
+        };
+        let document = exported(&object).unwrap_or_default();
+        let Some(wanted) = desired(key_set, &document, Some(&object)) else { return Ok(()) };
+        if owned(&wanted) {
+            return Ok(());
+        }
+        let written = self.0.objects.write_secret(&wanted).await;
+        written.map_err(|error| Failure::SecretWrite { name: export.secret_name.clone(), error })
     }
 
     fn document(&self, private: bool, turn: &Turn) -> Result<Zeroizing<String>, Failure> {
@@ -100,6 +134,10 @@ impl<O: Objects> KeySetReconciler<O> {
         }
         Ok(document(keys, private, store.clock().now()).map_err(store::Error::corrupt)?)
     }
+}
+
+fn owned(secret: &Secret) -> bool {
+    controller(secret).is_some()
 }
 
 /// What is told of a write: that the Secret was not there, or said something else though nothing had happened to the

@@ -38,9 +38,10 @@ impl<O: Objects> KeySetReconciler<O> {
             return Outcome::Nothing;
         }
         let started = Instant::now();
-        let outcome = match self.settle(key_set.clone()).await {
+        let mut current = key_set.clone();
+        let outcome = match self.settle(&mut current).await {
             Ok(outcome) => outcome,
-            Err(failure) => self.failed(key_set, &failure).await,
+            Err(failure) => self.failed(&current, &failure).await,
         };
         let labels = ReconcileLabels { kind: "JsonWebKeySet", result: outcome.result() };
         self.0.metrics.reconcile.get_or_create(&labels).inc();
@@ -48,19 +49,20 @@ impl<O: Objects> KeySetReconciler<O> {
         outcome
     }
 
-    async fn settle(&self, mut key_set: JsonWebKeySet) -> Result<Outcome, Failure> {
+    async fn settle(&self, key_set: &mut JsonWebKeySet) -> Result<Outcome, Failure> {
         let Context { store, objects, settings, gate, .. } = &self.0;
         if !gate.is_open() {
             return Err(Failure::GateClosed);
         }
-        let me = reference(&key_set, &settings.cluster);
+        let me = reference(key_set, &settings.cluster);
         for _ in 0..ROUNDS {
-            let view = ResourceView::KeySet(&key_set);
-            let finalizers = match plan(&key_set, &me, settings, store.clock().now()) {
+            let view = ResourceView::KeySet(key_set);
+            let written = match plan(key_set, &me, settings, store.clock().now()) {
                 Step::AddFinalizer => objects.add_finalizer(view, names::KEY_SET_FINALIZER).await?,
                 Step::RemoveFinalizer => {
                     // Without it a deletion is final, and the row must know by then that it stays.
                     store.keep_key_set(&key_set.set_name(), &me).await?;
+                    self.disown_export(key_set).await?;
                     objects.remove_finalizer(view, names::KEY_SET_FINALIZER).await?
                 }
                 Step::Delete => {
@@ -70,21 +72,21 @@ impl<O: Objects> KeySetReconciler<O> {
                 Step::Gone => return Ok(Outcome::Nothing),
                 Step::RefuseDeletion => match store.read_key_set(&key_set.set_name()).await? {
                     Some(set) if set.manager.as_ref().is_some_and(|holder| holder.same_place(&me)) => {
-                        return self.refuse_deletion(&key_set).await;
+                        return self.refuse_deletion(key_set).await;
                     }
                     // It is not this resource that the server signs with.
                     _ => objects.remove_finalizer(view, names::KEY_SET_FINALIZER).await?,
                 },
                 Step::NotHonoured => {
                     let message = format!("key sets of the namespace {} are not honoured", me.namespace);
-                    return self.wait(&key_set, Reason::NamespaceNotAllowed, &message).await;
+                    return self.wait(key_set, Reason::NamespaceNotAllowed, &message).await;
                 }
                 Step::Invalid(problem) => {
-                    return self.wait(&key_set, Reason::InvalidSpec, &problem).await;
+                    return self.wait(key_set, Reason::InvalidSpec, &problem).await;
                 }
-                Step::Declare(declaration) => return self.declare(&key_set, &declaration).await,
+                Step::Declare(declaration) => return self.declare(key_set, &declaration).await,
             };
-            key_set.meta_mut().finalizers = Some(finalizers);
+            written.note(key_set.meta_mut());
         }
         Err(Failure::Object(ObjectError::Raced))
     }

@@ -17,8 +17,12 @@ use crate::world::{World, entry};
 impl World {
     /// Starts an operator that looks after Maester's resources of this namespace.
     async fn start_for_maester(&self) {
+        self.start_for_maester_with(MaesterSettings::default()).await;
+    }
+
+    async fn start_for_maester_with(&self, settings: MaesterSettings) {
         let scope = Scope::Namespaces(vec![self.namespace.clone()]);
-        let maester = Some(MaesterSettings::default());
+        let maester = Some(settings);
         let every = std::time::Duration::from_hours(1);
         let options = Options { scope, maester, resync_every: every, ..Options::default() };
         self.start_so(self.config.clone(), options).await;
@@ -246,6 +250,14 @@ async fn rows_of_maesters_resources_are_put_right_and_no_sweep_of_ours_takes_the
     world.create_theirs("orders", json!({})).await;
     let ready = world.ready_theirs("orders").await;
     let id = ClientId::parse(ready.status.unwrap().client_id.unwrap()).unwrap();
+    let labels = operator::metrics::ResourceLabels {
+        kind: "OAuth2Client.hydra.ory.sh".into(),
+        ready: "True".into(),
+        reason: "Synced".into(),
+    };
+    let resources = &world.context.metrics.resources;
+    let counted = async || (resources.get_or_create(&labels).get() == 1).then_some(());
+    world.until("the metrics count it", counted).await;
     world.stop().await;
 
     // Old enough for a sweep, which an operator begins with that does not know of Maester.
@@ -263,5 +275,37 @@ async fn rows_of_maesters_resources_are_put_right_and_no_sweep_of_ours_takes_the
     let again = async || world.row(&id).await;
     world.until("the row is there again", again).await;
     world.until("its secret works", async || world.lets_in_by("orders-secret").await.then_some(())).await;
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_names_no_id_that_is_somebody_elses_to_choose() {
+    let world = World::new().await;
+    let secret = ClientSecret::generate(world.store.entropy());
+    let imported = world.registered_by_maester("imported", &secret).await;
+    let own = format!("{}.orders", world.namespace);
+    let squatted = format!("squatted-{}", world.namespace);
+    for (name, id, value) in [
+        ("imported", imported.as_str(), secret.expose()),
+        ("own", &own, "a-secret-that-somebody-chose"),
+        ("squatter", &squatted, "a-secret-that-somebody-chose"),
+    ] {
+        let secret = format!("{name}-secret");
+        world.keep_secret(&secret, &json!({"CLIENT_ID": id, "CLIENT_SECRET": value})).await;
+        world.create_theirs(name, json!({})).await;
+    }
+    let nowhere = MaesterSettings { id_namespaces: Some(Vec::new()), ..MaesterSettings::default() };
+    world.start_for_maester_with(nowhere).await;
+    world.ready_theirs("imported").await;
+    world.ready_theirs("own").await;
+    let refused = |resource: &OAuth2Client| error(resource).1.contains("has to begin with");
+    let told = error(&world.until_theirs("squatter", "refused", refused).await);
+    assert_eq!(told.0, "INVALID_SECRET");
+    assert!(world.row(&ClientId::parse(squatted).unwrap()).await.is_none());
+    world.stop().await;
+
+    // What it has it keeps.
+    world.start_for_maester().await;
+    world.ready_theirs("squatter").await;
     world.finish().await;
 }

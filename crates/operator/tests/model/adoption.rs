@@ -275,3 +275,76 @@ async fn a_client_that_is_taken_over_keeps_the_secret_that_stands_in_its_secret(
     let row = world.store.read_client(&"orders".to_owned().try_into().unwrap()).await.unwrap();
     assert!(row.is_none(), "it is the resource's now");
 }
+
+/// What a resource left behind is as if nobody owned it; what goes with one, or may be another cluster's, is not.
+#[tokio::test]
+async fn a_client_that_its_resource_left_behind_is_handed_over_by_the_same_rule() {
+    let cluster = crate::world::CLUSTER;
+    let maesters = format!("{cluster}/hydra.ory.sh");
+    for (what, left_by, stays, spec, namespace, taken) in [
+        ("asked", cluster, true, json!({"adopt": true}), NAMESPACE, true),
+        ("maesters", &maesters, true, json!({"adopt": true}), NAMESPACE, true),
+        ("not-asked", cluster, true, json!({}), NAMESPACE, false),
+        ("elsewhere", cluster, true, json!({"adopt": true}), "attic", false),
+        ("goes", cluster, false, json!({"adopt": true}), NAMESPACE, false),
+        ("another-cluster", "cluster-2", true, json!({"adopt": true}), NAMESPACE, false),
+        ("there", cluster, true, json!({"adopt": true}), NAMESPACE, false),
+    ] {
+        let world = World::new().await;
+        let policy = if stays { "Orphan" } else { "Delete" };
+        world.declare("former", json!({"clientId": "orders", "deletionPolicy": policy}));
+        world.ready("former").await;
+        let value = world.value("former").unwrap();
+        if what != "there" {
+            world.objects.edit_client(NAMESPACE, "former", |client| client.metadata.finalizers = None);
+            world.objects.delete(NAMESPACE, "former", world.now());
+            world.sql(&format!("UPDATE clients SET manager_cluster = '{left_by}'")).await;
+        }
+        let mut spec = spec;
+        spec["clientId"] = "orders".into();
+        world.objects.declare_client(namespace, "heir", crate::world::service(spec));
+        for _ in 0..3 {
+            world.reconcile_in(namespace, "heir").await;
+        }
+        let heir = world.objects.client(namespace, "heir").unwrap();
+        let reason = heir.status.unwrap().conditions[0].reason.clone();
+        let row = world.store.read_client(&"orders".to_owned().try_into().unwrap()).await.unwrap().unwrap();
+        assert!(crate::world::authenticates(&world.store, &row, &value), "{what}: workloads go on");
+        let manager = row.manager.unwrap();
+        if taken {
+            assert_eq!(
+                (reason, &*manager.name, &*manager.cluster),
+                (Reason::Synced, "heir", cluster),
+                "{what}"
+            );
+            assert!(
+                row.deleted_with_manager && world.authenticates("heir", &world.value("heir").unwrap()).await
+            );
+        } else {
+            assert_eq!((reason, &*manager.name), (Reason::ClientIdConflict, "former"), "{what}");
+        }
+    }
+}
+
+/// The client of a resource of Maester's that was deleted before anybody looked at it here.
+#[tokio::test]
+async fn a_resource_that_goes_takes_along_the_client_that_is_said_to_be_its_own() {
+    let world = World::new().await;
+    for (name, owner, policy, goes) in [
+        ("its-own", "its-own/shop", "Delete", true),
+        ("kept", "kept/shop", "Orphan", false),
+        ("anothers", "its-own/shop", "Delete", false),
+        ("nobodys", "", "Delete", false),
+    ] {
+        world.unmanaged(name, owner).await;
+        world.declare(name, json!({"clientId": name, "deletionPolicy": policy}));
+        world.objects.edit_client(NAMESPACE, name, |client| {
+            client.metadata.finalizers = Some(vec![crd::names::CLIENT_FINALIZER.into()]);
+        });
+        world.objects.delete(NAMESPACE, name, world.now());
+        world.settle(name).await;
+        assert!(world.client(name).is_none(), "{name}");
+        let row = world.store.read_client(&name.to_owned().try_into().unwrap()).await.unwrap();
+        assert_eq!(row.is_none(), goes, "{name}");
+    }
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_millis(20);
 
 /// Lets a future go one step; `None` where it is not done.
-async fn step<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+pub async fn step<T>(mut future: Pin<&mut (impl Future<Output = T> + ?Sized)>) -> Option<T> {
     let mut went = false;
     std::future::poll_fn(|context| {
         if went {

@@ -296,6 +296,50 @@ async fn a_set_that_was_exported_with_its_private_keys_survives_the_database() {
     }
 }
 
+/// Scenario 31: a database that is put back to an older state gets back what it lost, and nothing else.
+#[tokio::test]
+async fn a_database_that_is_older_than_the_export_gets_the_newest_keys_from_it() {
+    for (then, now) in [(0, 95), (0, 105), (50, 205), (95, 310)] {
+        let world = World::new().await;
+        world.objects.declare_key_set(NAMESPACE, NAME, exported(true));
+        let mut copy = None;
+        for hours in [0, 50, 90, 95, 100, 105, 190, 200, 205, 290, 300, 310].into_iter().filter(|h| *h <= now)
+        {
+            world.clock.set(World::start() + SignedDuration::from_hours(hours));
+            world.turn(NAME).await;
+            if hours == then {
+                copy = Some(world.copy().await);
+            }
+        }
+        let before = world.life().await;
+        world.roll_back(&copy.unwrap()).await;
+        let stranger =
+            jose::PrivateKey::generate(jose::SigningAlgorithm::Es256.into(), jose::RsaBits::B2048).unwrap();
+        let mut document = world.backup().unwrap();
+        let mut key: Value = serde_json::from_str(&stranger.to_jwk().unwrap()).unwrap();
+        (key["iat"], key["nbf"]) = (document["keys"][0]["iat"].clone(), document["keys"][0]["nbf"].clone());
+        document["keys"].as_array_mut().unwrap().push(key);
+        world.objects.edit_secret(NAMESPACE, "backup", |secret| {
+            crate::world::set(secret, names::EXPORT_KEY, document.to_string().as_bytes());
+        });
+        world.objects.forget_events();
+        assert!(matches!(world.turn(NAME).await, Outcome::Settled { .. }), "{then} {now}");
+        let after = world.life().await;
+        for (kid, instants, private) in &before {
+            let found = after.iter().find(|(other, ..)| other == kid);
+            let (_, now_has, signs) = found.unwrap_or_else(|| panic!("{then} {now}: {kid} is lost"));
+            assert_eq!(now_has.active_at, instants.active_at, "{then} {now}");
+            assert!(*signs || !private, "{then} {now}: {kid} no longer signs");
+        }
+        assert!(!after.iter().any(|(kid, ..)| *kid == stranger.key_id().to_string()), "{then} {now}");
+        assert!(world.objects.reasons(NAME).contains(&"Restored".to_owned()), "{then} {now}");
+        assert!(!world.objects.reasons(NAME).contains(&"KeysLost".to_owned()), "{then} {now}");
+        let writes = world.writes().await;
+        world.turn(NAME).await;
+        assert_eq!(world.writes().await, writes, "{then} {now}: nothing is left to do");
+    }
+}
+
 /// Scenario 31, without private keys to restore from.
 #[tokio::test]
 async fn without_an_export_of_private_keys_a_lost_set_is_told_of_and_made_anew() {
@@ -346,6 +390,29 @@ async fn an_export_that_is_changed_or_deleted_is_written_again_and_never_read() 
     assert_ne!(world.life().await, life);
     assert_eq!(world.backup().unwrap()["keys"][0]["kid"], world.kids(NAME).await[0].as_str());
     assert!(world.objects.reasons(NAME).contains(&"KeysLost".to_owned()));
+}
+
+#[tokio::test]
+async fn a_set_that_is_to_stay_at_the_last_moment_keeps_its_backup() {
+    for goes in [true, false] {
+        let world = World::new().await;
+        let mut spec = exported(true);
+        spec["deletionPolicy"] = "Delete".into();
+        world.objects.declare_key_set(NAMESPACE, NAME, spec);
+        world.turn(NAME).await;
+        let backup = world.backup();
+        if !goes {
+            world.objects.edit_key_set(NAMESPACE, NAME, |key_set| {
+                key_set.spec.deletion_policy = crd::DeletionPolicy::Orphan;
+            });
+        }
+        world.objects.delete(NAMESPACE, NAME, world.now());
+        world.turn(NAME).await;
+        assert!(world.objects.key_set(NAMESPACE, NAME).is_none());
+        world.objects.collect_garbage();
+        assert_eq!(world.backup(), backup.filter(|_| !goes));
+        assert_eq!(world.kids(NAME).await.is_empty(), goes);
+    }
 }
 
 #[tokio::test]

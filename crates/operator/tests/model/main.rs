@@ -16,6 +16,7 @@ mod histories;
 mod key_sets;
 mod neighbours;
 mod rivals;
+mod year;
 
 #[path = "../cluster/proxy.rs"]
 #[expect(dead_code, reason = "the tests on a cluster do more with it")]

@@ -8,11 +8,11 @@ use crd::{ConditionType, JsonWebKeySet, JsonWebKeySetStatus, OAuth2Client, OAuth
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use kube::ResourceExt;
 use operator::events::Event;
 use operator::objects::ResourceView;
-use operator::{ObjectError, Objects};
+use operator::{ClientKind, ObjectError, Objects, Written};
 
 /// The API server. Each call gives way before it has its effect and after it, so that a test can stop in between.
 #[derive(Default)]
@@ -24,6 +24,8 @@ struct State {
     key_sets: BTreeMap<Key, JsonWebKeySet>,
     secrets: BTreeMap<Key, Held>,
     version: u64,
+    /// Calls that were made; one that was not answered yet has not had its effect.
+    made: u64,
     calls: u64,
     log: Vec<String>,
     events: Vec<(String, Event)>,
@@ -86,10 +88,13 @@ impl Memory {
             client.metadata.generation = client.metadata.generation.map(|generation| generation + 1);
             client.spec = spec;
         }
+        state.touch(&key(namespace, name));
     }
 
     pub fn edit_client(&self, namespace: &str, name: &str, edit: impl FnOnce(&mut OAuth2Client)) {
-        edit(self.state().clients.get_mut(&key(namespace, name)).unwrap());
+        let (mut state, key) = (self.state(), key(namespace, name));
+        edit(state.clients.get_mut(&key).unwrap());
+        state.touch(&key);
     }
 
     pub fn key_set(&self, namespace: &str, name: &str) -> Option<JsonWebKeySet> {
@@ -99,11 +104,30 @@ impl Memory {
     pub fn declare_key_set(&self, namespace: &str, name: &str, spec: serde_json::Value) {
         let mut key_set = JsonWebKeySet::new(name, serde_json::from_value(spec).unwrap());
         key_set.metadata = born(namespace, name);
-        self.state().key_sets.insert(key(namespace, name), key_set);
+        let (mut state, key) = (self.state(), key(namespace, name));
+        state.key_sets.insert(key.clone(), key_set);
+        state.touch(&key);
+    }
+
+    /// All clients.
+    pub fn clients(&self) -> Vec<OAuth2Client> {
+        self.state().clients.values().cloned().collect()
+    }
+
+    /// All key sets.
+    pub fn key_sets(&self) -> Vec<JsonWebKeySet> {
+        self.state().key_sets.values().cloned().collect()
+    }
+
+    /// All Secrets.
+    pub fn secrets(&self) -> Vec<Secret> {
+        self.state().secrets.values().map(|held| held.object.clone()).collect()
     }
 
     pub fn edit_key_set(&self, namespace: &str, name: &str, edit: impl FnOnce(&mut JsonWebKeySet)) {
-        edit(self.state().key_sets.get_mut(&key(namespace, name)).unwrap());
+        let (mut state, key) = (self.state(), key(namespace, name));
+        edit(state.key_sets.get_mut(&key).unwrap());
+        state.touch(&key);
     }
 
     /// Begins the deletion of resources of both kinds: those without a finalizer are gone at once.
@@ -116,6 +140,7 @@ impl Memory {
         if let Some(key_set) = state.key_sets.get_mut(&key) {
             key_set.metadata.deletion_timestamp = Some(Time(now));
         }
+        state.touch(&key);
         state.collect(&key);
     }
 
@@ -138,6 +163,18 @@ impl Memory {
         edit(&mut secret);
         self.put_secret(secret);
         true
+    }
+
+    /// What the garbage collector takes: what has owners, and none of them is there any more.
+    pub fn collect_garbage(&self) {
+        let mut state = self.state();
+        let clients = state.clients.values().filter_map(ResourceExt::uid);
+        let uids: Vec<_> = clients.chain(state.key_sets.values().filter_map(ResourceExt::uid)).collect();
+        let lives = |owner: &OwnerReference| uids.contains(&owner.uid);
+        state.secrets.retain(|_, held| {
+            let owners = held.object.owner_references();
+            owners.is_empty() || owners.iter().any(lives)
+        });
     }
 
     pub fn delete_secret(&self, namespace: &str, name: &str) {
@@ -172,6 +209,11 @@ impl Memory {
     /// How many calls there were, reads and events among them.
     pub fn calls(&self) -> u64 {
         self.state().calls
+    }
+
+    /// How many calls were made, those among them that have not had their effect yet.
+    pub fn made(&self) -> u64 {
+        self.state().made
     }
 
     /// The writes so far, in words.
@@ -222,6 +264,7 @@ impl Memory {
     }
 
     async fn begin(&self, call: &'static str) -> Result<(), ObjectError> {
+        self.state().made += 1;
         tokio::task::yield_now().await;
         let mut state = self.state();
         state.calls += 1;
@@ -255,9 +298,23 @@ fn born(namespace: &str, name: &str) -> ObjectMeta {
 }
 
 impl State {
-    fn versioned(&mut self, mut secret: Secret) -> Secret {
+    fn next_version(&mut self) -> String {
         self.version += 1;
-        secret.metadata.resource_version = Some(self.version.to_string());
+        self.version.to_string()
+    }
+
+    /// Somebody changed the resources of this name.
+    fn touch(&mut self, key: &Key) {
+        let version = self.next_version();
+        let client = self.clients.get_mut(key).map(|client| &mut client.metadata);
+        let key_set = self.key_sets.get_mut(key).map(|key_set| &mut key_set.metadata);
+        for meta in client.into_iter().chain(key_set) {
+            meta.resource_version = Some(version.clone());
+        }
+    }
+
+    fn versioned(&mut self, mut secret: Secret) -> Secret {
+        secret.metadata.resource_version = Some(self.next_version());
         let value = secret.data.as_ref().and_then(|data| data.get("CLIENT_SECRET"));
         if let Some(value) = value.and_then(|value| String::from_utf8(value.0.clone()).ok()) {
             let seen = (secret.name_any(), value);
@@ -318,6 +375,12 @@ impl State {
         }
     }
 
+    /// What stands in a resource's metadata now.
+    fn written(&mut self, resource: ResourceView<'_>) -> Written {
+        let meta = self.meta_mut(resource).cloned().unwrap_or_default();
+        Written { finalizers: meta.finalizers.unwrap_or_default(), resource_version: meta.resource_version }
+    }
+
     fn meta_mut(&mut self, resource: ResourceView<'_>) -> Option<&mut ObjectMeta> {
         match resource {
             ResourceView::Client(client) => {
@@ -360,6 +423,18 @@ impl Objects for Memory {
         Ok(self.secret(namespace, name))
     }
 
+    /// There are none of Hydra Maester's.
+    async fn client_uid(
+        &self,
+        kind: ClientKind,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<String>, ObjectError> {
+        self.begin("read client").await?;
+        let found = self.client(namespace, name).filter(|_| kind == ClientKind::Ours);
+        Ok(found.and_then(|client| client.uid()))
+    }
+
     /// Two writes where it is created: an empty one with the label, then the rest.
     async fn write_secret(&self, secret: &Secret) -> Result<(), ObjectError> {
         self.begin("write secret").await?;
@@ -390,9 +465,9 @@ impl Objects for Memory {
         &self,
         resource: ResourceView<'_>,
         finalizer: &'static str,
-    ) -> Result<Vec<String>, ObjectError> {
+    ) -> Result<Written, ObjectError> {
         self.begin("add finalizer").await?;
-        let finalizers = {
+        let written = {
             let mut state = self.state();
             let live = state.meta_mut(resource).ok_or_else(|| ObjectError::Refused("not found".into()))?;
             if live.deletion_timestamp.is_some() {
@@ -404,28 +479,30 @@ impl Objects for Memory {
                 return Err(ObjectError::Raced);
             }
             live.finalizers.get_or_insert_default().push(finalizer.to_owned());
-            live.finalizers.clone().unwrap_or_default()
+            state.touch(&key_of(meta(resource)));
+            state.written(resource)
         };
         self.wrote("add finalizer".into()).await?;
-        Ok(finalizers)
+        Ok(written)
     }
 
     async fn remove_finalizer(
         &self,
         resource: ResourceView<'_>,
         finalizer: &'static str,
-    ) -> Result<Vec<String>, ObjectError> {
+    ) -> Result<Written, ObjectError> {
         self.begin("remove finalizer").await?;
-        let finalizers = {
+        let written = {
             let mut state = self.state();
-            let Some(live) = state.meta_mut(resource) else { return Ok(Vec::new()) };
+            let Some(live) = state.meta_mut(resource) else { return Ok(Written::default()) };
             live.finalizers.get_or_insert_default().retain(|name| name != finalizer);
-            let left = live.finalizers.clone().unwrap_or_default();
+            state.touch(&key_of(meta(resource)));
+            let written = state.written(resource);
             state.collect(&key_of(meta(resource)));
-            left
+            written
         };
         self.wrote("remove finalizer".into()).await?;
-        Ok(finalizers)
+        Ok(written)
     }
 
     async fn write_client_status(
@@ -437,10 +514,14 @@ impl Objects for Memory {
         {
             let mut state = self.state();
             let live = state.clients.get_mut(&key_of(&client.metadata));
-            let Some(live) = live.filter(|live| live.uid() == client.uid()) else { return Ok(()) };
+            let Some(live) = live else { return Ok(()) };
+            if live.resource_version() != client.resource_version() {
+                return Err(ObjectError::Raced);
+            }
             let present = live.status.take().unwrap_or_default();
             let conditions = with_conditions(&present.conditions, &status.conditions);
             live.status = Some(OAuth2ClientStatus { conditions, ..status.clone() });
+            state.touch(&key_of(&client.metadata));
         }
         self.wrote(format!("write status of {}", client.name_any())).await
     }
@@ -454,10 +535,14 @@ impl Objects for Memory {
         {
             let mut state = self.state();
             let live = state.key_sets.get_mut(&key_of(&key_set.metadata));
-            let Some(live) = live.filter(|live| live.uid() == key_set.uid()) else { return Ok(()) };
+            let Some(live) = live else { return Ok(()) };
+            if live.resource_version() != key_set.resource_version() {
+                return Err(ObjectError::Raced);
+            }
             let present = live.status.take().unwrap_or_default();
             let conditions = with_conditions(&present.conditions, &status.conditions);
             live.status = Some(JsonWebKeySetStatus { conditions, ..status.clone() });
+            state.touch(&key_of(&key_set.metadata));
         }
         self.wrote(format!("write status of {}", key_set.name_any())).await
     }

@@ -70,7 +70,10 @@ async fn two_operators_give_a_set_one_next_key() {
         let (first, present) = (key_set(), key_set());
         let (a, b) =
             interleaved(Box::pin(a.reconcile(&first)), Box::pin(b.reconcile(&present)), coin(seed)).await;
-        assert!(matches!(a, Outcome::Settled { .. }) && matches!(b, Outcome::Settled { .. }), "{a:?} {b:?}");
+        // Of two that tell how the set stands, one may find that it was told already; it looks again.
+        let settled =
+            [&a, &b].into_iter().filter(|outcome| matches!(outcome, Outcome::Settled { .. })).count();
+        assert!(settled >= 1, "{a:?} {b:?}");
         let set = world.store.read_key_set("invoices").await.unwrap().unwrap();
         let next = set.keys.iter().filter(|key| key.schedule.instants.active_at > world.now()).count();
         assert_eq!(next, 1, "{seed}");

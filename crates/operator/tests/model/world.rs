@@ -1,6 +1,7 @@
 //! What a test has for itself: objects in memory, a SQLite database, a clock, and reconcilers.
 
 use std::cell::RefCell;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crd::{ConditionType, OAuth2Client, Reason};
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 use store::{Clock, SecretState, Store, StoredClient};
+use tempfile::TempDir;
 use tokio::sync::Mutex;
 
 use crate::clock_work;
@@ -29,13 +31,17 @@ const START: &str = "2026-03-01T12:00:00Z";
 /// The cluster's name in the database.
 pub const CLUSTER: &str = "cluster-1";
 
+/// The tables of which resources own rows. What refers to them goes with them.
+const TABLES: [&str; 4] = ["clients", "client_secrets", "key_sets", "keys"];
+
 /// A test's own world.
 pub struct World {
-    _database: TestDatabase,
+    database: TestDatabase,
     pub store: Store,
     pub clock: Clock,
     pub objects: Arc<Memory>,
     pub gate: DatabaseGate,
+    copies: TempDir,
     commits: Mutex<Commits>,
     /// What to say where something is wrong.
     pub story: RefCell<String>,
@@ -55,14 +61,20 @@ impl World {
         let store = database.open(clock.clone()).await;
         let connection = AnyConnection::connect(&database.url).await.unwrap();
         Self {
-            _database: database,
+            database,
             store,
             clock,
             objects: Arc::default(),
             gate: DatabaseGate::new(),
+            copies: TempDir::new().unwrap(),
             commits: Mutex::new(Commits { connection, version: 0, seen: 0 }),
             story: RefCell::default(),
         }
+    }
+
+    /// The database as a process sees it whose clock is wrong.
+    pub async fn another_store(&self, skew: SignedDuration) -> Store {
+        self.database.open(self.clock.skewed(skew)).await
     }
 
     /// What an operator's process has. Each call is a process of its own.
@@ -205,6 +217,30 @@ impl World {
         let mut commits = self.commits.lock().await;
         let statement = AssertSqlSafe(statement.to_owned());
         sqlx::query(statement).fetch_all(&mut commits.connection).await.unwrap()
+    }
+
+    /// Empties the database of all that resources declare.
+    pub async fn empty(&self) {
+        for table in TABLES {
+            self.sql(&format!("DELETE FROM main.{table}")).await;
+        }
+    }
+
+    /// Copies the database as it is now.
+    pub async fn copy(&self) -> PathBuf {
+        let path = self.copies.path().join(uuid::Uuid::new_v4().to_string());
+        self.sql(&format!("VACUUM INTO '{}'", path.display())).await;
+        path
+    }
+
+    /// What resources declare is again in the database what it was when this copy was made.
+    pub async fn roll_back(&self, copy: &Path) {
+        self.sql(&format!("ATTACH '{}' AS copy", copy.display())).await;
+        self.empty().await;
+        for table in TABLES {
+            self.sql(&format!("INSERT INTO main.{table} SELECT * FROM copy.{table}")).await;
+        }
+        self.sql("DETACH copy").await;
     }
 
     /// Lets a process work until it has made so many writes, and ends it there. False where it was done before.

@@ -50,7 +50,7 @@ fn exported_keys(life: &[(PrivateKey, Instants)], private: bool) -> Vec<Exported
 fn a_backup_reads_back_with_all_instants_and_without_what_is_over() {
     let life = life();
     let document = document(exported_keys(&life, true), true, now()).unwrap();
-    let restored = restorable(&document, now()).unwrap();
+    let restored = restorable(&document, now()).unwrap().keys;
     let ids: Vec<_> = restored.iter().map(|restored| restored.key.key_id()).collect();
     assert_eq!(ids, [life[1].0.key_id(), life[2].0.key_id(), life[0].0.key_id()], "the active one first");
     for restored in &restored {
@@ -60,7 +60,7 @@ fn a_backup_reads_back_with_all_instants_and_without_what_is_over() {
         assert_eq!(restored.key.private().unwrap().to_jwk().unwrap(), key.to_jwk().unwrap());
     }
     let later = now() + SignedDuration::from_hours(50);
-    assert_eq!(restorable(&document, later).unwrap().len(), 2, "it is over by then");
+    assert_eq!(restorable(&document, later).unwrap().keys.len(), 2, "it is over by then");
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn public_keys_are_exported_as_any_verifier_reads_them_and_restore_nothing() {
         assert_eq!(members, ["alg", "crv", "kid", "kty", "use", "x", "y"]);
     }
     let with_instants = super::document(exported_keys(&life, false), true, now()).unwrap();
-    assert!(restorable(&with_instants, now()).unwrap().is_empty());
+    assert!(restorable(&with_instants, now()).unwrap().keys.is_empty());
 }
 
 #[test]
@@ -92,10 +92,28 @@ fn a_damaged_backup_is_refused_without_quoting_it() {
         damaged["keys"][0]["x"] = "AAAA".into();
         damaged.to_string()
     };
-    for document in [without("iat"), without("nbf"), other, "{".into(), "{}".into(), "[]".into()] {
-        let problem = restorable(&document, now()).unwrap_err();
-        assert!(!problem.is_empty() && !problem.contains(&secret), "{problem}");
+    for document in [without("iat"), without("nbf"), other] {
+        let backup = restorable(&document, now()).unwrap();
+        assert!(backup.keys.is_empty() && backup.damaged.len() == 1);
+        assert!(!backup.damaged[0].contains(&secret), "{}", backup.damaged[0]);
     }
+    for document in ["{", "{}", "[]"] {
+        restorable(document, now()).unwrap_err();
+    }
+}
+
+#[test]
+fn a_key_that_cannot_be_read_spoils_no_other() {
+    let mut written: Value =
+        serde_json::from_str(&document(exported_keys(&life(), true), true, now()).unwrap()).unwrap();
+    let all = written["keys"].as_array().unwrap().len();
+    let first = written["keys"][0].clone();
+    written["keys"][all - 1]["x"] = "AAAA".into();
+    written["keys"].as_array_mut().unwrap().push(first);
+    let backup = restorable(&written.to_string(), now()).unwrap();
+    assert_eq!((backup.keys.len(), backup.damaged.len()), (all - 1, 2));
+    assert!(backup.damaged[0].starts_with(&format!("entry {all}: ")), "{:?}", backup.damaged);
+    assert_eq!(backup.damaged[1], format!("entry {} has the name of another one", all + 1));
 }
 
 fn key_set(spec: Value) -> JsonWebKeySet {

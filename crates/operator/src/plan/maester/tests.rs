@@ -192,3 +192,36 @@ fn a_maester_that_still_runs_is_seen_by_its_writes() {
     let all = [ours, later, spec];
     assert_eq!(rival(&all, "us").map(|(manager, _)| manager), Some("manager"));
 }
+
+#[test]
+fn an_id_is_chosen_where_that_is_allowed() {
+    let generated = "0199c0de-0000-7000-8000-000000000000";
+    for (id, known, namespaces, refused) in [
+        ("orders", None, None, false),
+        ("orders", None, Some(vec![]), true),
+        ("orders", None, Some(vec!["another"]), true),
+        ("orders", None, Some(vec!["shop"]), false),
+        ("orders", Some("orders"), Some(vec![]), false),
+        ("shop.orders", None, Some(vec![]), false),
+        ("shopping.orders", None, Some(vec![]), true),
+        (generated, None, Some(vec![]), false),
+    ] {
+        let mut from: maester::OAuth2Client = serde_json::from_value(serde_json::json!({
+            "apiVersion": maester::API_VERSION, "kind": "OAuth2Client",
+            "metadata": {"name": "orders", "namespace": "shop"},
+            "spec": {"grantTypes": ["client_credentials"], "secretName": "s"},
+        }))
+        .unwrap();
+        from.status = known.map(|id| maester::OAuth2ClientStatus {
+            client_id: Some(id.to_owned()),
+            ..maester::OAuth2ClientStatus::default()
+        });
+        let spec = serde_json::from_value(serde_json::json!({ "clientId": id })).unwrap();
+        let ours = OAuth2Client::new("orders", spec);
+        let id_namespaces =
+            namespaces.clone().map(|all: Vec<&str>| all.into_iter().map(str::to_owned).collect());
+        let settings = MaesterSettings { id_namespaces, ..MaesterSettings::default() };
+        let chosen = chosen_id(&from, &ours, &settings);
+        assert_eq!(chosen.is_some(), refused, "{id} {known:?} {namespaces:?}");
+    }
+}

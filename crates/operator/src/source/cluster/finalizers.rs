@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::answer::{answer, classify, within};
 use super::kind::Kind;
-use crate::ObjectError;
+use crate::{ObjectError, Written};
 
 /// How often a patch is tried anew against a list that somebody else changes at the same time.
 const ATTEMPTS: usize = 4;
@@ -19,7 +19,7 @@ pub(super) enum Change {
     Remove,
 }
 
-/// Changes one finalizer of the object that `known` describes, and gives the finalizers as they are then. The patch
+/// Changes one finalizer of the object that `known` describes, and tells what its metadata are then. The patch
 /// names the uid, so an object that was made anew under the same name is left alone.
 ///
 /// # Errors
@@ -29,19 +29,23 @@ pub(super) async fn change<K: Kind>(
     known: &ObjectMeta,
     finalizer: &str,
     change: Change,
-) -> Result<Vec<String>, ObjectError> {
+) -> Result<Written, ObjectError> {
     let name = known.name.as_deref().unwrap_or_default();
-    let gone = || if change == Change::Remove { Ok(Vec::new()) } else { Err(ObjectError::Raced) };
+    let gone = || if change == Change::Remove { Ok(Written::default()) } else { Err(ObjectError::Raced) };
     let mut present = known.finalizers.clone().unwrap_or_default();
+    let mut version = known.resource_version.clone();
     for _ in 0..ATTEMPTS {
         let Some(operations) = operations(known.uid.as_deref(), &present, finalizer, change) else {
-            return Ok(present);
+            return Ok(Written { finalizers: present, resource_version: version });
         };
         let operations = serde_json::from_value(operations)
             .map_err(|error| ObjectError::Refused(format!("the patch cannot be written: {error}")))?;
         let patch = Patch::<()>::Json(operations);
         let refusal = match within(api.patch_metadata(name, &PatchParams::default(), &patch)).await? {
-            Ok(object) => return Ok(object.finalizers().to_vec()),
+            Ok(object) => {
+                let finalizers = object.finalizers().to_vec();
+                return Ok(Written { finalizers, resource_version: object.resource_version() });
+            }
             Err(kube::Error::Api(status)) if status.code == 404 => return gone(),
             // A failed test is 422, and so is what the API server's rules refuse: the live object tells which.
             Err(error @ kube::Error::Api(_)) => classify(error),
@@ -56,6 +60,7 @@ pub(super) async fn change<K: Kind>(
             return Err(refusal);
         }
         present = live.finalizers().to_vec();
+        version = live.resource_version();
     }
     Err(ObjectError::Raced)
 }

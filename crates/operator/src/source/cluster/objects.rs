@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crd::{Condition, ConditionType, JsonWebKeySet, JsonWebKeySetStatus, OAuth2Client, OAuth2ClientStatus};
+use crd::{
+    Condition, ConditionType, JsonWebKeySet, JsonWebKeySetStatus, OAuth2Client, OAuth2ClientStatus, maester,
+};
 use k8s_openapi::api::core::v1::{ObjectReference, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Patch, PatchParams};
@@ -17,7 +19,7 @@ use super::finalizers::{self, Change};
 use super::kind::Kind;
 use super::secrets;
 use crate::events::Event;
-use crate::objects::{ObjectError, Objects, ResourceView};
+use crate::objects::{ClientKind, ObjectError, Objects, ResourceView, Written};
 
 /// The field manager of statuses.
 pub(super) const STATUS_MANAGER: &str = "keywright-operator-status";
@@ -50,7 +52,7 @@ impl ClusterObjects {
         resource: ResourceView<'_>,
         finalizer: &'static str,
         change: Change,
-    ) -> Result<Vec<String>, ObjectError> {
+    ) -> Result<Written, ObjectError> {
         match resource {
             ResourceView::Client(client) => {
                 let api = self.api::<OAuth2Client>(&namespace(client));
@@ -63,8 +65,8 @@ impl ClusterObjects {
         }
     }
 
-    /// Applies a status. An apply to a status heeds no uid; so one that hit another resource, which was made anew
-    /// under the same name meanwhile, is taken back.
+    /// Applies a status to the resource as it was read. The version heeds its uid, too: one that was made anew under the
+    /// same name has another.
     pub(super) async fn write_status<K: Kind>(
         &self,
         resource: &ObjectMeta,
@@ -74,18 +76,13 @@ impl ClusterObjects {
         let patch = json!({
             "apiVersion": K::api_version(&()),
             "kind": K::kind(&()),
-            "metadata": {"name": name},
+            "metadata": {"name": name, "resourceVersion": resource.resource_version},
             "status": status,
         });
         let params = PatchParams::apply(STATUS_MANAGER).force();
         let api = self.api::<K>(resource.namespace.as_deref().unwrap_or_default());
         match within(api.patch_status(&name, &params, &Patch::Apply(patch))).await? {
-            Ok(written) if written.uid() == resource.uid => Ok(()),
-            Ok(_) => {
-                let nothing = json!({"apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": {"name": name}});
-                answer(api.patch_status(&name, &params, &Patch::Apply(nothing))).await?;
-                Err(ObjectError::Raced)
-            }
+            Ok(_) => Ok(()),
             // Gone, and its status with it.
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
             Err(error) => Err(classify(error)),
@@ -119,6 +116,24 @@ impl Objects for ClusterObjects {
         answer(self.api::<Secret>(namespace).get_opt(name)).await
     }
 
+    async fn client_uid(
+        &self,
+        kind: ClientKind,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<String>, ObjectError> {
+        let found = match kind {
+            ClientKind::Ours => {
+                answer(self.api::<OAuth2Client>(namespace).get_metadata_opt(name)).await?.map(|o| o.metadata)
+            }
+            ClientKind::Maesters => {
+                let api = self.api::<maester::OAuth2Client>(namespace);
+                answer(api.get_metadata_opt(name)).await?.map(|o| o.metadata)
+            }
+        };
+        Ok(found.and_then(|meta| meta.uid))
+    }
+
     async fn write_secret(&self, secret: &Secret) -> Result<(), ObjectError> {
         let api = self.api(&namespace(secret));
         secrets::write(&api, secret).await.map_err(|error| without_values_of(error, secret))
@@ -128,7 +143,7 @@ impl Objects for ClusterObjects {
         &self,
         resource: ResourceView<'_>,
         finalizer: &'static str,
-    ) -> Result<Vec<String>, ObjectError> {
+    ) -> Result<Written, ObjectError> {
         self.change_finalizer(resource, finalizer, Change::Add).await
     }
 
@@ -136,7 +151,7 @@ impl Objects for ClusterObjects {
         &self,
         resource: ResourceView<'_>,
         finalizer: &'static str,
-    ) -> Result<Vec<String>, ObjectError> {
+    ) -> Result<Written, ObjectError> {
         self.change_finalizer(resource, finalizer, Change::Remove).await
     }
 

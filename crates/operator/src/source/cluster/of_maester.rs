@@ -22,11 +22,11 @@ use super::rows::HasRow;
 use super::watches::{Watched, of_secret};
 use crate::applied::Applied;
 use crate::events::{Event, EventReason};
-use crate::objects::{ObjectError, Objects, ResourceView};
+use crate::objects::{ClientKind, ObjectError, Objects, ResourceView, Written};
 use crate::outcome::Outcome;
 use crate::plan::maester::{
-    MaesterSettings, Refusal, as_ours, is_object_name, our_finalizer, owned, presented, refused, rival,
-    status,
+    MaesterSettings, Refusal, as_ours, chosen_id, id_refused, is_object_name, maesters_cluster,
+    our_finalizer, owned, presented, refused, rival, status,
 };
 use crate::reconcile::{ClientReconciler, Context};
 use crate::settings::Settings;
@@ -47,7 +47,7 @@ pub(super) struct MaesterReconciler {
 impl MaesterReconciler {
     pub(super) fn new(context: &Context<ClusterObjects>, settings: MaesterSettings) -> Self {
         // Rows of this kind are told from those of ours by their cluster: each kind is swept by itself.
-        let cluster = format!("{}/{}", context.settings.cluster, maester::GROUP);
+        let cluster = maesters_cluster(&context.settings.cluster);
         let context = Context {
             objects: Arc::new(MaesterObjects { cluster: context.objects.clone() }),
             store: context.store.clone(),
@@ -84,9 +84,26 @@ impl MaesterReconciler {
         };
         let instance = &self.context.settings.instance;
         match as_ours(from, secret.as_ref(), instance, &self.settings) {
-            Ok(client) => self.clients.reconcile(&client).await,
+            Ok(client) => match self.refused_id(from, &client).await {
+                Ok(None) => self.clients.reconcile(&client).await,
+                Ok(Some(refusal)) => self.refuse(from, &refusal).await,
+                Err(error) => Outcome::Failed { error: error.to_string() },
+            },
             Err(refusal) => self.refuse(from, &refusal).await,
         }
+    }
+
+    /// Why the id is not given that a Secret chooses, where that is so.
+    async fn refused_id(
+        &self,
+        from: &maester::OAuth2Client,
+        ours: &OAuth2Client,
+    ) -> Result<Option<Refusal>, store::Error> {
+        let Some(id) = chosen_id(from, ours, &self.settings) else { return Ok(None) };
+        if !self.context.gate.is_open() || self.context.store.read_client(&id).await?.is_some() {
+            return Ok(None);
+        }
+        Ok(Some(id_refused(from, &id)))
     }
 
     /// The Secret that a resource names. What is no name is never asked for: it would become part of a path.
@@ -155,7 +172,7 @@ impl MaesterObjects {
         &self,
         resource: ResourceView<'_>,
         change: Change,
-    ) -> Result<Vec<String>, ObjectError> {
+    ) -> Result<Written, ObjectError> {
         let ResourceView::Client(client) = resource else { return Err(no_key_sets()) };
         let mut meta = client.meta().clone();
         for finalizer in meta.finalizers.iter_mut().flatten() {
@@ -164,14 +181,24 @@ impl MaesterObjects {
             }
         }
         let api: Api<maester::OAuth2Client> = self.cluster.api(&client.namespace().unwrap_or_default());
-        let finalizers = finalizers::change(&api, &meta, FINALIZER, change).await?;
-        Ok(finalizers.iter().map(|finalizer| our_finalizer(finalizer)).collect())
+        let written = finalizers::change(&api, &meta, FINALIZER, change).await?;
+        let finalizers = written.finalizers.iter().map(|finalizer| our_finalizer(finalizer)).collect();
+        Ok(Written { finalizers, ..written })
     }
 }
 
 impl Objects for MaesterObjects {
     async fn secret(&self, namespace: &str, name: &str) -> Result<Option<Secret>, ObjectError> {
         Ok(self.cluster.secret(namespace, name).await?.map(presented))
+    }
+
+    async fn client_uid(
+        &self,
+        kind: ClientKind,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<String>, ObjectError> {
+        self.cluster.client_uid(kind, namespace, name).await
     }
 
     async fn write_secret(&self, secret: &Secret) -> Result<(), ObjectError> {
@@ -182,7 +209,7 @@ impl Objects for MaesterObjects {
         &self,
         resource: ResourceView<'_>,
         _: &'static str,
-    ) -> Result<Vec<String>, ObjectError> {
+    ) -> Result<Written, ObjectError> {
         self.change_finalizer(resource, Change::Add).await
     }
 
@@ -190,7 +217,7 @@ impl Objects for MaesterObjects {
         &self,
         resource: ResourceView<'_>,
         _: &'static str,
-    ) -> Result<Vec<String>, ObjectError> {
+    ) -> Result<Written, ObjectError> {
         self.change_finalizer(resource, Change::Remove).await
     }
 

@@ -12,7 +12,7 @@ use super::FolderError;
 use super::data::DataFolder;
 use super::registry::{Key, Registry, meta, meta_mut};
 use crate::events::Event;
-use crate::objects::{ObjectError, Objects, ResourceView};
+use crate::objects::{ClientKind, ObjectError, Objects, ResourceView, Written};
 
 /// Secrets and resources as files of a data folder, beside the Secrets among the manifests, which are only read.
 #[derive(Debug)]
@@ -58,11 +58,13 @@ impl FolderObjects {
         &self,
         resource: ResourceView<'_>,
         change: impl FnOnce(&mut Vec<String>),
-    ) -> Result<Vec<String>, ObjectError> {
+    ) -> Result<Written, ObjectError> {
         let changed = self.change(&key(resource), |resource| {
             change(meta_mut(resource).finalizers.get_or_insert_default());
         })?;
-        Ok(changed.and_then(|resource| meta(&resource).finalizers.clone()).unwrap_or_default())
+        let finalizers = changed.and_then(|resource| meta(&resource).finalizers.clone()).unwrap_or_default();
+        // One process alone writes here.
+        Ok(Written { finalizers, resource_version: None })
     }
 }
 
@@ -84,6 +86,20 @@ impl Objects for FolderObjects {
         Ok(secret)
     }
 
+    /// Hydra Maester's resources are no manifests of a folder.
+    async fn client_uid(
+        &self,
+        kind: ClientKind,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<String>, ObjectError> {
+        if kind == ClientKind::Maesters {
+            return Err(ObjectError::Refused("a folder has no resources of Hydra Maester's".to_owned()));
+        }
+        let key = Key { kind: "OAuth2Client", namespace: namespace.to_owned(), name: name.to_owned() };
+        Ok(self.registry.get(&key).and_then(|resource| meta(&resource).uid.clone()))
+    }
+
     async fn write_secret(&self, secret: &Secret) -> Result<(), ObjectError> {
         let (namespace, name) = (secret.namespace().unwrap_or_default(), secret.name_any());
         let present = self.data.read_secret(&namespace, &name).map_err(|error| unavailable(&error))?;
@@ -100,7 +116,7 @@ impl Objects for FolderObjects {
         &self,
         resource: ResourceView<'_>,
         finalizer: &'static str,
-    ) -> Result<Vec<String>, ObjectError> {
+    ) -> Result<Written, ObjectError> {
         self.change_finalizers(resource, |finalizers| {
             if !finalizers.iter().any(|name| name == finalizer) {
                 finalizers.push(finalizer.to_owned());
@@ -112,7 +128,7 @@ impl Objects for FolderObjects {
         &self,
         resource: ResourceView<'_>,
         finalizer: &'static str,
-    ) -> Result<Vec<String>, ObjectError> {
+    ) -> Result<Written, ObjectError> {
         self.change_finalizers(resource, |finalizers| finalizers.retain(|name| name != finalizer))
     }
 
