@@ -220,7 +220,11 @@ async fn a_status_is_about_the_generation_that_was_reconciled() {
             break;
         }
     }
-    assert!(statuses.contains(&(Some(3), Some(2))), "the one under way was about the second: {statuses:?}");
+    let late = (Some(3), Some(2));
+    assert!(
+        !statuses.contains(&late),
+        "the one under way was about what nobody asks for any more: {statuses:?}"
+    );
     let id = world.credentials(&orders.ready().await).await.0;
     let row = world.row(&id).await.unwrap();
     assert_eq!(serde_json::to_value(&row.metadata).unwrap()["client_name"], "third");

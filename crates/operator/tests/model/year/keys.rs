@@ -109,8 +109,10 @@ impl Verifiers {
             assert!(set.unreadable.is_empty(), "{}", story.borrow());
             let seen = self.seen.entry(set.name.clone()).or_default();
             if !seen.exists {
+                // Its first keys sign at once, or come from a backup.
+                let instants = |key: &store::StoredKey| (key.schedule.kid.to_string(), key.schedule.instants);
+                seen.keys.extend(set.keys.iter().map(instants));
                 seen.exists = true;
-                seen.hurried += set.policy.algorithms.len();
             }
             if set.name != ACCESS_TOKEN_SET && set.policy.retain_after < seen.retained {
                 // For how long its keys are needed, its owner says.
