@@ -14,7 +14,7 @@ use axum::extract::Request;
 use http::{HeaderMap, Method};
 use opentelemetry::global::BoxedTracer;
 use opentelemetry::propagation::TextMapPropagator;
-use opentelemetry::trace::{Link, SpanKind, Status, TraceContextExt, Tracer};
+use opentelemetry::trace::{Link, SpanContext, SpanKind, Status, TraceContextExt, TraceState, Tracer};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_http::{HeaderExtractor, HeaderInjector};
 use url::Url;
@@ -64,9 +64,12 @@ impl RequestSpan {
         let named = propagator.extract_with_context(&Context::new(), &headers);
         let (parent, links) = match callers {
             Callers::Known => (named, Vec::new()),
-            // A link to what is no trace is left out.
+            // A link to what is no trace is left out, and so is what else a stranger would have us write down.
             Callers::Strangers => {
-                (Context::new(), vec![Link::with_context(named.span().span_context().clone())])
+                let span = named.span().span_context().clone();
+                let (trace, span, flags) = (span.trace_id(), span.span_id(), span.trace_flags());
+                let link = SpanContext::new(trace, span, flags, true, TraceState::NONE);
+                (Context::new(), vec![Link::with_context(link)])
             }
         };
         let method = known(request.method());

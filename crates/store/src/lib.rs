@@ -221,7 +221,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] while the database is away, [`Error::WrongSystemSecret`], [`Error::Corrupt`] where it
-    /// was migrated by a newer version.
+    /// does not fit this version's migrations.
     pub async fn open(options: Options, clock: Clock, entropy: Entropy) -> Result<Self, Error> {
         let database = options.database()?;
         migrate::apply(&database, &options.url).await?;

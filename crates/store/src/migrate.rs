@@ -85,7 +85,7 @@ pub struct MigrationStatus {
 /// Applies what is missing. Any number of processes may do so at once: one works, the others wait.
 ///
 /// # Errors
-/// [`Error::Unavailable`], or [`Error::Corrupt`] where the database has migrations that this version does not know.
+/// [`Error::Unavailable`], or [`Error::Corrupt`] where a migration was applied that is not the same here.
 pub async fn migrate(options: &Options) -> Result<(), Error> {
     apply(&options.database()?, &options.url).await
 }
@@ -133,7 +133,9 @@ pub(crate) async fn has_all(database: &Database) -> Result<bool, Error> {
 }
 
 pub(crate) async fn apply(database: &Database, url: &str) -> Result<(), Error> {
-    let migrator = Migrator::with_migrations(migrations(database.dialect()));
+    let mut migrator = Migrator::with_migrations(migrations(database.dialect()));
+    // Those of a newer version: migrations only add, and during a rollout, or after a rollback, an older one starts too.
+    migrator.set_ignore_missing(true);
     // sqlx takes an advisory lock on PostgreSQL, and none on SQLite: there, a file beside the database is locked.
     let lock = match database.dialect() {
         Dialect::Postgres => None,

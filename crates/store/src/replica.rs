@@ -37,21 +37,24 @@ impl Replica {
     /// Looks at it now and then, for ever. What this asks is not counted.
     pub(crate) async fn watch(self: Arc<Self>, original: Database) {
         loop {
-            match in_time(self.check(&original)).await {
-                Ok(()) => self.enter(),
-                Err(error) => self.leave(&error),
+            // While the database itself does not answer, nothing is learnt of its copy.
+            if let Ok(keys) = in_time(root_keys(&original)).await {
+                match in_time(self.check(&keys)).await {
+                    Ok(()) => self.enter(),
+                    Err(error) => self.leave(&error),
+                }
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 
-    /// Whether it is a copy of `original` with all tables and columns that there are to be.
-    async fn check(&self, original: &Database) -> Result<(), Error> {
+    /// Whether it is a copy, with all tables and columns that there are to be, of the database that has these root keys.
+    async fn check(&self, keys: &[Vec<u8>]) -> Result<(), Error> {
         if !migrate::has_all(&self.database).await? {
             return Err(Error::corrupt("the replica has not all migrations yet"));
         }
         // The wrapped key is random, and no two databases have the same.
-        if root_keys(&self.database).await? == root_keys(original).await? {
+        if root_keys(&self.database).await? == keys {
             Ok(())
         } else {
             Err(Error::corrupt(

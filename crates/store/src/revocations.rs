@@ -99,15 +99,18 @@ impl Store {
     async fn write_revocation(&self, revocation: Revocation, now: Timestamp) -> Result<(), Error> {
         let kept_until = now.saturating_add(KEPT_FOR).unwrap_or(Timestamp::MAX);
         let for_imports = revocation.subject.as_ref().map_or(0, |_| KEPT_FOR_IMPORTS.as_secs());
-        // Of two servers whose clocks differ, the later one counts.
+        // Of two servers whose clocks differ, the later one counts; and what was to be kept for longer stays for longer.
         let query = self
             .db()
             .query(
                 "INSERT INTO revocations (key, subject, client_id, session_id, before, expires_at) \
                  VALUES ($1, $2, $3, $4, $5, \
                  $6 + CASE WHEN (SELECT 1 FROM imported ORDER BY id LIMIT 1) IS NULL THEN 0 ELSE $7 END) ON CONFLICT (key) DO UPDATE \
-                 SET before = excluded.before, expires_at = excluded.expires_at \
-                 WHERE revocations.expires_at < excluded.expires_at",
+                 SET before = CASE WHEN revocations.before > excluded.before THEN revocations.before \
+                 ELSE excluded.before END, \
+                 expires_at = CASE WHEN revocations.expires_at > excluded.expires_at THEN revocations.expires_at \
+                 ELSE excluded.expires_at END \
+                 WHERE revocations.before < excluded.before OR revocations.expires_at < excluded.expires_at",
             )
             .bind(revocation.key)
             .bind(revocation.subject)

@@ -52,11 +52,26 @@ async fn migrations_are_pending_until_they_are_applied_and_need_no_secret() {
     }
 }
 
+/// During a rollout, and after it was rolled back: migrations only add.
 #[tokio::test]
-async fn a_database_of_a_newer_version_is_refused() {
+async fn a_database_of_a_newer_version_is_served_and_one_with_another_history_is_refused() {
     for database in databases().await {
         database.open(clock()).await.close().await;
-        sql(&database, "UPDATE _sqlx_migrations SET version = 9999 WHERE version = 1").await;
+        sql(
+            &database,
+            "INSERT INTO _sqlx_migrations SELECT 9999, description, installed_on, success, checksum, execution_time \
+             FROM _sqlx_migrations WHERE version = 1",
+        )
+        .await;
+        let store = try_open(database.options()).await.unwrap();
+        create_client(&store, "orders").await;
+        store.close().await;
+        sql(
+            &database,
+            "UPDATE _sqlx_migrations SET checksum = (SELECT checksum FROM _sqlx_migrations WHERE version = 2) \
+             WHERE version = 1",
+        )
+        .await;
         let refused = try_open(database.options()).await;
         assert!(matches!(refused, Err(Error::Corrupt(_))), "{:?}", refused.err());
     }

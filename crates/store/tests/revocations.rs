@@ -164,6 +164,25 @@ async fn a_revocation_that_is_said_again_before_it_is_forgotten_stays() {
     }
 }
 
+#[tokio::test]
+async fn a_revocation_that_is_said_again_counts_though_the_first_was_to_be_kept_for_longer() {
+    for database in databases().await {
+        let store = database.open(clock()).await;
+        let (client, _) = create_client(&store, "orders").await;
+        store.revoke_subject("alice", None).await.unwrap();
+        // As where something had been imported by then.
+        sql(&database, "UPDATE revocations SET expires_at = expires_at + 2592000").await;
+        let kept_until = number(&database, "SELECT expires_at FROM revocations").await;
+        store.clock().advance(hours(1));
+        let grant = new_grant(&store, &client, "alice");
+        store.redeem_code(&grant).await.unwrap();
+        store.clock().advance(hours(1));
+        store.revoke_subject("alice", None).await.unwrap();
+        assert!(state(&store, &grant).await.revoked);
+        assert_eq!(number(&database, "SELECT expires_at FROM revocations").await, kept_until);
+    }
+}
+
 /// How many ways there are to revoke.
 const KINDS: usize = 6;
 

@@ -195,8 +195,12 @@ pub fn may_adopt(client: &OAuth2Client, me: &ResourceRef, row: &StoredClient, ad
     (client.spec.adopt && adopts) || is_said_to_be(row, me)
 }
 
-/// True where the client's owner is said to be this very resource, as Hydra Maester says it.
+/// True where the client was of a resource of this name already; or, while it is of none, where its owner is said to be
+/// this very resource, as Hydra Maester says it.
 fn is_said_to_be(row: &StoredClient, me: &ResourceRef) -> bool {
+    if let Some(holder) = &row.manager {
+        return (&holder.namespace, &holder.name) == (&me.namespace, &me.name);
+    }
     let owner = row.metadata.other.get("owner").and_then(|owner| owner.as_str());
     owner == Some(&crd::maester::owner(&me.name, &me.namespace))
 }

@@ -110,6 +110,23 @@ pub fn restorable(document: &str, now: Timestamp) -> Result<Backup, String> {
     Ok(backup)
 }
 
+/// Annotation of an export: the version that the set had in the database when it was written. By it a database that was
+/// put back to an older state is told from an API server that was: what an old Secret has and the database has not is
+/// then no loss, but has left, perhaps since it was revoked.
+const SET_VERSION: &str = "keywright.dev/set-version";
+
+/// The Secret as it is to be written, of a set at this version.
+#[must_use]
+pub fn stamped(mut secret: Secret, version: i64) -> Secret {
+    secret.metadata.annotations.get_or_insert_default().insert(SET_VERSION.to_owned(), version.to_string());
+    secret
+}
+
+/// The version that the set had when the Secret was written.
+pub fn stamp(object: &Secret) -> Option<i64> {
+    object.annotations().get(SET_VERSION)?.parse().ok()
+}
+
 /// The keys that the resource's status tells of and the database has lost, since it was put back to an older state. What
 /// nobody ever told of is never taken from a Secret while the database has the set: whoever may edit Secrets could have
 /// put it there.
@@ -121,6 +138,12 @@ pub fn lost(key_set: &JsonWebKeySet, stored: &StoredKeySet, now: Timestamp) -> B
     };
     let told = key_set.status.iter().flat_map(|status| &status.keys);
     told.filter(is_lost).map(|told| told.kid.clone()).collect()
+}
+
+/// True for a key that is what its name says: whoever may edit Secrets cannot put another one under a name that the
+/// status tells.
+pub fn is_true_to_its_name(restored: &RestoredKey) -> bool {
+    restored.key.public_jwk().thumbprint() == *restored.key.key_id()
 }
 
 fn restored_key(jwk: &Value) -> Result<RestoredKey, String> {

@@ -2,14 +2,17 @@
 
 use crd::JsonWebKeySet;
 use k8s_openapi::api::core::v1::Secret;
-use store::{Declaration, Turn};
+use store::{Declaration, RestoredKey, Turn};
 use zeroize::Zeroizing;
 
 use super::key_set::KeySetReconciler;
 use crate::apply::Failure;
 use crate::events::{Event, EventReason};
 use crate::objects::{Objects, ResourceView};
-use crate::plan::export::{Backup, ExportedKey, desired, document, exported, lost, refuse, restorable};
+use crate::plan::export::{
+    Backup, ExportedKey, desired, document, exported, is_true_to_its_name, lost, refuse, restorable, stamp,
+    stamped,
+};
 use crate::plan::secret::{Unusable, controller, is_as};
 
 impl<O: Objects> KeySetReconciler<O> {
@@ -41,14 +44,20 @@ impl<O: Objects> KeySetReconciler<O> {
         let Some(object) = object.filter(|object| refuse(key_set, object).is_none()) else {
             return Ok(());
         };
+        if stored.as_ref().is_some_and(|set| stamp(&object) <= Some(set.version)) {
+            return Ok(());
+        }
         let Some(backup) = exported(&object) else { return Ok(()) };
         let mut backup = match restorable(&backup, now) {
             Ok(backup) => backup,
             Err(problem) => Backup { keys: Vec::new(), damaged: vec![problem] },
         };
         if let Some(lost) = &lost {
-            backup.keys.retain(|restored| lost.contains(restored.key.key_id().as_str()));
+            let is_lost = |restored: &RestoredKey| lost.contains(restored.key.key_id().as_str());
+            backup.keys.retain(|restored| is_lost(restored) && is_true_to_its_name(restored));
         }
+        let revoked = &key_set.spec.revoked_key_ids;
+        backup.keys.retain(|restored| !revoked.iter().any(|kid| kid == restored.key.key_id().as_str()));
         let view = ResourceView::KeySet(key_set);
         if !backup.damaged.is_empty() {
             // The next write replaces it, so this is the last that anybody hears of it.
@@ -95,7 +104,7 @@ impl<O: Objects> KeySetReconciler<O> {
         if found.as_ref().is_some_and(is_so) {
             return Ok(Ok(()));
         }
-        let written = objects.write_secret(&wanted).await;
+        let written = objects.write_secret(&stamped(wanted, turn.after.version)).await;
         written.map_err(|error| Failure::SecretWrite { name: export.secret_name.clone(), error })?;
         if let Some(reason) = noteworthy(key_set, turn, found.is_some()) {
             let event = Event::new(reason, format!("Secret {} holds the set", export.secret_name));
@@ -118,6 +127,7 @@ impl<O: Objects> KeySetReconciler<O> {
         if owned(&wanted) {
             return Ok(());
         }
+        let wanted = stamp(&object).map_or(wanted.clone(), |version| stamped(wanted, version));
         let written = self.0.objects.write_secret(&wanted).await;
         written.map_err(|error| Failure::SecretWrite { name: export.secret_name.clone(), error })
     }

@@ -340,6 +340,65 @@ async fn a_database_that_is_older_than_the_export_gets_the_newest_keys_from_it()
     }
 }
 
+/// It is the API server's storage that was put back, not the database: what has left since then stays away.
+#[tokio::test]
+async fn an_api_server_that_is_older_than_the_database_brings_no_key_back() {
+    // The retired key and the one that signs.
+    for nth in 0..2 {
+        let world = World::new().await;
+        world.objects.declare_key_set(NAMESPACE, NAME, exported(true));
+        for hours in [0, 90, 100] {
+            world.clock.set(World::start() + SignedDuration::from_hours(hours));
+            world.turn(NAME).await;
+        }
+        let then = (world.key_set(NAME), world.objects.secret(NAMESPACE, "backup").unwrap());
+        let leaked = world.kids(NAME).await.swap_remove(nth);
+        world.objects.edit_key_set(NAMESPACE, NAME, |set| set.spec.revoked_key_ids = vec![leaked.clone()]);
+        world.turn(NAME).await;
+        assert!(!world.kids(NAME).await.contains(&leaked), "{nth}");
+
+        world.objects.edit_key_set(NAMESPACE, NAME, |set| {
+            (set.spec, set.status) = (then.0.spec.clone(), then.0.status.clone());
+        });
+        world.objects.edit_secret(NAMESPACE, "backup", |secret| {
+            secret.data.clone_from(&then.1.data);
+            secret.metadata.annotations.clone_from(&then.1.metadata.annotations);
+        });
+        assert!(matches!(world.turn(NAME).await, Outcome::Settled { .. }), "{nth}");
+        assert!(!world.kids(NAME).await.contains(&leaked), "{nth}: what was revoked is back");
+    }
+}
+
+#[tokio::test]
+async fn nobody_puts_another_key_under_the_name_of_one_that_was_lost() {
+    let world = World::new().await;
+    world.objects.declare_key_set(NAMESPACE, NAME, exported(true));
+    world.turn(NAME).await;
+    let copy = world.copy().await;
+    world.clock.set(World::start() + SignedDuration::from_hours(90));
+    world.turn(NAME).await;
+    let lost: Vec<_> = world.set_status(NAME).keys.iter().map(|key| key.kid.clone()).collect();
+    world.roll_back(&copy).await;
+    let kept = world.kids(NAME).await;
+    let mut document = world.backup().unwrap();
+    let forged =
+        jose::PrivateKey::generate(jose::SigningAlgorithm::Es256.into(), jose::RsaBits::B2048).unwrap();
+    let forged: Value = serde_json::from_str(&forged.to_jwk().unwrap()).unwrap();
+    for entry in document["keys"].as_array_mut().unwrap() {
+        for member in ["x", "y", "d"] {
+            entry[member] = forged[member].clone();
+        }
+    }
+    world.objects.edit_secret(NAMESPACE, "backup", |secret| {
+        crate::world::set(secret, names::EXPORT_KEY, document.to_string().as_bytes());
+    });
+    assert!(matches!(world.turn(NAME).await, Outcome::Settled { .. }));
+    let kids = world.kids(NAME).await;
+    assert_eq!((lost.len(), kept.len()), (2, 1));
+    assert!(kids.len() == 2 && kids.contains(&kept[0]), "another next key was made: {kids:?}");
+    assert!(kids.iter().all(|kid| kept.contains(kid) || !lost.contains(kid)), "{kids:?}");
+}
+
 /// Scenario 31, without private keys to restore from.
 #[tokio::test]
 async fn without_an_export_of_private_keys_a_lost_set_is_told_of_and_made_anew() {

@@ -19,6 +19,7 @@ use crate::ObjectError;
 use crate::leadership::Leadership;
 use crate::metrics::Metrics;
 use crate::plan::lease::{Claim, Decision, RELEASED, Record, Times, decide};
+use crate::plan::maester::maesters_cluster;
 use crate::reconcile::Context;
 
 /// The pause after somebody else was faster.
@@ -128,9 +129,11 @@ impl Candidate {
     async fn has_been_led(&self) -> bool {
         let wait = self.election.times.valid / 2;
         let clients = tokio::time::timeout(wait, self.store.managed_clients(&self.cluster)).await;
+        let maesters = maesters_cluster(&self.cluster);
+        let maesters = tokio::time::timeout(wait, self.store.managed_clients(&maesters)).await;
         let key_sets = tokio::time::timeout(wait, self.store.managed_key_sets(&self.cluster)).await;
         let is_none = |rows: &Result<Result<Vec<_>, _>, _>| matches!(rows, Ok(Ok(rows)) if rows.is_empty());
-        !(is_none(&clients) && is_none(&key_sets))
+        !(is_none(&clients) && is_none(&maesters) && is_none(&key_sets))
     }
 
     /// Since when the Lease is as it is, as far as this process has seen.

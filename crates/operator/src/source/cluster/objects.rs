@@ -65,8 +65,7 @@ impl ClusterObjects {
         }
     }
 
-    /// Applies a status to the resource as it was read. The version heeds its uid, too: one that was made anew under the
-    /// same name has another.
+    /// Applies a status to the resource as it was read, and never to one that was made anew under the same name.
     pub(super) async fn write_status<K: Kind>(
         &self,
         resource: &ObjectMeta,
@@ -76,7 +75,7 @@ impl ClusterObjects {
         let patch = json!({
             "apiVersion": K::api_version(&()),
             "kind": K::kind(&()),
-            "metadata": {"name": name, "resourceVersion": resource.resource_version},
+            "metadata": {"name": name, "uid": resource.uid, "resourceVersion": resource.resource_version},
             "status": status,
         });
         let params = PatchParams::apply(STATUS_MANAGER).force();
