@@ -118,8 +118,8 @@ impl Store {
         Ok(())
     }
 
-    /// Gives a client that no resource owns, or that stays when its resource goes, to one, with what that declares. Its secrets stay: the former ones, which
-    /// would work for ever, until `former_expire_at`. A registration access token of it ends.
+    /// Gives a client that no resource owns, or that stays when its resource goes, to one, with what that declares. Its
+    /// secrets stay: the former ones, which would work for ever, until `former_expire_at`. A registration access token of it ends.
     ///
     /// # Errors
     /// [`Error::Raced`] where the row is no longer what was read, or goes with a resource.

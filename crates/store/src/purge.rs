@@ -77,10 +77,13 @@ impl Store {
         let due = now.saturating_sub(SAFETY).unwrap_or(Timestamp::MIN).as_second();
         if walk.is_due(now) {
             let is_others = walk.shared && !self.claim_walk(now).await?;
-            let (grants_done, consents_done) = (is_others, is_others);
-            let shared = walk.shared;
-            *walk =
-                PurgeWalk { shared, began: Some(now), grants_done, consents_done, ..PurgeWalk::default() };
+            *walk = PurgeWalk {
+                shared: walk.shared,
+                began: Some(now),
+                grants_done: is_others,
+                consents_done: is_others,
+                ..PurgeWalk::default()
+            };
         }
         let mut more = false;
         for expired in [

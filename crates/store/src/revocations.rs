@@ -105,7 +105,8 @@ impl Store {
             .query(
                 "INSERT INTO revocations (key, subject, client_id, session_id, before, expires_at) \
                  VALUES ($1, $2, $3, $4, $5, \
-                 $6 + CASE WHEN (SELECT 1 FROM imported ORDER BY id LIMIT 1) IS NULL THEN 0 ELSE $7 END) ON CONFLICT (key) DO UPDATE \
+                 $6 + CASE WHEN (SELECT 1 FROM imported ORDER BY id LIMIT 1) IS NULL THEN 0 ELSE $7 END) \
+                 ON CONFLICT (key) DO UPDATE \
                  SET before = CASE WHEN revocations.before > excluded.before THEN revocations.before \
                  ELSE excluded.before END, \
                  expires_at = CASE WHEN revocations.expires_at > excluded.expires_at THEN revocations.expires_at \

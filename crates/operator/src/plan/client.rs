@@ -205,8 +205,8 @@ fn is_said_to_be(row: &StoredClient, me: &ResourceRef) -> bool {
     owner == Some(&crd::maester::owner(&me.name, &me.namespace))
 }
 
-/// A client that no resource owns: it is taken over where that is asked for and allowed, or where its owner is said to be
-/// this very resource, as Hydra Maester says it. What it has and should not have then is seen to like any other change.
+/// Takes over a client where [`may_adopt`] allows it. What it has and should not have then is seen to like any other
+/// change.
 fn adoption(gathered: &Gathered, row: &StoredClient, metadata: ClientMetadata, has_finalizer: bool) -> Plan {
     let client = &gathered.client;
     if !may_adopt(client, &gathered.me, row, gathered.adopts) {
@@ -242,9 +242,10 @@ fn deletion(gathered: &Gathered, has_finalizer: bool) -> Plan {
             // Maester's resource was deleted before it was ever looked at here.
             (DeletionPolicy::Delete, None) => {
                 let is_unclaimed =
-                    |row: &&StoredClient| row.manager.is_none() && is_said_to_be(row, &gathered.me);
-                actions
-                    .extend(gathered.row.as_ref().filter(is_unclaimed).map(|_| Action::DeleteUnclaimedRow));
+                    |row: &StoredClient| row.manager.is_none() && is_said_to_be(row, &gathered.me);
+                if gathered.row.as_ref().is_some_and(is_unclaimed) {
+                    actions.push(Action::DeleteUnclaimedRow);
+                }
             }
             (DeletionPolicy::Orphan, None) => {}
         }

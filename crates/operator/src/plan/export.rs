@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use store::{RestoredKey, StoredKeySet};
 use zeroize::Zeroizing;
 
-use super::secret::{OPAQUE, Unusable, WRITTEN_FOR, entry, refuse_to_write};
+use super::secret::{OPAQUE, Unusable, WRITTEN_FOR, refuse_to_write, text};
 
 /// When a key was written.
 const PUBLISHED_AT: &str = "iat";
@@ -127,6 +127,27 @@ pub fn stamp(object: &Secret) -> Option<i64> {
     object.annotations().get(SET_VERSION)?.parse().ok()
 }
 
+/// What a Secret gives back to a set: all that it holds where the database knows nothing of the set, else what that has
+/// `lost`; never what is revoked. `None` where it holds nothing, or is no newer than `stored`.
+pub fn backup(
+    key_set: &JsonWebKeySet,
+    stored: Option<(&StoredKeySet, &BTreeSet<String>)>,
+    object: &Secret,
+    now: Timestamp,
+) -> Option<Backup> {
+    if stored.is_some_and(|(set, _)| stamp(object) <= Some(set.version)) {
+        return None;
+    }
+    let mut backup = restorable(&exported(object)?, now)
+        .unwrap_or_else(|problem| Backup { keys: Vec::new(), damaged: vec![problem] });
+    backup.keys.retain(|restored| {
+        let kid = restored.key.key_id().as_str();
+        !key_set.spec.revoked_key_ids.iter().any(|revoked| revoked == kid)
+            && stored.is_none_or(|(_, lost)| lost.contains(kid) && is_true_to_its_name(restored))
+    });
+    Some(backup)
+}
+
 /// The keys that the resource's status tells of and the database has lost, since it was put back to an older state. What
 /// nobody ever told of is never taken from a Secret while the database has the set: whoever may edit Secrets could have
 /// put it there.
@@ -142,7 +163,7 @@ pub fn lost(key_set: &JsonWebKeySet, stored: &StoredKeySet, now: Timestamp) -> B
 
 /// True for a key that is what its name says: whoever may edit Secrets cannot put another one under a name that the
 /// status tells.
-pub fn is_true_to_its_name(restored: &RestoredKey) -> bool {
+fn is_true_to_its_name(restored: &RestoredKey) -> bool {
     restored.key.public_jwk().thumbprint() == *restored.key.key_id()
 }
 
@@ -171,7 +192,7 @@ fn written_for(key_set: &JsonWebKeySet) -> String {
 
 /// The document in a Secret.
 pub fn exported(object: &Secret) -> Option<Zeroizing<String>> {
-    entry(object, names::EXPORT_KEY).map(Zeroizing::new)
+    text(object, names::EXPORT_KEY).map(Zeroizing::new)
 }
 
 /// The Secret as it should be; `found` carries the version that the write depends on. `None` where nothing is exported.

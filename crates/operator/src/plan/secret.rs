@@ -87,10 +87,15 @@ pub fn judge(client: &OAuth2Client, object: Option<Secret>) -> FoundSecret {
     }))
 }
 
-/// The text of an entry; an empty one counts as none.
-pub(super) fn entry(object: &Secret, key: &str) -> Option<String> {
+/// The text of an entry.
+pub(super) fn text(object: &Secret, key: &str) -> Option<String> {
     let bytes = object.data.as_ref()?.get(key)?;
-    String::from_utf8(bytes.0.clone()).ok().filter(|text| !text.is_empty())
+    String::from_utf8(bytes.0.clone()).ok()
+}
+
+/// The same; an empty one counts as none.
+pub(super) fn entry(object: &Secret, key: &str) -> Option<String> {
+    text(object, key).filter(|text| !text.is_empty())
 }
 
 /// Why a Secret that stands there is not `resource`'s to write. It is by its controller; where it has none, by the

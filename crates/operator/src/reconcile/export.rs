@@ -2,17 +2,14 @@
 
 use crd::JsonWebKeySet;
 use k8s_openapi::api::core::v1::Secret;
-use store::{Declaration, RestoredKey, Turn};
+use store::{Declaration, Turn};
 use zeroize::Zeroizing;
 
 use super::key_set::KeySetReconciler;
 use crate::apply::Failure;
 use crate::events::{Event, EventReason};
 use crate::objects::{Objects, ResourceView};
-use crate::plan::export::{
-    Backup, ExportedKey, desired, document, exported, is_true_to_its_name, lost, refuse, restorable, stamp,
-    stamped,
-};
+use crate::plan::export::{ExportedKey, backup, desired, document, exported, lost, refuse, stamp, stamped};
 use crate::plan::secret::{Unusable, controller, is_as};
 
 impl<O: Objects> KeySetReconciler<O> {
@@ -44,20 +41,9 @@ impl<O: Objects> KeySetReconciler<O> {
         let Some(object) = object.filter(|object| refuse(key_set, object).is_none()) else {
             return Ok(());
         };
-        if stored.as_ref().is_some_and(|set| stamp(&object) <= Some(set.version)) {
+        let Some(backup) = backup(key_set, stored.as_ref().zip(lost.as_ref()), &object, now) else {
             return Ok(());
-        }
-        let Some(backup) = exported(&object) else { return Ok(()) };
-        let mut backup = match restorable(&backup, now) {
-            Ok(backup) => backup,
-            Err(problem) => Backup { keys: Vec::new(), damaged: vec![problem] },
         };
-        if let Some(lost) = &lost {
-            let is_lost = |restored: &RestoredKey| lost.contains(restored.key.key_id().as_str());
-            backup.keys.retain(|restored| is_lost(restored) && is_true_to_its_name(restored));
-        }
-        let revoked = &key_set.spec.revoked_key_ids;
-        backup.keys.retain(|restored| !revoked.iter().any(|kid| kid == restored.key.key_id().as_str()));
         let view = ResourceView::KeySet(key_set);
         if !backup.damaged.is_empty() {
             // The next write replaces it, so this is the last that anybody hears of it.
@@ -127,7 +113,10 @@ impl<O: Objects> KeySetReconciler<O> {
         if owned(&wanted) {
             return Ok(());
         }
-        let wanted = stamp(&object).map_or(wanted.clone(), |version| stamped(wanted, version));
+        let wanted = match stamp(&object) {
+            Some(version) => stamped(wanted, version),
+            None => wanted,
+        };
         let written = self.0.objects.write_secret(&wanted).await;
         written.map_err(|error| Failure::SecretWrite { name: export.secret_name.clone(), error })
     }

@@ -134,6 +134,14 @@ fn the_secret_is_owned_where_the_set_goes_with_its_resource() {
 }
 
 #[test]
+fn an_emptied_backup_is_told_of_like_any_other_that_cannot_be_read() {
+    let ours = key_set(json!({"export": {"secretName": "backup", "privateKeys": true}}));
+    let emptied = desired(&ours, "", None).unwrap();
+    let backup = backup(&ours, None, &emptied, now()).unwrap();
+    assert!(backup.keys.is_empty() && backup.damaged.len() == 1, "{:?}", backup.damaged);
+}
+
+#[test]
 fn somebody_elses_secret_is_neither_written_nor_read() {
     let ours = key_set(json!({"export": {"secretName": "backup"}}));
     let written = desired(&ours, "{}", None).unwrap();

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::PostParams;
 use kube::core::ObjectMeta;
 use kube::{Api, Client, ResourceExt};
-use store::Store;
+use store::{Error, ManagedRow, Store};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -127,13 +127,10 @@ impl Candidate {
     /// Asked at the first look alone: true unless the database knows that no resource of the cluster was ever seen to,
     /// which is what a leader does. Then it is not from under one that the Lease is missing.
     async fn has_been_led(&self) -> bool {
-        let wait = self.election.times.valid / 2;
-        let clients = tokio::time::timeout(wait, self.store.managed_clients(&self.cluster)).await;
-        let maesters = maesters_cluster(&self.cluster);
-        let maesters = tokio::time::timeout(wait, self.store.managed_clients(&maesters)).await;
-        let key_sets = tokio::time::timeout(wait, self.store.managed_key_sets(&self.cluster)).await;
-        let is_none = |rows: &Result<Result<Vec<_>, _>, _>| matches!(rows, Ok(Ok(rows)) if rows.is_empty());
-        !(is_none(&clients) && is_none(&maesters) && is_none(&key_sets))
+        let (store, cluster, wait) = (&self.store, &self.cluster, self.election.times.valid / 2);
+        !(are_none(wait, store.managed_clients(cluster)).await
+            && are_none(wait, store.managed_clients(&maesters_cluster(cluster))).await
+            && are_none(wait, store.managed_key_sets(cluster)).await)
     }
 
     /// Since when the Lease is as it is, as far as this process has seen.
@@ -228,6 +225,11 @@ impl Candidate {
             .await
             .unwrap_or_else(|e| Err(late(e)))
     }
+}
+
+/// True where the database says in time that there is no such row.
+async fn are_none(wait: Duration, rows: impl Future<Output = Result<Vec<ManagedRow>, Error>>) -> bool {
+    matches!(tokio::time::timeout(wait, rows).await, Ok(Ok(rows)) if rows.is_empty())
 }
 
 /// Tells of the beginnings and ends of terms. Never ends.

@@ -65,6 +65,11 @@ impl ClusterObjects {
         }
     }
 
+    async fn uid_of<K: Kind>(&self, namespace: &str, name: &str) -> Result<Option<String>, ObjectError> {
+        let found = answer(self.api::<K>(namespace).get_metadata_opt(name)).await?;
+        Ok(found.and_then(|object| object.metadata.uid))
+    }
+
     /// Applies a status to the resource as it was read, and never to one that was made anew under the same name.
     pub(super) async fn write_status<K: Kind>(
         &self,
@@ -121,16 +126,10 @@ impl Objects for ClusterObjects {
         namespace: &str,
         name: &str,
     ) -> Result<Option<String>, ObjectError> {
-        let found = match kind {
-            ClientKind::Ours => {
-                answer(self.api::<OAuth2Client>(namespace).get_metadata_opt(name)).await?.map(|o| o.metadata)
-            }
-            ClientKind::Maesters => {
-                let api = self.api::<maester::OAuth2Client>(namespace);
-                answer(api.get_metadata_opt(name)).await?.map(|o| o.metadata)
-            }
-        };
-        Ok(found.and_then(|meta| meta.uid))
+        match kind {
+            ClientKind::Ours => self.uid_of::<OAuth2Client>(namespace, name).await,
+            ClientKind::Maesters => self.uid_of::<maester::OAuth2Client>(namespace, name).await,
+        }
     }
 
     async fn write_secret(&self, secret: &Secret) -> Result<(), ObjectError> {
