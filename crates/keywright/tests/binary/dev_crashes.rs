@@ -58,7 +58,14 @@ impl Editor {
                 dev.remove(&file);
                 self.held.remove(name);
             }
-            5..=7 if self.declared.contains_key(name) && self.spoilt.insert(name) => self.spoil(dev, name),
+            // What stands in the Secret of a client without a row, is taken for what a lost database knew.
+            5..=7
+                if self.declared.contains_key(name)
+                    && dev.ready(name).status == "True"
+                    && self.spoilt.insert(name) =>
+            {
+                self.spoil(dev, name);
+            }
             _ => {}
         }
     }

@@ -80,6 +80,8 @@ async fn a_server_that_is_killed_under_load_takes_nothing_along_that_it_answered
     logins.succeed_at(&stays).await;
     assert!(began.elapsed() < RECOVERED_WITHIN, "only after {:?}", began.elapsed());
     logins.are_refused(10).await;
+    // As a load balancer does that noticed.
+    logins.turn_to(&stays, 0).await;
     logins.have_succeeded(20).await;
     logins.end(&[&stays]).await;
     stays.stops().await;
