@@ -25,13 +25,6 @@ async fn alone() -> (TestServer, TestClient, TestDatabase) {
     (server, client, database)
 }
 
-/// How many statements something takes, with what it gives.
-async fn costing<T>(server: &TestServer, done: impl Future<Output = T>) -> (u64, T) {
-    let before = server.store.statements();
-    let value = done.await;
-    (server.store.statements() - before, value)
-}
-
 #[tokio::test]
 async fn a_login_and_a_consent_become_tokens() {
     for database in databases().await {
@@ -76,26 +69,26 @@ async fn a_login_and_a_consent_become_tokens() {
 async fn costs_of_a_flow(server: &TestServer, client: &TestClient) -> Vec<(&'static str, u64)> {
     let browser = Browser::new(server);
     let mut costs = Vec::new();
-    let (cost, start) = costing(server, browser.authorize(&REQUEST)).await;
+    let (cost, start) = server.costing(browser.authorize(&REQUEST)).await;
     costs.push(("authorization request", cost));
     let challenge = start.expect("login_challenge");
-    costs.push(("login request", costing(server, server.asked("login", &challenge)).await.0));
-    let (cost, redirect) = costing(server, server.decide("login", "accept", &challenge, alice())).await;
+    costs.push(("login request", server.costing(server.asked("login", &challenge)).await.0));
+    let (cost, redirect) = server.costing(server.decide("login", "accept", &challenge, alice())).await;
     costs.push(("login accepted", cost));
-    let (cost, page) = costing(server, browser.open(&redirect)).await;
+    let (cost, page) = server.costing(browser.open(&redirect)).await;
     costs.push(("login verified", cost));
     let challenge = page.expect("consent_challenge");
-    costs.push(("consent request", costing(server, server.asked("consent", &challenge)).await.0));
-    let (cost, end) = costing(server, browser.consent(&page, all())).await;
+    costs.push(("consent request", server.costing(server.asked("consent", &challenge)).await.0));
+    let (cost, end) = server.costing(browser.consent(&page, all())).await;
     costs.push(("consent accepted and verified", cost));
-    let (cost, (_, tokens)) = costing(server, server.exchange(client, &end.expect("code"))).await;
+    let (cost, (_, tokens)) = server.costing(server.exchange(client, &end.expect("code"))).await;
     costs.push(("exchange", cost));
     let access_token = text(&tokens, "access_token");
-    costs.push(("introspection", costing(server, server.is_active(access_token)).await.0));
-    costs.push(("userinfo", costing(server, server.userinfo(access_token)).await.0));
-    let (cost, (_, tokens)) = costing(server, server.refresh(client, text(&tokens, "refresh_token"))).await;
+    costs.push(("introspection", server.costing(server.is_active(access_token)).await.0));
+    costs.push(("userinfo", server.costing(server.userinfo(access_token)).await.0));
+    let (cost, (_, tokens)) = server.costing(server.refresh(client, text(&tokens, "refresh_token"))).await;
     costs.push(("refresh", cost));
-    costs.push(("revocation", costing(server, server.revoke(client, text(&tokens, "access_token"))).await.0));
+    costs.push(("revocation", server.costing(server.revoke(client, text(&tokens, "access_token"))).await.0));
     for (name, response_type) in [
         ("id_token", "id_token"),
         ("code id_token", "code id_token"),
@@ -104,11 +97,11 @@ async fn costs_of_a_flow(server: &TestServer, client: &TestClient) -> Vec<(&'sta
     ] {
         let request = request_with(&[("response_type", response_type)]);
         let page = browser.log_in(&request, alice()).await;
-        let (cost, end) = costing(server, browser.consent(&page, all())).await;
+        let (cost, end) = server.costing(browser.consent(&page, all())).await;
         costs.push((name, cost));
         if name == "hybrid" {
             let code = end.expect("code");
-            costs.push(("exchange after it", costing(server, server.exchange(client, &code)).await.0));
+            costs.push(("exchange after it", server.costing(server.exchange(client, &code)).await.0));
         }
     }
     costs

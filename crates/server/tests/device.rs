@@ -21,13 +21,6 @@ fn wait(server: &TestServer, seconds: i64) {
     server.store.clock().advance(SignedDuration::from_secs(seconds));
 }
 
-/// How many statements something takes, with what it gives.
-async fn costing<T>(server: &TestServer, done: impl Future<Output = T>) -> (u64, T) {
-    let before = server.store.statements();
-    let value = done.await;
-    (server.store.statements() - before, value)
-}
-
 #[tokio::test]
 async fn a_device_gets_its_tokens_when_somebody_let_it_in() {
     for database in databases().await {
@@ -86,27 +79,27 @@ async fn a_device_gets_its_tokens_when_somebody_let_it_in() {
 async fn costs_of_a_flow(server: &TestServer, client: &TestClient) -> Vec<(&'static str, u64)> {
     let browser = Browser::new(server);
     let mut costs = Vec::new();
-    let (cost, device) = costing(server, Device::start(server, client)).await;
+    let (cost, device) = server.costing(Device::start(server, client)).await;
     costs.push(("device authorization", cost));
-    costs.push(("pending", costing(server, device.poll()).await.0));
-    costs.push(("too soon", costing(server, device.poll()).await.0));
-    let (cost, visit) = costing(server, browser.visit()).await;
+    costs.push(("pending", server.costing(device.poll()).await.0));
+    costs.push(("too soon", server.costing(device.poll()).await.0));
+    let (cost, visit) = server.costing(browser.visit()).await;
     costs.push(("visit", cost));
     let challenge = visit.expect("device_challenge");
     let entered = json!({"user_code": device.user_code()});
-    let (cost, redirect) = costing(server, server.decide("device", "accept", &challenge, entered)).await;
+    let (cost, redirect) = server.costing(server.decide("device", "accept", &challenge, entered)).await;
     costs.push(("user code accepted", cost));
-    let (cost, page) = costing(server, browser.open(&redirect)).await;
+    let (cost, page) = server.costing(browser.open(&redirect)).await;
     costs.push(("code verified", cost));
     let challenge = page.expect("login_challenge");
-    costs.push(("login request", costing(server, server.asked("login", &challenge)).await.0));
-    let (cost, redirect) = costing(server, server.decide("login", "accept", &challenge, alice())).await;
+    costs.push(("login request", server.costing(server.asked("login", &challenge)).await.0));
+    let (cost, redirect) = server.costing(server.decide("login", "accept", &challenge, alice())).await;
     costs.push(("login accepted", cost));
-    let (cost, page) = costing(server, browser.open(&redirect)).await;
+    let (cost, page) = server.costing(browser.open(&redirect)).await;
     costs.push(("login verified", cost));
-    costs.push(("consent accepted and verified", costing(server, browser.consent(&page, all())).await.0));
+    costs.push(("consent accepted and verified", server.costing(browser.consent(&page, all())).await.0));
     wait(server, 10);
-    let (cost, (status, _)) = costing(server, device.poll()).await;
+    let (cost, (status, _)) = server.costing(device.poll()).await;
     assert_eq!(status, 200);
     costs.push(("tokens", cost));
     costs

@@ -86,10 +86,19 @@ impl Trust {
         micros(self.start.elapsed()) < self.until_micros.load(Ordering::SeqCst)
     }
 
+    /// True where the channel was alive at that time or later.
+    pub(crate) fn is_proven_since(&self, time: Instant) -> bool {
+        self.until(time) <= self.until_micros.load(Ordering::SeqCst)
+    }
+
     /// The channel was alive at `sent`.
     pub(crate) fn proven_at(&self, sent: Instant) {
-        let until = micros(sent.duration_since(self.start) + TRUST_FOR);
-        self.until_micros.fetch_max(until, Ordering::SeqCst);
+        self.until_micros.fetch_max(self.until(sent), Ordering::SeqCst);
+    }
+
+    /// Until when the cache may be believed if the channel was alive at `sent`.
+    fn until(&self, sent: Instant) -> u64 {
+        micros(sent.duration_since(self.start) + TRUST_FOR)
     }
 
     /// The channel is lost.
@@ -129,8 +138,10 @@ mod tests {
         let trust = Trust::none();
         assert!(!trust.is_current());
         let sent = Instant::now();
+        assert!(!trust.is_proven_since(sent));
         trust.proven_at(sent);
-        assert!(trust.is_current());
+        assert!(trust.is_current() && trust.is_proven_since(sent));
+        assert!(!trust.is_proven_since(sent + TRUST_FOR));
         trust.proven_at(sent.checked_sub(TRUST_FOR).unwrap_or(sent));
         assert!(trust.is_current(), "an older proof does not shorten a newer one");
         trust.revoke();

@@ -138,4 +138,9 @@ impl Store {
     pub fn is_cache_trusted(&self) -> bool {
         self.caches().trust.is_current()
     }
+
+    /// True once all is heard that anybody had changed by that time, and the caches are rid of it.
+    pub fn has_heard_until(&self, time: Instant) -> bool {
+        self.caches().trust.is_proven_since(time)
+    }
 }

@@ -12,7 +12,7 @@ pub mod verifiers;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use harness::{TestDatabase, eventually};
 use jiff::Timestamp;
@@ -154,9 +154,17 @@ impl TestServer {
         Self { store, server, public, admin, http, _shutdown: shutdown.drop_guard(), _database: None }
     }
 
-    /// Waits until what is cached is used.
+    /// Waits until what is cached is used, and nothing that was changed so far is read anew any more.
     pub async fn cached(&self) {
-        eventually("the cache is trusted", async || self.store.is_cache_trusted()).await;
+        let now = Instant::now();
+        eventually("the cache is trusted", async || self.store.has_heard_until(now)).await;
+    }
+
+    /// How many statements something takes, with what it gives.
+    pub async fn costing<T>(&self, done: impl Future<Output = T>) -> (u64, T) {
+        let before = self.store.statements();
+        let value = done.await;
+        (self.store.statements() - before, value)
     }
 
     pub fn public_url(&self, path: &str) -> String {
