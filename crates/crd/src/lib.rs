@@ -36,6 +36,7 @@ pub use json_web_key_set::{
 pub use lifespans::{AccessTokenLifespan, ImplicitLifespans, Lifespans, TokenLifespans};
 pub use oauth2_client::{OAuth2Client, OAuth2ClientSpec, OAuth2ClientStatus};
 pub use public_jwks::{PublicJwk, PublicJwks};
+pub use schema::is_object_name;
 pub use status_time::StatusTime;
 pub use validate::{ManifestError, Problem, Problems, Resource, Validator};
 

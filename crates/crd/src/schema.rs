@@ -1,12 +1,22 @@
 //! Pieces of schema that several fields share, and what the derive cannot say.
 
+use std::sync::LazyLock;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
+use regex::Regex;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
 /// Name of a Kubernetes object (RFC 1123 subdomain).
 pub(crate) const OBJECT_NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+/// True for what may be the name of a Kubernetes object (RFC 1123 subdomain).
+#[expect(clippy::expect_used, reason = "fixed at compile time, and every test would fail")]
+pub fn is_object_name(name: &str) -> bool {
+    static PATTERN: LazyLock<Regex> = LazyLock::new(|| Regex::new(OBJECT_NAME).expect("a pattern"));
+    name.len() <= 253 && PATTERN.is_match(name)
+}
+
 /// Name of a server instance (RFC 1123 label).
 pub(crate) const INSTANCE: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 /// Key in the data of a Secret.

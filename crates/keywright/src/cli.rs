@@ -157,7 +157,7 @@ pub struct OperatorArgs {
     #[arg(long, value_name = "URL", value_delimiter = ',', requires = "compat_maester")]
     pub compat_maester_admin_urls: Vec<String>,
     /// The namespaces in which a Secret of such a resource may name any client id that is free; elsewhere it has to begin
-    /// with the namespace's name and a dot, unless it is a generated one. By default it may everywhere, as with Maester.
+    /// with the namespace's name and a dot, unless the resource had it before. By default it may everywhere, as with Maester.
     #[arg(long, value_delimiter = ',', requires = "compat_maester")]
     pub compat_maester_id_namespaces: Option<Vec<String>>,
     /// Entries of the Secrets of such resources.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use store::{ManagedRow, ResourceRef};
 
 /// Where a resource is.
@@ -17,6 +18,15 @@ pub struct Place {
 impl From<&ResourceRef> for Place {
     fn from(resource: &ResourceRef) -> Self {
         Self { namespace: resource.namespace.clone(), name: resource.name.clone() }
+    }
+}
+
+impl From<&ObjectMeta> for Place {
+    fn from(meta: &ObjectMeta) -> Self {
+        Self {
+            namespace: meta.namespace.clone().unwrap_or_default(),
+            name: meta.name.clone().unwrap_or_default(),
+        }
     }
 }
 
@@ -41,18 +51,29 @@ impl Applied {
         }
     }
 
+    /// The resource is gone: whatever became of its rows, nobody is there who could see to them.
+    pub fn forget_place(&self, place: &Place) {
+        self.lock().retain(|_, (of, _)| of != place);
+    }
+
     /// True where the row's resource has rested.
     pub fn knows(&self, key: &str) -> bool {
         self.lock().contains_key(key)
     }
 
-    /// The resources whose rows are not what they were: changed, given away, or gone. `rows` are all that resources own.
+    /// The resources whose rows are not what they were: changed, given away, or gone. `rows` are all that resources of
+    /// this kind own.
     pub fn drifted(&self, rows: &[ManagedRow]) -> BTreeSet<Place> {
+        self.drifted_among(rows, |_| true)
+    }
+
+    /// The same of some rows; `rows` are those of them that resources of this kind own.
+    pub fn drifted_among(&self, rows: &[ManagedRow], among: impl Fn(&str) -> bool) -> BTreeSet<Place> {
         let rows: HashMap<&str, &ManagedRow> = rows.iter().map(|row| (row.key.as_str(), row)).collect();
         let all = self.lock();
         let is_other = |(key, (place, version)): &(&String, &(Place, i64))| {
-            rows.get(key.as_str())
-                .is_none_or(|row| row.version != *version || Place::from(&row.manager) != *place)
+            let is_other = |row: &&ManagedRow| row.version != *version || Place::from(&row.manager) != *place;
+            among(key) && rows.get(key.as_str()).is_none_or(is_other)
         };
         all.iter().filter(is_other).map(|(_, (place, _))| place.clone()).collect()
     }
@@ -103,6 +124,13 @@ mod tests {
         ];
         let drifted: Vec<String> = applied.drifted(&rows).into_iter().map(|place| place.name).collect();
         assert_eq!(drifted, ["changed", "given-away", "gone"]);
+        let asked = ["id-gone", "id-same", "id-unknown"];
+        let some: Vec<_> = rows.iter().filter(|row| asked.contains(&&*row.key)).cloned().collect();
+        let drifted = applied.drifted_among(&some, |key| asked.contains(&key));
+        assert_eq!(drifted.iter().map(|place| &*place.name).collect::<Vec<_>>(), ["gone"]);
         assert!(applied.knows("id-same") && !applied.knows("id-not-mine"));
+        applied.forget_place(&Place::from(&resource("given-away")));
+        let drifted: Vec<String> = applied.drifted(&rows).into_iter().map(|place| place.name).collect();
+        assert_eq!(drifted, ["changed", "gone"], "a resource that is gone has no rows to see to");
     }
 }

@@ -28,6 +28,7 @@ pub mod reconcile;
 pub mod settings;
 pub mod source;
 mod status;
+mod told;
 
 pub use leadership::Leadership;
 pub use metrics::Metrics;

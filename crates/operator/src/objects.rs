@@ -29,6 +29,16 @@ pub enum ResourceView<'a> {
     KeySet(&'a JsonWebKeySet),
 }
 
+impl<'a> ResourceView<'a> {
+    /// Its metadata.
+    pub fn meta(self) -> &'a ObjectMeta {
+        match self {
+            Self::Client(client) => &client.metadata,
+            Self::KeySet(key_set) => &key_set.metadata,
+        }
+    }
+}
+
 /// What a write left of a resource's metadata, for the next one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Written {

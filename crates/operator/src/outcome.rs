@@ -23,6 +23,8 @@ pub enum Outcome {
         /// What, for the log.
         error: String,
     },
+    /// Another writer was first: look at once at what is there now.
+    Raced,
     /// The database does not answer: try again when it does.
     DatabaseAway,
     /// The database does not answer, and the resource waits for its deletion: until it does, or until the instant, at
@@ -47,6 +49,7 @@ impl Outcome {
             Self::Settled { .. } => "settled",
             Self::Waiting { .. } => "waiting",
             Self::Failed { .. } => "failed",
+            Self::Raced => "raced",
             Self::DatabaseAway | Self::DeletionBlocked { .. } => "database_away",
             Self::Nothing => "nothing",
         }

@@ -1,6 +1,7 @@
 //! Pure decisions: what was gathered in, actions and a status out.
 
 pub mod client;
+pub mod client_id;
 pub mod client_metadata;
 mod client_secret;
 pub mod client_status;

@@ -11,10 +11,9 @@ use std::sync::Arc;
 
 use crd::Reason;
 use jiff::{SignedDuration, Timestamp};
-use kube::Resource;
 use store::Store;
 
-use crate::applied::Applied;
+use crate::applied::{Applied, Place};
 use crate::apply::Failure;
 use crate::database_gate::DatabaseGate;
 use crate::events::{Event, EventReason};
@@ -22,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::objects::{ObjectError, Objects, ResourceView};
 use crate::outcome::Outcome;
 use crate::settings::Settings;
+use crate::told::Told;
 
 /// What both reconcilers work with.
 pub struct Context<O> {
@@ -70,7 +70,7 @@ impl<O> Context<O> {
         match failure {
             Failure::GateClosed => (Some(Trouble::database_away()), Outcome::DatabaseAway),
             Failure::UnderWay => (None, failed),
-            _ if failure.is_race() => (None, failed),
+            _ if failure.is_race() => (None, Outcome::Raced),
             Failure::Store(error) if error.is_transient() => {
                 tracing::warn!(%error, "the database does not answer");
                 self.gate.close();
@@ -84,13 +84,52 @@ impl<O> Context<O> {
     }
 }
 
+/// A resource whose reconciliation failed, as far as its deletion is concerned.
+struct Failing<'a> {
+    resource: ResourceView<'a>,
+    finalizer: &'static str,
+    /// True where what it declared goes with it: then its deletion waits for the database.
+    waits: bool,
+    /// What its `Ready` says so far.
+    ready: Option<&'a Reason>,
+}
+
 impl<O: Objects> Context<O> {
-    /// Until when the deletion of a resource waits for the database; `None` for one that is not being deleted.
-    fn blocked_until<K: Resource>(&self, resource: &K) -> Option<Timestamp> {
-        let since = resource.meta().deletion_timestamp.as_ref()?.0;
+    /// Tells of what the status is about to say; false where that was told already, and the status could not be written.
+    async fn tell(&self, told: &Told, resource: ResourceView<'_>, event: Event) -> bool {
+        let is_news = told.is_news(resource.meta().into(), &event);
+        if is_news {
+            self.objects.publish(resource, event).await;
+        }
+        is_news
+    }
+
+    /// What a failure comes to, and what the status is to say of it. A deletion that waits for the database is told of,
+    /// and waits no longer than it may.
+    async fn fail(&self, told: &Told, failure: &Failure, of: Failing<'_>) -> (Option<Trouble>, Outcome) {
+        let (trouble, mut outcome) = self.trouble(failure);
+        let Some(trouble) = trouble else { return (None, outcome) };
+        let Some(since) = &of.resource.meta().deletion_timestamp else { return (Some(trouble), outcome) };
+        // What stays must be told so first: else a sweep would take it.
+        if outcome == Outcome::DatabaseAway && of.waits {
+            let blocked = self.blocked_until(since.0);
+            if self.store.clock().now() >= blocked {
+                return (None, self.let_go(of.resource, of.finalizer).await);
+            }
+            outcome = Outcome::DeletionBlocked { again_at: blocked };
+        }
+        if of.ready != Some(&Reason::Terminating) {
+            let event = Event::new(EventReason::DeletionBlocked, &*trouble.message);
+            self.tell(told, of.resource, event).await;
+        }
+        (Some(Trouble { reason: Reason::Terminating, ..trouble }), outcome)
+    }
+
+    /// Until when a deletion that began at this time waits for the database.
+    fn blocked_until(&self, since: Timestamp) -> Timestamp {
         let timeout =
             SignedDuration::try_from(self.settings.finalizer_timeout).unwrap_or(SignedDuration::MAX);
-        Some(since.saturating_add(timeout).unwrap_or(Timestamp::MAX))
+        since.saturating_add(timeout).unwrap_or(Timestamp::MAX)
     }
 
     /// Lets a resource go whose row could not be deleted in good time: a namespace must not wait for the database for
@@ -101,6 +140,19 @@ impl<O: Objects> Context<O> {
         match self.objects.remove_finalizer(resource, finalizer).await {
             Ok(_) => Outcome::Nothing,
             Err(error) => Outcome::Failed { error: error.to_string() },
+        }
+    }
+}
+
+/// What comes of it that a failure could not be said in the status.
+fn unsaid(outcome: Outcome, written: Result<(), ObjectError>, resource: ResourceView<'_>) -> Outcome {
+    match written {
+        Ok(()) => outcome,
+        Err(ObjectError::Raced) => Outcome::Raced,
+        Err(error) => {
+            let Place { namespace, name } = resource.meta().into();
+            tracing::warn!(namespace, name, %error, "the status could not be written");
+            outcome
         }
     }
 }

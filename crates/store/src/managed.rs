@@ -1,13 +1,16 @@
 //! The rows that resources own: how they come to own them, and all of them together, for whoever looks for those that
 //! changed, or whose resource is gone.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
-use oauth::ClientMetadata;
+use oauth::{ClientId, ClientMetadata};
+use serde_json::Value;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use crate::clients::{changed, instant, seconds};
-use crate::database::bounded;
+use crate::database::{Dialect, bounded};
 use crate::invalidation::Change;
 use crate::{ClientFence, Error, ResourceRef, Store};
 
@@ -47,6 +50,11 @@ const COLUMNS: &str = "version, manager_cluster, manager_namespace, manager_name
     created_at FROM";
 const CLIENTS: &str =
     const_format::concatcp!("SELECT id, ", COLUMNS, " clients WHERE manager_cluster = $1 ORDER BY id");
+const OF_IDS: &str =
+    const_format::concatcp!("SELECT id, ", COLUMNS, " clients WHERE manager_cluster IS NOT NULL AND id IN (");
+const OF_IDS_POSTGRES: &str =
+    const_format::concatcp!(OF_IDS, "SELECT jsonb_array_elements_text(CAST($1 AS jsonb)))");
+const OF_IDS_SQLITE: &str = const_format::concatcp!(OF_IDS, "SELECT value FROM json_each($1))");
 const KEY_SETS: &str =
     const_format::concatcp!("SELECT name, ", COLUMNS, " key_sets WHERE manager_cluster = $1 ORDER BY name");
 
@@ -59,6 +67,20 @@ impl Store {
         self.managed(CLIENTS, cluster).await
     }
 
+    /// Those of the clients with these ids that resources own, of whichever cluster. One statement, which reads no other
+    /// row.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn managed_clients_of(&self, ids: &BTreeSet<ClientId>) -> Result<Vec<ManagedRow>, Error> {
+        let sql = match self.db().dialect() {
+            Dialect::Postgres => OF_IDS_POSTGRES,
+            Dialect::Sqlite => OF_IDS_SQLITE,
+        };
+        let ids: Value = ids.iter().map(ClientId::to_string).collect();
+        self.managed(sql, &ids.to_string()).await
+    }
+
     /// The key sets that the resources of a cluster own. One statement.
     ///
     /// # Errors
@@ -67,8 +89,8 @@ impl Store {
         self.managed(KEY_SETS, cluster).await
     }
 
-    async fn managed(&self, sql: &'static str, cluster: &str) -> Result<Vec<ManagedRow>, Error> {
-        let query = self.db().query(sql).bind(cluster.to_owned());
+    async fn managed(&self, sql: &'static str, which: &str) -> Result<Vec<ManagedRow>, Error> {
+        let query = self.db().query(sql).bind(which.to_owned());
         self.db().fetch_all(query).await?.iter().map(managed_row).collect()
     }
 

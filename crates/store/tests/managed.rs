@@ -129,6 +129,15 @@ async fn a_client_that_is_adopted_keeps_its_secrets_and_the_former_ones_end() {
         assert_eq!(managed.len(), 1);
         assert_eq!((managed[0].key.as_str(), managed[0].version), ("orders", adopted.version));
         assert!(store.managed_clients("another").await.unwrap().is_empty());
+        let (unmanaged, _) = new_unmanaged_client(&store, "nobodys");
+        store.create_client(&unmanaged).await.unwrap();
+        for (ids, found) in
+            [(vec![], 0), (vec!["nobodys", "nowhere"], 0), (vec!["nobodys", "orders", "nowhere"], 1)]
+        {
+            let (ids, statements) = (ids.into_iter().map(client_id).collect(), store.statements());
+            assert_eq!(store.managed_clients_of(&ids).await.unwrap(), managed[..found], "{ids:?}");
+            assert_eq!(store.statements(), statements + 1);
+        }
         declare(&store, &declaration("invoices", every(720, 24))).await;
         assert_eq!(store.managed_key_sets(&cluster).await.unwrap().len(), 1);
         disown(&database, "invoices").await;

@@ -211,6 +211,7 @@ async fn reconcile(
     let settings = Settings {
         instance: "default".to_owned(),
         cluster: welcome.data.id()?,
+        clients: operator::ClientKind::Ours,
         key_set_namespaces: None,
         adoption_namespaces: None,
         finalizer_timeout: operator::settings::FINALIZER_TIMEOUT,

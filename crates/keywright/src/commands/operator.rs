@@ -89,6 +89,7 @@ fn settings(args: &OperatorArgs, config: &crate::config::Config, cluster: String
     Settings {
         instance: args.instance.clone(),
         cluster,
+        clients: operator::ClientKind::Ours,
         key_set_namespaces: and_own(&args.key_set_namespaces),
         adoption_namespaces: and_own(&args.adoption_namespaces),
         finalizer_timeout: args.finalizer_timeout.get(),

@@ -4,18 +4,28 @@
 //! the row never has a secret that nobody knows; a new secret for an existing row is first made to work (pending), then
 //! written, then promoted. What a crash leaves behind is told apart from tampering by the row's hashes.
 
-use crd::{DeletionPolicy, OAuth2Client, SecretSource, names};
+use crd::{DeletionPolicy, OAuth2Client, Reason, SecretSource, names};
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 use oauth::{ClientId, ClientMetadata, ClientSecret, Issuer};
 use store::{ResourceRef, SecretState, StoredClient};
 use uuid::Uuid;
 
+use super::client_id::is_own;
 use super::client_metadata;
 use super::client_secret::{secret_actions, usable, write_secret};
 use super::rotation::next_due;
 use super::secret::{Credentials, FoundSecret, SecretObject, Unusable};
 use crate::events::{Event, EventReason};
+
+/// What a resource may not do, by where it comes from. One of ours may do all of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// It makes no client under an id that is not [its own](is_own).
+    pub own_ids: bool,
+    /// It is another server's: a client that it never took over is none of it.
+    pub elsewhere: bool,
+}
 
 /// Everything that the plan depends on.
 #[derive(Debug, Clone)]
@@ -40,6 +50,8 @@ pub struct Gathered {
     pub adopts: bool,
     /// True where the row is another resource's that is gone and left it behind, as it had declared.
     pub left_behind: bool,
+    /// What the resource may not do.
+    pub limits: Limits,
     /// The time.
     pub now: Timestamp,
 }
@@ -162,6 +174,9 @@ pub fn plan(gathered: &Gathered) -> Plan {
         let problem = format!("spec.clientId: the client exists as {}, and its id cannot change", row.id);
         return Plan::rest(Standing::Invalid(problem));
     }
+    if let Some(refusal) = refused_id(gathered) {
+        return Plan::rest(Standing::SecretUnusable(refusal));
+    }
     let mut actions = Vec::new();
     if goes_with(client) && !has_finalizer {
         actions.push(Action::AddFinalizer);
@@ -187,6 +202,19 @@ pub fn plan(gathered: &Gathered) -> Plan {
         actions.push(Action::RemoveFinalizer);
     }
     Plan { actions, standing }
+}
+
+/// Why no client is made under the id that a Secret chooses, where that is so. Whoever could wait for another's id to
+/// become free would get what is meant for that one.
+fn refused_id(gathered: &Gathered) -> Option<Unusable> {
+    let Gathered { client, id, limits, .. } = gathered;
+    if gathered.row.is_some() || !limits.own_ids || is_own(id, client) {
+        return None;
+    }
+    let (name, namespace) = (client.secret_name(), &gathered.me.namespace);
+    let message =
+        format!("client id {id} in Secret {name}: in this namespace it has to begin with {namespace}.");
+    Some(Unusable { reason: Reason::SecretInvalid, message })
 }
 
 /// True where a resource may take over a client that no resource owns, or whose resource left it behind: where that is
@@ -241,8 +269,9 @@ fn deletion(gathered: &Gathered, has_finalizer: bool) -> Plan {
             }
             // Maester's resource was deleted before it was ever looked at here.
             (DeletionPolicy::Delete, None) => {
-                let is_unclaimed =
-                    |row: &StoredClient| row.manager.is_none() && is_said_to_be(row, &gathered.me);
+                let is_unclaimed = |row: &StoredClient| {
+                    row.manager.is_none() && is_said_to_be(row, &gathered.me) && !gathered.limits.elsewhere
+                };
                 if gathered.row.as_ref().is_some_and(is_unclaimed) {
                     actions.push(Action::DeleteUnclaimedRow);
                 }
@@ -300,11 +329,6 @@ fn update_row(gathered: &Gathered, row: &StoredClient, metadata: &ClientMetadata
         actions.push(Action::Publish(event));
     }
     actions
-}
-
-/// True for an id of the form that is derived where nobody chooses one.
-pub fn is_generated(id: &ClientId) -> bool {
-    Uuid::parse_str(id.as_str()).is_ok_and(|uuid| uuid.to_string() == id.as_str())
 }
 
 /// True where the row goes with the resource.

@@ -9,14 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crd::{DeletionPolicy, JsonWebKeySet, KeyStatus, names};
 use jiff::Timestamp;
-use jose::ImportedKey;
 use jose::schedule::{Instants, State};
+use jose::{ImportedKey, KeyId};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
-use store::{RestoredKey, StoredKeySet};
+use store::{ResourceRef, RestoredKey, StoredKeySet};
 use zeroize::Zeroizing;
 
 use super::secret::{OPAQUE, Unusable, WRITTEN_FOR, refuse_to_write, text};
@@ -127,31 +127,75 @@ pub fn stamp(object: &Secret) -> Option<i64> {
     object.annotations().get(SET_VERSION)?.parse().ok()
 }
 
-/// What a Secret gives back to a set: all that it holds where the database knows nothing of the set, else what that has
-/// `lost`; never what is revoked. `None` where it holds nothing, or is no newer than `stored`.
-pub fn backup(
+/// What the database may have lost of a set.
+#[derive(Debug)]
+pub enum Loss<'a> {
+    /// All of it: it knows nothing of the set.
+    Set,
+    /// Perhaps all of it: what it has, no resource ever declared. A server makes the sets that it signs with wherever
+    /// there are none, so also where the database was lost.
+    Unclaimed(&'a StoredKeySet),
+    /// Keys of which the resource's status tells, since the database was put back to an older state.
+    Keys(&'a StoredKeySet, BTreeSet<String>),
+}
+
+/// What was lost of the set, as far as that can be known without its backup; `None` where nothing was, or the set is
+/// another resource's.
+pub fn loss<'a>(
     key_set: &JsonWebKeySet,
-    stored: Option<(&StoredKeySet, &BTreeSet<String>)>,
-    object: &Secret,
+    me: &ResourceRef,
+    stored: Option<&'a StoredKeySet>,
     now: Timestamp,
-) -> Option<Backup> {
-    if stored.is_some_and(|(set, _)| stamp(object) <= Some(set.version)) {
-        return None;
+) -> Option<Loss<'a>> {
+    let Some(set) = stored else { return Some(Loss::Set) };
+    match &set.manager {
+        None => Some(Loss::Unclaimed(set)),
+        Some(holder) if holder.same_place(me) => {
+            let kids = lost(key_set, set, now);
+            (!kids.is_empty()).then_some(Loss::Keys(set, kids))
+        }
+        Some(_) => None,
     }
+}
+
+/// What a Secret gives back to a set: all that it holds where the database lost the set, else what that has lost of it;
+/// never what is revoked. `None` where it holds nothing, or is no newer than the set.
+pub fn backup(key_set: &JsonWebKeySet, loss: Loss<'_>, object: &Secret, now: Timestamp) -> Option<Backup> {
     let mut backup = restorable(&exported(object)?, now)
         .unwrap_or_else(|problem| Backup { keys: Vec::new(), damaged: vec![problem] });
+    let loss = match loss {
+        Loss::Unclaimed(set) if !is_in_place_of(set, &backup) => Loss::Keys(set, lost(key_set, set, now)),
+        other => other,
+    };
+    if let Loss::Keys(set, kids) = &loss
+        && (kids.is_empty() || stamp(object) <= Some(set.version))
+    {
+        return None;
+    }
     backup.keys.retain(|restored| {
         let kid = restored.key.key_id().as_str();
-        !key_set.spec.revoked_key_ids.iter().any(|revoked| revoked == kid)
-            && stored.is_none_or(|(_, lost)| lost.contains(kid) && is_true_to_its_name(restored))
+        let is_lost = match &loss {
+            Loss::Set | Loss::Unclaimed(_) => true,
+            Loss::Keys(_, kids) => kids.contains(kid) && is_true_to_its_name(restored),
+        };
+        is_lost && !key_set.spec.revoked_key_ids.iter().any(|revoked| revoked == kid)
     });
     Some(backup)
+}
+
+/// True where a set was made in the place of the one that a backup is of: it has none of its keys, and was given all that
+/// it has after them.
+fn is_in_place_of(set: &StoredKeySet, backup: &Backup) -> bool {
+    let newest = backup.keys.iter().map(|restored| restored.instants.published_at).max();
+    let is_younger = |newest| set.keys.iter().all(|key| key.schedule.instants.published_at >= newest);
+    let has = |kid: &KeyId| backup.keys.iter().any(|restored| restored.key.key_id() == kid);
+    newest.is_some_and(is_younger) && !set.key_ids().any(has)
 }
 
 /// The keys that the resource's status tells of and the database has lost, since it was put back to an older state. What
 /// nobody ever told of is never taken from a Secret while the database has the set: whoever may edit Secrets could have
 /// put it there.
-pub fn lost(key_set: &JsonWebKeySet, stored: &StoredKeySet, now: Timestamp) -> BTreeSet<String> {
+fn lost(key_set: &JsonWebKeySet, stored: &StoredKeySet, now: Timestamp) -> BTreeSet<String> {
     let is_lost = |told: &&KeyStatus| {
         told.removed_at.is_none_or(|at| now < at.get())
             && !key_set.spec.revoked_key_ids.contains(&told.kid)

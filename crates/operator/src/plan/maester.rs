@@ -4,18 +4,15 @@
 use crd::maester::{self, FINALIZER, MaesterCondition, ReconciliationError};
 use crd::{
     Condition, ConditionStatus, ConditionType, OAuth2Client, OAuth2ClientStatus, Reason, SecretKeys,
-    SecretSource, names,
+    SecretSource, is_object_name, names,
 };
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::ResourceExt;
-use oauth::ClientId;
-use store::ResourceRef;
 
-use super::client::is_generated;
+use super::client::Limits;
 use super::secret::{entry, is_labelled};
-use crate::objects::ClientKind;
 use crate::status::{Wanted, conditions};
 
 /// How Maester's resources are read.
@@ -25,7 +22,8 @@ pub struct MaesterSettings {
     pub keys: SecretKeys,
     /// The addresses in `spec.hydraAdmin.url` that mean this installation.
     pub admin_urls: Vec<String>,
-    /// Where a Secret may name any client id that is free; `None` means everywhere, as with Maester.
+    /// Where a Secret may name any client id that is free; `None` means everywhere, as with Maester. Elsewhere a resource
+    /// makes no client under another id than its own.
     pub id_namespaces: Option<Vec<String>>,
 }
 
@@ -46,18 +44,6 @@ const UPDATE_FAILED: &str = "CLIENT_UPDATE_FAILED";
 /// How the database names this cluster where it is about Maester's resources.
 pub fn maesters_cluster(cluster: &str) -> String {
     format!("{cluster}/{}", maester::GROUP)
-}
-
-/// Which kind of resource `holder` is in this cluster, which has the other name where it is about Maester's resources;
-/// `None` where it is one of another cluster.
-pub fn kind_of(holder: &ResourceRef, cluster: &str) -> Option<ClientKind> {
-    let suffix = maesters_cluster("");
-    let cluster = cluster.strip_suffix(&suffix).unwrap_or(cluster);
-    if holder.cluster == cluster {
-        Some(ClientKind::Ours)
-    } else {
-        (holder.cluster == maesters_cluster(cluster)).then_some(ClientKind::Maesters)
-    }
 }
 
 /// The resource as one of ours, of `instance`. `secret` is the Secret that it names, if there is one.
@@ -122,6 +108,7 @@ fn check_address(from: &maester::OAuth2Client, settings: &MaesterSettings) -> Re
     Err(Refusal { code: INVALID_ADDRESS, reason: Reason::InvalidSpec, message })
 }
 
+/// The pattern of Maester's schema is not anchored, and lets anything through.
 fn check_secret_name(name: &str) -> Result<(), Refusal> {
     if is_object_name(name) {
         return Ok(());
@@ -130,49 +117,17 @@ fn check_secret_name(name: &str) -> Result<(), Refusal> {
     Err(Refusal { code: INVALID_SECRET, reason: Reason::InvalidSpec, message })
 }
 
-/// True for an RFC 1123 subdomain. The pattern of Maester's schema is not anchored, and lets anything through.
-pub fn is_object_name(name: &str) -> bool {
-    let is_alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let is_label = |label: &str| {
-        let bytes = label.as_bytes();
-        bytes.iter().all(|byte| is_alphanumeric(byte) || *byte == b'-')
-            && bytes.first().is_some_and(is_alphanumeric)
-            && bytes.last().is_some_and(is_alphanumeric)
-    };
-    name.len() <= 253 && name.split('.').all(is_label)
-}
-
 fn invalid(message: String) -> Refusal {
     Refusal { code: REGISTRATION_FAILED, reason: Reason::InvalidSpec, message }
 }
 
-/// The id that a resource would choose where it may not: one that a Secret names, that nobody has given to it yet and that
-/// is neither generated nor its namespace's. Where a client has that id already, its owner decides.
-pub fn chosen_id(
-    from: &maester::OAuth2Client,
-    ours: &OAuth2Client,
-    settings: &MaesterSettings,
-) -> Option<ClientId> {
+/// What a resource may not do that one of ours may.
+pub fn limits(from: &maester::OAuth2Client, settings: &MaesterSettings) -> Limits {
     let namespace = from.namespace().unwrap_or_default();
-    let allowed = settings.id_namespaces.as_ref()?;
-    let id = ours.spec.client_id.as_ref()?;
-    let known = from.status.as_ref().and_then(|status| status.client_id.as_ref());
-    if from.metadata.deletion_timestamp.is_some()
-        || allowed.contains(&namespace)
-        || known == Some(id)
-        || id.strip_prefix(&namespace).is_some_and(|rest| rest.starts_with('.'))
-    {
-        return None;
+    Limits {
+        own_ids: settings.id_namespaces.as_ref().is_some_and(|allowed| !allowed.contains(&namespace)),
+        elsewhere: check_address(from, settings).is_err(),
     }
-    ClientId::parse(id.clone()).ok().filter(|id| !is_generated(id))
-}
-
-/// Why such an id is not given.
-pub fn id_refused(from: &maester::OAuth2Client, id: &ClientId) -> Refusal {
-    let (name, namespace) = (&from.spec.secret_name, from.namespace().unwrap_or_default());
-    let message =
-        format!("client id {id} in Secret {name}: in this namespace it has to begin with {namespace}.");
-    Refusal { code: INVALID_SECRET, reason: Reason::SecretInvalid, message }
 }
 
 /// The Secret as the plan is to see it: by Maester's rules, a Secret that a resource names is meant for it.

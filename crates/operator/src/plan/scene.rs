@@ -9,7 +9,7 @@ use oauth::{ClientId, ClientSecret, Incarnation, Issuer};
 use serde_json::{Value, json};
 use store::{ResourceRef, SecretState, StoredClient, StoredSecret};
 
-use super::client::{Action, Gathered, Plan, goes_with, plan, spec_hash};
+use super::client::{Action, Gathered, Limits, Plan, goes_with, plan, spec_hash};
 use super::secret::{FoundSecret, desired, judge};
 use super::{client_metadata, rotation};
 
@@ -53,6 +53,7 @@ pub(crate) fn scene(spec: Value) -> Scene {
         issuer: Issuer::parse("https://id.example.com/").unwrap(),
         adopts: true,
         left_behind: false,
+        limits: Limits::default(),
         now: now(),
     }))
 }

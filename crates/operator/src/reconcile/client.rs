@@ -8,18 +8,19 @@ use crd::{ConditionType, OAuth2Client, OAuth2ClientStatus, Reason, names};
 use kube::{Resource, ResourceExt};
 use oauth::{ClientId, ClientSecret};
 use store::{ResourceRef, SecretState, StoredClient};
-use uuid::Uuid;
 
-use super::{Context, Trouble};
+use super::{Context, Failing, Trouble, unsaid};
+use crate::applied::Place;
 use crate::apply::{Execution, Failure};
 use crate::events::{Event, EventReason};
 use crate::metrics::ReconcileLabels;
 use crate::objects::{ObjectError, Objects, ResourceView};
 use crate::outcome::Outcome;
-use crate::plan::client::{Action, Gathered, Plan, Standing, goes_with, is_generated, may_adopt, plan};
+use crate::plan::client::{Action, Gathered, Limits, Plan, Standing, goes_with, may_adopt, plan};
+use crate::plan::client_id::{derived, is_generated, is_own};
 use crate::plan::client_status;
-use crate::plan::maester::kind_of;
 use crate::plan::secret::{FoundSecret, judge};
+use crate::told::Told;
 
 /// How often a resource is planned anew in one reconciliation: once to act, once to see that nothing is left, and a
 /// few more for races.
@@ -40,22 +41,35 @@ pub struct ClientReconciler<O> {
     context: Context<O>,
     /// The version of each row that was seen, or left, with a secret on its way into the Secret.
     unwritten: Mutex<HashMap<ClientId, i64>>,
+    /// The events that statuses do not account for yet.
+    told: Told,
 }
 
 impl<O: Objects> ClientReconciler<O> {
     /// A reconciler.
     pub fn new(context: Context<O>) -> Self {
-        Self { context, unwritten: Mutex::default() }
+        Self { context, unwritten: Mutex::default(), told: Told::default() }
     }
 
-    /// Makes everything around one resource what it declares.
+    /// Forgets a resource that is gone.
+    pub fn forget(&self, place: &Place) {
+        self.context.applied_clients.forget_place(place);
+        self.told.forget(place);
+    }
+
+    /// Makes everything around one resource of ours what it declares.
     pub async fn reconcile(&self, client: &OAuth2Client) -> Outcome {
+        self.reconcile_within(client, Limits::default()).await
+    }
+
+    /// The same for one that may not do all that ours may.
+    pub async fn reconcile_within(&self, client: &OAuth2Client, limits: Limits) -> Outcome {
         if client.spec.instance != self.context.settings.instance {
             return Outcome::Nothing;
         }
         let started = Instant::now();
         let mut current = client.clone();
-        let outcome = match self.settle(&mut current).await {
+        let outcome = match self.settle(&mut current, limits).await {
             Ok(outcome) => outcome,
             Err(failure) => self.failed(&current, &failure).await,
         };
@@ -66,10 +80,10 @@ impl<O: Objects> ClientReconciler<O> {
         outcome
     }
 
-    async fn settle(&self, client: &mut OAuth2Client) -> Result<Outcome, Failure> {
+    async fn settle(&self, client: &mut OAuth2Client, limits: Limits) -> Result<Outcome, Failure> {
         let mut last = Failure::Undone;
         for _ in 0..ROUNDS {
-            let gathered = self.gather(client).await?;
+            let gathered = self.gather(client, limits).await?;
             let planned = plan(&gathered);
             if planned.actions.is_empty() {
                 return self.rest(&gathered, planned.standing).await;
@@ -115,12 +129,12 @@ impl<O: Objects> ClientReconciler<O> {
 
     /// Reads everything that the plan depends on. The row comes before the Secret: where another reconciler is at
     /// work, this one then holds the older version of the row, and its first write is refused.
-    async fn gather(&self, client: &OAuth2Client) -> Result<Gathered, Failure> {
+    async fn gather(&self, client: &OAuth2Client, limits: Limits) -> Result<Gathered, Failure> {
         let Context { store, objects, settings, gate, .. } = &self.context;
         if !gate.is_open() {
             return Err(Failure::GateClosed);
         }
-        let me = reference(client, &settings.cluster);
+        let me = reference(client, settings.clients_cluster());
         let fixed = fixed_id(client);
         let mut row = self.find_row(fixed.as_ref(), &me).await?;
         let object = objects.secret(&me.namespace, &client.secret_name()).await?;
@@ -129,7 +143,7 @@ impl<O: Objects> ClientReconciler<O> {
             (Some(row), _) => row.id.clone(),
             (None, Some(fixed)) => fixed,
             (None, None) => {
-                let (id, found) = self.unfixed_id(&me, &secret).await?;
+                let (id, found) = self.unfixed_id(client, &me, &secret, limits).await?;
                 row = found;
                 id
             }
@@ -151,6 +165,7 @@ impl<O: Objects> ClientReconciler<O> {
             id,
             row,
             left_behind,
+            limits,
             secret,
             matched,
             fresh: ClientSecret::generate(store.entropy()),
@@ -165,7 +180,7 @@ impl<O: Objects> ClientReconciler<O> {
         let Some(holder) = row.manager.as_ref().filter(|_| !row.deleted_with_manager) else {
             return Ok(false);
         };
-        let Some(kind) = kind_of(holder, &self.context.settings.cluster) else { return Ok(false) };
+        let Some(kind) = self.context.settings.kind_of(holder) else { return Ok(false) };
         // Another one in its place finds the row again by its place.
         match self.context.objects.client_uid(kind, &holder.namespace, &holder.name).await {
             Ok(found) => Ok(found.is_none()),
@@ -198,20 +213,23 @@ impl<O: Objects> ClientReconciler<O> {
     /// write Secrets could take any id that is free, past the rules for `spec.clientId`.
     async fn unfixed_id(
         &self,
+        client: &OAuth2Client,
         me: &ResourceRef,
         secret: &FoundSecret,
+        limits: Limits,
     ) -> Result<(ClientId, Option<StoredClient>), Failure> {
         let store = &self.context.store;
         let written = secret.credentials().and_then(|found| found.client_id.clone());
         if let Some(id) = written.and_then(|id| ClientId::parse(id).ok()) {
             let row = store.read_client(&id).await?;
             let is_mine = row.as_ref().is_some_and(|row| row.is_of(me));
-            if is_mine || (row.is_none() && is_generated(&id)) {
+            let may_be_mine = || is_generated(&id) && (!limits.own_ids || is_own(&id, client));
+            if is_mine || (row.is_none() && may_be_mine()) {
                 return Ok((id, row));
             }
         }
-        let derived = Uuid::new_v5(&Uuid::NAMESPACE_OID, me.uid.as_bytes()).to_string();
-        let id = ClientId::parse(derived).map_err(|error| store::Error::Corrupt(error.to_string()))?;
+        let id =
+            ClientId::parse(derived(&me.uid)).map_err(|error| store::Error::Corrupt(error.to_string()))?;
         let row = store.read_client(&id).await?;
         Ok((id, row))
     }
@@ -242,10 +260,11 @@ impl<O: Objects> ClientReconciler<O> {
             if let Standing::Conflict(holder) = &standing
                 && ready_reason(client.status.as_ref()) != Some(&Reason::ClientIdConflict)
             {
-                self.context.metrics.conflicts.inc();
                 let event =
                     Event::new(EventReason::Conflict, format!("client {} is {holder}'s", gathered.id));
-                self.context.objects.publish(ResourceView::Client(client), event).await;
+                if self.context.tell(&self.told, ResourceView::Client(client), event).await {
+                    self.context.metrics.conflicts.inc();
+                }
             }
             self.write_status(client, &status).await?;
         }
@@ -272,40 +291,28 @@ impl<O: Objects> ClientReconciler<O> {
         client: &OAuth2Client,
         status: &OAuth2ClientStatus,
     ) -> Result<(), ObjectError> {
-        if client.status.as_ref() == Some(status) {
-            return Ok(());
+        if client.status.as_ref() != Some(status) {
+            self.context.objects.write_client_status(client, status).await?;
         }
-        self.context.objects.write_client_status(client, status).await
+        self.told.forget(&client.meta().into());
+        Ok(())
     }
 
     /// Says in the status what failed, as far as that can be said.
     async fn failed(&self, client: &OAuth2Client, failure: &Failure) -> Outcome {
-        let (trouble, mut outcome) = self.context.trouble(failure);
+        let view = ResourceView::Client(client);
+        let failing = Failing {
+            resource: view,
+            finalizer: names::CLIENT_FINALIZER,
+            waits: goes_with(client),
+            ready: ready_reason(client.status.as_ref()),
+        };
+        let (trouble, outcome) = self.context.fail(&self.told, failure, failing).await;
         let Some(Trouble { reason, message }) = trouble else { return outcome };
-        let deleting = client.meta().deletion_timestamp.is_some();
-        // What stays must be told so first: else a sweep would take it.
-        if outcome == Outcome::DatabaseAway
-            && goes_with(client)
-            && let Some(blocked) = self.context.blocked_until(client)
-        {
-            if self.context.store.clock().now() >= blocked {
-                let view = ResourceView::Client(client);
-                return self.context.let_go(view, names::CLIENT_FINALIZER).await;
-            }
-            outcome = Outcome::DeletionBlocked { again_at: blocked };
-        }
-        let reason = if deleting { Reason::Terminating } else { reason };
-        if deleting && ready_reason(client.status.as_ref()) != Some(&Reason::Terminating) {
-            let event = Event::new(EventReason::DeletionBlocked, &*message);
-            self.context.objects.publish(ResourceView::Client(client), event).await;
-        }
         let secret = matches!(failure, Failure::SecretWrite { .. });
         let now = self.context.store.clock().now();
         let status = client_status::failing(client, &reason, &message, secret, now);
-        if let Err(error) = self.write_status(client, &status).await {
-            tracing::warn!(client = client_status::display(client), %error, "the status could not be written");
-        }
-        outcome
+        unsaid(outcome, self.write_status(client, &status).await, view)
     }
 }
 
@@ -320,9 +327,9 @@ fn fixed_id(client: &OAuth2Client) -> Option<ClientId> {
 }
 
 /// The resource, as the database names it.
-pub(super) fn reference<K: Resource>(resource: &K, cluster: &str) -> ResourceRef {
+pub(super) fn reference<K: Resource>(resource: &K, cluster: String) -> ResourceRef {
     ResourceRef {
-        cluster: cluster.to_owned(),
+        cluster,
         namespace: resource.namespace().unwrap_or_default(),
         name: resource.name_any(),
         uid: resource.uid().unwrap_or_default(),

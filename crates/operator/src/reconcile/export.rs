@@ -9,13 +9,13 @@ use super::key_set::KeySetReconciler;
 use crate::apply::Failure;
 use crate::events::{Event, EventReason};
 use crate::objects::{Objects, ResourceView};
-use crate::plan::export::{ExportedKey, backup, desired, document, exported, lost, refuse, stamp, stamped};
+use crate::plan::export::{ExportedKey, backup, desired, document, exported, loss, refuse, stamp, stamped};
 use crate::plan::secret::{Unusable, controller, is_as};
 
 impl<O: Objects> KeySetReconciler<O> {
-    /// Restores a set of which the database knows nothing from the Secret into which it was exported with its private
-    /// keys; and of one that it has, what it lost when it was put back to an older state. Else the Secret is never read
-    /// back.
+    /// Restores a set of which the database knows nothing, or has no more than a server has made in its place since, from
+    /// the Secret into which it was exported with its private keys; and of one that it has, what it lost when it was put
+    /// back to an older state. Else the Secret is never read back.
     pub(super) async fn restore(
         &self,
         key_set: &JsonWebKeySet,
@@ -24,26 +24,15 @@ impl<O: Objects> KeySetReconciler<O> {
         let Some(export) = key_set.spec.export.as_ref().filter(|export| export.private_keys) else {
             return Ok(());
         };
-        let (store, objects) = (&self.0.store, &self.0.objects);
+        let (store, objects) = (&self.context.store, &self.context.objects);
         let now = store.clock().now();
         let stored = store.read_key_set(&declaration.set).await?;
-        let lost = match &stored {
-            None => None,
-            Some(set) if !set.manager.as_ref().is_some_and(|m| m.same_place(&declaration.manager)) => {
-                return Ok(());
-            }
-            Some(set) => match lost(key_set, set, now) {
-                kids if kids.is_empty() => return Ok(()),
-                kids => Some(kids),
-            },
-        };
+        let Some(loss) = loss(key_set, &declaration.manager, stored.as_ref(), now) else { return Ok(()) };
         let object = objects.secret(&declaration.manager.namespace, &export.secret_name).await?;
         let Some(object) = object.filter(|object| refuse(key_set, object).is_none()) else {
             return Ok(());
         };
-        let Some(backup) = backup(key_set, stored.as_ref().zip(lost.as_ref()), &object, now) else {
-            return Ok(());
-        };
+        let Some(backup) = backup(key_set, loss, &object, now) else { return Ok(()) };
         let view = ResourceView::KeySet(key_set);
         if !backup.damaged.is_empty() {
             // The next write replaces it, so this is the last that anybody hears of it.
@@ -77,7 +66,7 @@ impl<O: Objects> KeySetReconciler<O> {
         turn: &Turn,
     ) -> Result<Result<(), Unusable>, Failure> {
         let Some(export) = &key_set.spec.export else { return Ok(Ok(())) };
-        let objects = &self.0.objects;
+        let objects = &self.context.objects;
         let namespace = key_set.metadata.namespace.as_deref().unwrap_or_default();
         let found = objects.secret(namespace, &export.secret_name).await?;
         if let Some(unusable) = found.as_ref().and_then(|object| refuse(key_set, object)) {
@@ -104,7 +93,7 @@ impl<O: Objects> KeySetReconciler<O> {
     pub(super) async fn disown_export(&self, key_set: &JsonWebKeySet) -> Result<(), Failure> {
         let Some(export) = &key_set.spec.export else { return Ok(()) };
         let namespace = key_set.metadata.namespace.as_deref().unwrap_or_default();
-        let found = self.0.objects.secret(namespace, &export.secret_name).await?;
+        let found = self.context.objects.secret(namespace, &export.secret_name).await?;
         let Some(object) = found.filter(|object| refuse(key_set, object).is_none() && owned(object)) else {
             return Ok(());
         };
@@ -117,12 +106,12 @@ impl<O: Objects> KeySetReconciler<O> {
             Some(version) => stamped(wanted, version),
             None => wanted,
         };
-        let written = self.0.objects.write_secret(&wanted).await;
+        let written = self.context.objects.write_secret(&wanted).await;
         written.map_err(|error| Failure::SecretWrite { name: export.secret_name.clone(), error })
     }
 
     fn document(&self, private: bool, turn: &Turn) -> Result<Zeroizing<String>, Failure> {
-        let (store, set) = (&self.0.store, &turn.after);
+        let (store, set) = (&self.context.store, &turn.after);
         let mut keys = Vec::new();
         for key in &set.keys {
             let public =

@@ -7,7 +7,8 @@ use kube::Resource;
 use store::Declaration;
 
 use super::client::reference;
-use super::{Context, Trouble};
+use super::{Context, Failing, Trouble, unsaid};
+use crate::applied::Place;
 use crate::apply::Failure;
 use crate::events::{Event, EventReason};
 use crate::metrics::{ReconcileLabels, SetLabels};
@@ -15,6 +16,7 @@ use crate::objects::{ObjectError, Objects, ResourceView};
 use crate::outcome::Outcome;
 use crate::plan::key_set::{Step, is_token_set, plan};
 use crate::plan::key_set_status;
+use crate::told::Told;
 
 /// How often a resource is looked at anew in one reconciliation: finalizers come before keys.
 const ROUNDS: usize = 4;
@@ -24,17 +26,27 @@ const ROUNDS: usize = 4;
 /// # Guarantees
 /// The turn of a set is one transaction, guarded by the set's version: a crash before it changes nothing, and one
 /// after it loses no more than a status, which the next reconciliation writes.
-pub struct KeySetReconciler<O>(pub(super) Context<O>);
+pub struct KeySetReconciler<O> {
+    pub(super) context: Context<O>,
+    /// The events that statuses do not account for yet.
+    told: Told,
+}
 
 impl<O: Objects> KeySetReconciler<O> {
     /// A reconciler.
     pub fn new(context: Context<O>) -> Self {
-        Self(context)
+        Self { context, told: Told::default() }
+    }
+
+    /// Forgets a resource that is gone.
+    pub fn forget(&self, place: &Place) {
+        self.context.applied_key_sets.forget_place(place);
+        self.told.forget(place);
     }
 
     /// Makes a set what its resource declares, at this time.
     pub async fn reconcile(&self, key_set: &JsonWebKeySet) -> Outcome {
-        if key_set.spec.instance != self.0.settings.instance {
+        if key_set.spec.instance != self.context.settings.instance {
             return Outcome::Nothing;
         }
         let started = Instant::now();
@@ -44,17 +56,17 @@ impl<O: Objects> KeySetReconciler<O> {
             Err(failure) => self.failed(&current, &failure).await,
         };
         let labels = ReconcileLabels { kind: "JsonWebKeySet", result: outcome.result() };
-        self.0.metrics.reconcile.get_or_create(&labels).inc();
-        self.0.metrics.reconcile_seconds.observe(started.elapsed().as_secs_f64());
+        self.context.metrics.reconcile.get_or_create(&labels).inc();
+        self.context.metrics.reconcile_seconds.observe(started.elapsed().as_secs_f64());
         outcome
     }
 
     async fn settle(&self, key_set: &mut JsonWebKeySet) -> Result<Outcome, Failure> {
-        let Context { store, objects, settings, gate, .. } = &self.0;
+        let Context { store, objects, settings, gate, .. } = &self.context;
         if !gate.is_open() {
             return Err(Failure::GateClosed);
         }
-        let me = reference(key_set, &settings.cluster);
+        let me = reference(key_set, settings.cluster.clone());
         for _ in 0..ROUNDS {
             let view = ResourceView::KeySet(key_set);
             let written = match plan(key_set, &me, settings, store.clock().now()) {
@@ -92,40 +104,41 @@ impl<O: Objects> KeySetReconciler<O> {
     }
 
     async fn declare(&self, key_set: &JsonWebKeySet, declaration: &Declaration) -> Result<Outcome, Failure> {
-        let store = &self.0.store;
+        let store = &self.context.store;
         self.restore(key_set, declaration).await?;
         let turn = match store.declare_key_set(declaration).await {
             Ok(turn) => turn,
             Err(store::Error::Conflict(holder)) => {
                 if ready_reason(key_set) != Some(&Reason::SetConflict) {
-                    self.0.metrics.conflicts.inc();
                     let event =
                         Event::new(EventReason::Conflict, format!("set {} is {holder}'s", declaration.set));
-                    self.0.objects.publish(ResourceView::KeySet(key_set), event).await;
+                    if self.context.tell(&self.told, ResourceView::KeySet(key_set), event).await {
+                        self.context.metrics.conflicts.inc();
+                    }
                 }
                 let message = format!("set {} belongs to {holder}", declaration.set);
                 return self.wait(key_set, Reason::SetConflict, &message).await;
             }
             Err(error) => {
                 let set = SetLabels { set: declaration.set.clone() };
-                self.0.metrics.jwk_rotation_failures.get_or_create(&set).inc();
+                self.context.metrics.jwk_rotation_failures.get_or_create(&set).inc();
                 return Err(error.into());
             }
         };
         let now = store.clock().now();
-        self.0.applied_key_sets.note(&declaration.set, &declaration.manager, turn.after.version);
+        self.context.applied_key_sets.note(&declaration.set, &declaration.manager, turn.after.version);
         let exported = self.export(key_set, &turn).await?;
         let status = key_set_status::after_turn(key_set, &turn, exported.as_ref().err(), now);
         for event in key_set_status::events(key_set, &turn, &status, now) {
-            if event.reason == EventReason::DriftCorrected {
-                self.0.metrics.drift_corrections.inc();
+            let corrects = event.reason == EventReason::DriftCorrected;
+            if self.context.tell(&self.told, ResourceView::KeySet(key_set), event).await && corrects {
+                self.context.metrics.drift_corrections.inc();
             }
-            self.0.objects.publish(ResourceView::KeySet(key_set), event).await;
         }
         self.write_status(key_set, &status).await?;
         if let Some(next) = turn.plan.next_turn {
             let set = SetLabels { set: declaration.set.clone() };
-            self.0.metrics.next_rotation.get_or_create(&set).set(next.as_second());
+            self.context.metrics.next_rotation.get_or_create(&set).set(next.as_second());
         }
         Ok(Outcome::Settled { again_at: turn.plan.next_instant })
     }
@@ -138,15 +151,20 @@ impl<O: Objects> KeySetReconciler<O> {
         );
         if ready_reason(key_set) != Some(&Reason::Terminating) {
             let event = Event::new(EventReason::DeletionBlocked, &*message);
-            self.0.objects.publish(ResourceView::KeySet(key_set), event).await;
+            self.context.tell(&self.told, ResourceView::KeySet(key_set), event).await;
         }
         self.wait(key_set, Reason::Terminating, &message).await
     }
 
     async fn wait(&self, key_set: &JsonWebKeySet, reason: Reason, message: &str) -> Result<Outcome, Failure> {
-        let status = key_set_status::failing(key_set, &reason, message, self.0.store.clock().now());
-        self.write_status(key_set, &status).await?;
+        self.say(key_set, &reason, message).await?;
         Ok(Outcome::Waiting { reason })
+    }
+
+    /// Says in the status that the set is not as declared, and why.
+    async fn say(&self, key_set: &JsonWebKeySet, reason: &Reason, message: &str) -> Result<(), ObjectError> {
+        let now = self.context.store.clock().now();
+        self.write_status(key_set, &key_set_status::failing(key_set, reason, message, now)).await
     }
 
     async fn write_status(
@@ -154,36 +172,25 @@ impl<O: Objects> KeySetReconciler<O> {
         key_set: &JsonWebKeySet,
         status: &JsonWebKeySetStatus,
     ) -> Result<(), ObjectError> {
-        if key_set.status.as_ref() == Some(status) {
-            return Ok(());
+        if key_set.status.as_ref() != Some(status) {
+            self.context.objects.write_key_set_status(key_set, status).await?;
         }
-        self.0.objects.write_key_set_status(key_set, status).await
+        self.told.forget(&key_set.meta().into());
+        Ok(())
     }
 
     async fn failed(&self, key_set: &JsonWebKeySet, failure: &Failure) -> Outcome {
-        let (trouble, mut outcome) = self.0.trouble(failure);
+        let view = ResourceView::KeySet(key_set);
+        let failing = Failing {
+            resource: view,
+            finalizer: names::KEY_SET_FINALIZER,
+            waits: key_set.spec.deletion_policy == DeletionPolicy::Delete
+                && !is_token_set(&key_set.set_name()),
+            ready: ready_reason(key_set),
+        };
+        let (trouble, outcome) = self.context.fail(&self.told, failure, failing).await;
         let Some(Trouble { reason, message }) = trouble else { return outcome };
-        let deleting = key_set.meta().deletion_timestamp.is_some();
-        let signs = is_token_set(&key_set.set_name());
-        if outcome == Outcome::DatabaseAway
-            && !signs
-            && key_set.spec.deletion_policy == DeletionPolicy::Delete
-            && let Some(blocked) = self.0.blocked_until(key_set)
-        {
-            if self.0.store.clock().now() >= blocked {
-                return self.0.let_go(ResourceView::KeySet(key_set), names::KEY_SET_FINALIZER).await;
-            }
-            outcome = Outcome::DeletionBlocked { again_at: blocked };
-        }
-        if deleting && ready_reason(key_set) != Some(&Reason::Terminating) {
-            let event = Event::new(EventReason::DeletionBlocked, &*message);
-            self.0.objects.publish(ResourceView::KeySet(key_set), event).await;
-        }
-        let reason = if deleting { Reason::Terminating } else { reason };
-        if let Err(error) = self.wait(key_set, reason, &message).await {
-            tracing::warn!(set = key_set.set_name(), %error, "the status could not be written");
-        }
-        outcome
+        unsaid(outcome, self.say(key_set, &reason, &message).await, view)
     }
 }
 

@@ -153,13 +153,18 @@ async fn serve(
         key_sets: key_sets.side(),
         maester: maester.as_ref().map(|(reconciler, queues)| (reconciler.clone(), queues.side())),
     };
+    // A client that a resource of either kind leaves behind may be one of the other kind's.
+    let mut lost_clients = vec![rows.clients.losers()];
+    lost_clients.extend(rows.maester.iter().map(|(_, side)| side.losers()));
+    let lost_sets = vec![rows.key_sets.losers()];
     let work = futures::future::join3(
-        operator.work_off(clients, reconcile_clients(&operator.context), shutdown),
-        operator.work_off(key_sets, reconcile_key_sets(&operator.context), shutdown),
+        operator.work_off(clients, reconcile_clients(&operator.context), lost_clients.clone(), shutdown),
+        operator.work_off(key_sets, reconcile_key_sets(&operator.context), lost_sets, shutdown),
         async {
             match maester {
                 Some((reconciler, queues)) => {
-                    operator.work_off(queues, reconcile_maester(reconciler), shutdown).await;
+                    let reconcile = reconcile_maester(reconciler);
+                    operator.work_off(queues, reconcile, lost_clients, shutdown).await;
                 }
                 None => shutdown.cancelled().await,
             }

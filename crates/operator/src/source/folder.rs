@@ -255,6 +255,7 @@ impl Folder {
                     .clamp(Duration::from_secs(1), RESYNC)
             }
             Outcome::Waiting { .. } => RECHECK,
+            Outcome::Raced => Duration::from_secs(1),
             _ => RESYNC,
         }
     }

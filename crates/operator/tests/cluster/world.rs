@@ -95,6 +95,7 @@ impl World {
         let settings = Settings {
             instance: namespace.clone(),
             cluster: cluster::cluster_uid(&client).await.unwrap(),
+            clients: operator::ClientKind::Ours,
             key_set_namespaces: Some(vec![namespace.clone()]),
             adoption_namespaces: Some(vec![namespace.clone()]),
             finalizer_timeout: operator::settings::FINALIZER_TIMEOUT,

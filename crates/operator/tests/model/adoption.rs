@@ -3,6 +3,7 @@
 use crd::Reason;
 use kube::ResourceExt;
 use operator::Outcome;
+use operator::plan::client::Limits;
 use serde_json::json;
 
 use crate::world::{NAMESPACE, World, entry, secret_name, set, somebodys};
@@ -323,6 +324,43 @@ async fn a_client_that_its_resource_left_behind_is_handed_over_by_the_same_rule(
         } else {
             assert_eq!((reason, &*manager.name), (Reason::ClientIdConflict, "former"), "{what}");
         }
+    }
+}
+
+/// A tenant who waits, under the id of another's client, for that one to be deleted.
+#[tokio::test]
+async fn an_id_that_becomes_free_is_nobodys_who_waited_for_it() {
+    for (own_ids, taken) in [(false, true), (true, false)] {
+        let world = World::new().await;
+        world.declare("orders", json!({}));
+        world.ready("orders").await;
+        let id = world.id("orders");
+        let entries = [("CLIENT_ID", id.as_str()), ("CLIENT_SECRET", "that-somebody-else-chose")];
+        world.objects.put_secret(somebodys("theirs", crd::names::SECRET_OPT_IN, &entries));
+        let secret = json!({"source": "Reference", "name": "theirs"});
+        world.declare("waiting", json!({"clientId": id.as_str(), "secret": secret}));
+        // Nor does a Secret help that looks like one of the operator's.
+        world.objects.put_secret(somebodys(&secret_name("hopeful"), crd::names::MANAGED, &entries));
+        world.declare("hopeful", json!({}));
+        let limits = Limits { own_ids, ..Limits::default() };
+        let reconciler = world.clients();
+        let look = async |name: &str| {
+            reconciler.reconcile_within(&world.client(name).unwrap(), limits).await;
+            world.told(name).0
+        };
+        assert_eq!(look("waiting").await, Some(Reason::ClientIdConflict));
+        world.objects.delete(NAMESPACE, "orders", world.now());
+        world.settle("orders").await;
+        assert!(world.store.read_client(&id).await.unwrap().is_none());
+        let told = look("waiting").await;
+        assert_eq!(told, Some(if taken { Reason::Synced } else { Reason::SecretInvalid }));
+        assert_eq!(world.store.read_client(&id).await.unwrap().is_some(), taken);
+
+        world.sql("DELETE FROM clients").await;
+        assert_eq!(look("hopeful").await, Some(Reason::Synced));
+        assert_eq!(world.id("hopeful") == id, taken, "its own id is derived from its uid");
+        let written = entry(&world.secret("hopeful").unwrap(), "CLIENT_ID").unwrap();
+        assert_eq!(written, world.id("hopeful").as_str());
     }
 }
 

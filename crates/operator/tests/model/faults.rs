@@ -58,6 +58,30 @@ async fn a_race_that_is_lost_once_is_not_even_seen() {
 }
 
 #[tokio::test]
+async fn a_status_that_meets_a_newer_version_is_no_failure_and_says_a_conflict_once() {
+    let world = World::new().await;
+    let reconciler = world.clients();
+    for name in ["orders", "rival"] {
+        world.declare(name, json!({"clientId": "orders"}));
+    }
+    world.ready("orders").await;
+    for name in ["orders", "rival"] {
+        let outdated = world.client(name).unwrap();
+        world.objects.edit_client(NAMESPACE, name, |client| {
+            client.metadata.labels.get_or_insert_default().insert("team".into(), "a".into());
+            client.metadata.generation = client.metadata.generation.map(|generation| generation + 1);
+        });
+        let mut outdated = outdated;
+        outdated.metadata.generation = outdated.metadata.generation.map(|generation| generation + 1);
+        assert_eq!(reconciler.reconcile(&outdated).await, Outcome::Raced, "{name}");
+        let outcome = reconciler.reconcile(&world.client(name).unwrap()).await;
+        assert!(!matches!(outcome, Outcome::Raced | Outcome::Failed { .. }), "{name}: {outcome:?}");
+    }
+    assert_eq!(world.told("rival").0, Some(Reason::ClientIdConflict));
+    assert_eq!(world.objects.reasons("rival"), ["Conflict"]);
+}
+
+#[tokio::test]
 async fn a_secret_that_is_refused_is_told_and_written_when_it_no_longer_is() {
     let world = World::new().await;
     world.declare("orders", json!({}));

@@ -100,6 +100,35 @@ async fn a_status_that_could_not_be_written_is_written_by_the_next_turn() {
     }
 }
 
+/// Somebody labels the resource while it is worked on, or the API server is away for a moment.
+#[tokio::test]
+async fn a_status_that_was_refused_repeats_no_event() {
+    for error in [ObjectError::Raced, ObjectError::Unavailable("reset".into())] {
+        let world = World::new().await;
+        let reconciler = world.key_sets();
+        world.objects.declare_key_set(NAMESPACE, NAME, spec(json!({})));
+        reconciler.reconcile(&world.key_set(NAME)).await;
+        for (hours, told) in [(90, ["KeyPublished"].as_slice()), (10, &["KeyActivated", "KeyRetired"])] {
+            world.advance(hours);
+            world.objects.forget_events();
+            world.objects.refuse("write status", error.clone());
+            for _ in 0..3 {
+                let outcome = reconciler.reconcile(&world.key_set(NAME)).await;
+                match &error {
+                    ObjectError::Raced => assert_eq!(outcome, Outcome::Raced),
+                    _ => assert!(matches!(outcome, Outcome::Failed { .. }), "{outcome:?}"),
+                }
+            }
+            world.objects.allow_all();
+            let outcome = reconciler.reconcile(&world.key_set(NAME)).await;
+            assert!(matches!(outcome, Outcome::Settled { .. }), "{outcome:?}");
+            let mut reasons = world.objects.reasons(NAME);
+            reasons.sort();
+            assert_eq!(reasons, told);
+        }
+    }
+}
+
 #[tokio::test]
 async fn two_standing_requests_are_handled_once_each() {
     let world = World::new().await;
@@ -338,6 +367,60 @@ async fn a_database_that_is_older_than_the_export_gets_the_newest_keys_from_it()
         world.turn(NAME).await;
         assert_eq!(world.writes().await, writes, "{then} {now}: nothing is left to do");
     }
+}
+
+/// The server makes the sets that it signs with where there are none, perhaps before anybody restores a lost one.
+#[tokio::test]
+async fn a_set_that_a_server_made_in_the_place_of_a_lost_one_gets_the_lost_keys() {
+    for without_status in [false, true] {
+        let world = World::new().await;
+        world.objects.declare_key_set(NAMESPACE, ID_TOKEN_SET, exported(true));
+        for hours in [0, 90, 101] {
+            world.clock.set(World::start() + SignedDuration::from_hours(hours));
+            world.turn(ID_TOKEN_SET).await;
+        }
+        let lost = world.kids(ID_TOKEN_SET).await;
+        world.lose_all_sets().await;
+        world.store.ensure_token_set(ID_TOKEN_SET).await.unwrap();
+        let made = world.kids(ID_TOKEN_SET).await;
+        if without_status {
+            world.objects.edit_key_set(NAMESPACE, ID_TOKEN_SET, |key_set| key_set.status = None);
+        }
+        world.objects.forget_events();
+        assert!(matches!(world.turn(ID_TOKEN_SET).await, Outcome::Settled { .. }));
+        let kids = world.kids(ID_TOKEN_SET).await;
+        assert_eq!((lost.len(), made.len(), kids.len()), (2, 1, 3));
+        assert!(lost.iter().chain(&made).all(|kid| kids.contains(kid)), "{kids:?}");
+        let backup = world.backup().unwrap();
+        let keys = backup["keys"].as_array().unwrap();
+        let with_private_half = keys.iter().filter(|key| !key["d"].is_null()).count();
+        assert_eq!((keys.len(), with_private_half), (3, 2), "but for the one that had retired long ago");
+        let told = world.objects.reasons(ID_TOKEN_SET);
+        assert_eq!(told[0], "Restored", "{told:?}");
+        assert!(!told.contains(&"KeysLost".to_owned()), "{told:?}");
+        let writes = world.writes().await;
+        world.turn(ID_TOKEN_SET).await;
+        assert_eq!(world.writes().await, writes, "nothing is left to do");
+    }
+}
+
+/// Nobody lost it: a set that was there before its resource takes nothing from a Secret that somebody left there.
+#[tokio::test]
+async fn a_set_that_is_older_than_a_backup_takes_no_key_from_it() {
+    let world = World::new().await;
+    world.objects.declare_key_set(NAMESPACE, ID_TOKEN_SET, exported(true));
+    world.turn(ID_TOKEN_SET).await;
+    let backup = world.objects.secret(NAMESPACE, "backup").unwrap();
+    let theirs = world.kids(ID_TOKEN_SET).await.remove(0);
+    let world = World::new().await;
+    world.clock.set(World::start() - SignedDuration::from_hours(1));
+    world.store.ensure_token_set(ID_TOKEN_SET).await.unwrap();
+    world.clock.set(World::start());
+    world.objects.put_secret(backup);
+    world.objects.declare_key_set(NAMESPACE, ID_TOKEN_SET, exported(true));
+    assert!(matches!(world.turn(ID_TOKEN_SET).await, Outcome::Settled { .. }));
+    assert!(!world.kids(ID_TOKEN_SET).await.contains(&theirs));
+    assert!(!world.objects.reasons(ID_TOKEN_SET).contains(&"Restored".to_owned()));
 }
 
 /// It is the API server's storage that was put back, not the database: what has left since then stays away.

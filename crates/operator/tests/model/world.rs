@@ -133,7 +133,7 @@ impl World {
             let Some(client) = self.client(name) else { return Outcome::Nothing };
             let outcome = Box::pin(reconciler.reconcile(&client)).await;
             let after = self.writes().await;
-            if after == before && !matches!(outcome, Outcome::Failed { .. }) {
+            if after == before && !matches!(outcome, Outcome::Failed { .. } | Outcome::Raced) {
                 return outcome;
             }
             before = after;
@@ -255,6 +255,7 @@ pub fn context(store: &Store, objects: &Arc<Memory>, gate: &DatabaseGate) -> Con
     let settings = Settings {
         instance: "default".into(),
         cluster: CLUSTER.into(),
+        clients: operator::ClientKind::Ours,
         key_set_namespaces: Some(vec![NAMESPACE.into()]),
         adoption_namespaces: Some(vec![NAMESPACE.into()]),
         finalizer_timeout: operator::settings::FINALIZER_TIMEOUT,

@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
 
-use crd::Reason;
 use k8s_openapi::ByteString;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -183,6 +182,43 @@ fn deletion_takes_the_row_that_is_this_places() {
         assert_eq!(scene.actions(), expected, "{what}");
         assert_eq!(scene.plan().standing, Standing::Gone, "{what}");
     }
+}
+
+#[test]
+fn no_client_is_made_under_an_id_that_may_be_anothers() {
+    let limited = || scene(json!({"clientId": "c0ffee"})).edit(|scene| scene.limits.own_ids = true);
+    let refused = limited().plan();
+    assert!(refused.actions.is_empty(), "{:?}", refused.actions);
+    let Standing::SecretUnusable(unusable) = refused.standing else { panic!("{:?}", refused.standing) };
+    assert_eq!(unusable.reason, Reason::SecretInvalid);
+    assert!(unusable.message.contains("has to begin with shop."), "{}", unusable.message);
+
+    let creation = scene(json!({"clientId": "c0ffee"})).actions();
+    let recorded = |scene: &mut Gathered| {
+        let client_id = Some("c0ffee".to_owned());
+        scene.client.status = Some(crd::OAuth2ClientStatus { client_id, ..Default::default() });
+    };
+    assert_eq!(limited().edit(recorded).actions(), creation, "it had this id before");
+    let own = scene(json!({"clientId": "shop.orders"})).edit(|scene| scene.limits.own_ids = true);
+    assert_eq!(own.actions().len(), creation.len());
+    assert!(matches!(limited().settled().plan().standing, Standing::Ready { .. }), "it has it");
+}
+
+#[test]
+fn a_resource_of_another_server_takes_no_client_along_that_it_never_took_over() {
+    let leaving = |limits: Limits, manager: Option<ResourceRef>| {
+        let scene = scene(json!({})).with_row().deleted().edit(|scene| {
+            let row = scene.row.as_mut().unwrap();
+            row.manager = manager;
+            row.metadata.other.insert("owner".into(), "orders/shop".into());
+            scene.limits = limits;
+        });
+        scene.actions()
+    };
+    let elsewhere = Limits { elsewhere: true, ..Limits::default() };
+    assert_eq!(leaving(Limits::default(), None), ["delete unclaimed row", "remove finalizer"]);
+    assert_eq!(leaving(elsewhere, None), ["remove finalizer"]);
+    assert_eq!(leaving(elsewhere, Some(place("orders"))), ["delete row", "remove finalizer"], "it was here");
 }
 
 #[test]

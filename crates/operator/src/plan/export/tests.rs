@@ -137,7 +137,7 @@ fn the_secret_is_owned_where_the_set_goes_with_its_resource() {
 fn an_emptied_backup_is_told_of_like_any_other_that_cannot_be_read() {
     let ours = key_set(json!({"export": {"secretName": "backup", "privateKeys": true}}));
     let emptied = desired(&ours, "", None).unwrap();
-    let backup = backup(&ours, None, &emptied, now()).unwrap();
+    let backup = backup(&ours, Loss::Set, &emptied, now()).unwrap();
     assert!(backup.keys.is_empty() && backup.damaged.len() == 1, "{:?}", backup.damaged);
 }
 

@@ -5,6 +5,7 @@ use oauth::Issuer;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::ClientKind;
 
 fn now() -> Timestamp {
     "2026-03-01T12:00:00Z".parse().unwrap()
@@ -26,6 +27,7 @@ fn settings(allowed: Option<&[&str]>) -> Settings {
     Settings {
         instance: "default".into(),
         cluster: "c".into(),
+        clients: ClientKind::Ours,
         key_set_namespaces: allowed.map(|names| names.iter().map(|name| (*name).to_owned()).collect()),
         adoption_namespaces: None,
         finalizer_timeout: crate::settings::FINALIZER_TIMEOUT,

@@ -107,11 +107,27 @@ fn what_cannot_be_read_is_refused_by_maesters_codes_unless_it_is_on_its_way_out(
 
 #[test]
 fn what_is_no_name_of_a_secret_is_never_asked_for() {
-    for name in ["a", "orders-secret", "a.b-c.d0"] {
-        assert!(is_object_name(name), "{name}");
-    }
-    for name in ["", ".", "..", "a..b", "-a", "a-", "A", "a/b", "a/../../other/secrets/b", "a b", "%2e"] {
-        assert!(!is_object_name(name), "{name}");
+    for (name, is_name) in [
+        ("a", true),
+        ("orders-secret", true),
+        ("a.b-c.d0", true),
+        (&"a".repeat(253), true),
+        (&"a".repeat(254), false),
+        ("", false),
+        (".", false),
+        ("..", false),
+        ("a..b", false),
+        ("-a", false),
+        ("a-", false),
+        ("A", false),
+        ("a/b", false),
+        ("a/../../other/secrets/b", false),
+        ("a b", false),
+        ("%2e", false),
+        ("a\n", false),
+    ] {
+        let from = maester(|resource| resource["spec"]["secretName"] = json!(name));
+        assert_eq!(read(&from, None).is_ok(), is_name, "{name:?}");
     }
     let from = maester(|resource| resource["spec"]["secretName"] = json!("a/../b"));
     let refusal = read(&from, None).unwrap_err();
@@ -194,34 +210,19 @@ fn a_maester_that_still_runs_is_seen_by_its_writes() {
 }
 
 #[test]
-fn an_id_is_chosen_where_that_is_allowed() {
-    let generated = "0199c0de-0000-7000-8000-000000000000";
-    for (id, known, namespaces, refused) in [
-        ("orders", None, None, false),
-        ("orders", None, Some(vec![]), true),
-        ("orders", None, Some(vec!["another"]), true),
-        ("orders", None, Some(vec!["shop"]), false),
-        ("orders", Some("orders"), Some(vec![]), false),
-        ("shop.orders", None, Some(vec![]), false),
-        ("shopping.orders", None, Some(vec![]), true),
-        (generated, None, Some(vec![]), false),
-    ] {
-        let mut from: maester::OAuth2Client = serde_json::from_value(serde_json::json!({
-            "apiVersion": maester::API_VERSION, "kind": "OAuth2Client",
-            "metadata": {"name": "orders", "namespace": "shop"},
-            "spec": {"grantTypes": ["client_credentials"], "secretName": "s"},
-        }))
-        .unwrap();
-        from.status = known.map(|id| maester::OAuth2ClientStatus {
-            client_id: Some(id.to_owned()),
-            ..maester::OAuth2ClientStatus::default()
-        });
-        let spec = serde_json::from_value(serde_json::json!({ "clientId": id })).unwrap();
-        let ours = OAuth2Client::new("orders", spec);
-        let id_namespaces =
-            namespaces.clone().map(|all: Vec<&str>| all.into_iter().map(str::to_owned).collect());
-        let settings = MaesterSettings { id_namespaces, ..MaesterSettings::default() };
-        let chosen = chosen_id(&from, &ours, &settings);
-        assert_eq!(chosen.is_some(), refused, "{id} {known:?} {namespaces:?}");
+fn a_resource_is_limited_by_its_namespace_and_its_address() {
+    for (namespaces, own_ids) in
+        [(None, false), (Some(vec![]), true), (Some(vec!["another"]), true), (Some(vec!["shop"]), false)]
+    {
+        for (url, elsewhere) in [("", false), ("http://hydra-admin/", false), ("http://elsewhere", true)] {
+            let from = maester(|resource| resource["spec"]["hydraAdmin"] = json!({"url": url}));
+            let id_namespaces: Option<Vec<&str>> = namespaces.clone();
+            let settings = MaesterSettings {
+                id_namespaces: id_namespaces.map(|all| all.into_iter().map(str::to_owned).collect()),
+                admin_urls: vec!["http://hydra-admin".into()],
+                ..MaesterSettings::default()
+            };
+            assert_eq!(limits(&from, &settings), Limits { own_ids, elsewhere }, "{namespaces:?} {url}");
+        }
     }
 }

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use crd::maester::{self, FINALIZER};
-use crd::{JsonWebKeySet, JsonWebKeySetStatus, OAuth2Client, OAuth2ClientStatus, Reason};
+use crd::{JsonWebKeySet, JsonWebKeySetStatus, OAuth2Client, OAuth2ClientStatus, Reason, is_object_name};
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{ObjectReference, Secret};
 use kube::core::PartialObjectMeta;
@@ -20,13 +20,12 @@ use super::finalizers::{self, Change};
 use super::objects::{ClusterObjects, STATUS_MANAGER};
 use super::rows::HasRow;
 use super::watches::{Watched, of_secret};
-use crate::applied::Applied;
+use crate::applied::{Applied, Place};
 use crate::events::{Event, EventReason};
 use crate::objects::{ClientKind, ObjectError, Objects, ResourceView, Written};
 use crate::outcome::Outcome;
 use crate::plan::maester::{
-    MaesterSettings, Refusal, as_ours, chosen_id, id_refused, is_object_name, maesters_cluster,
-    our_finalizer, owned, presented, refused, rival, status,
+    MaesterSettings, Refusal, as_ours, limits, our_finalizer, owned, presented, refused, rival, status,
 };
 use crate::reconcile::{ClientReconciler, Context};
 use crate::settings::Settings;
@@ -46,12 +45,11 @@ pub(super) struct MaesterReconciler {
 
 impl MaesterReconciler {
     pub(super) fn new(context: &Context<ClusterObjects>, settings: MaesterSettings) -> Self {
-        // Rows of this kind are told from those of ours by their cluster: each kind is swept by itself.
-        let cluster = maesters_cluster(&context.settings.cluster);
         let context = Context {
             objects: Arc::new(MaesterObjects { cluster: context.objects.clone() }),
             store: context.store.clone(),
-            settings: Arc::new(Settings { cluster, ..(*context.settings).clone() }),
+            // The rows of each kind are swept by themselves.
+            settings: Arc::new(Settings { clients: ClientKind::Maesters, ..(*context.settings).clone() }),
             gate: context.gate.clone(),
             metrics: context.metrics.clone(),
             applied_clients: Applied::default(),
@@ -61,8 +59,13 @@ impl MaesterReconciler {
     }
 
     /// How the database names the cluster whose resources these are.
-    pub(super) fn cluster(&self) -> &str {
-        &self.context.settings.cluster
+    pub(super) fn cluster(&self) -> String {
+        self.context.settings.clients_cluster()
+    }
+
+    /// Forgets a resource that is gone.
+    pub(super) fn forget(&self, place: &Place) {
+        self.clients.forget(place);
     }
 
     /// The rows as they were when all was as declared.
@@ -84,26 +87,9 @@ impl MaesterReconciler {
         };
         let instance = &self.context.settings.instance;
         match as_ours(from, secret.as_ref(), instance, &self.settings) {
-            Ok(client) => match self.refused_id(from, &client).await {
-                Ok(None) => self.clients.reconcile(&client).await,
-                Ok(Some(refusal)) => self.refuse(from, &refusal).await,
-                Err(error) => Outcome::Failed { error: error.to_string() },
-            },
+            Ok(client) => self.clients.reconcile_within(&client, limits(from, &self.settings)).await,
             Err(refusal) => self.refuse(from, &refusal).await,
         }
-    }
-
-    /// Why the id is not given that a Secret chooses, where that is so.
-    async fn refused_id(
-        &self,
-        from: &maester::OAuth2Client,
-        ours: &OAuth2Client,
-    ) -> Result<Option<Refusal>, store::Error> {
-        let Some(id) = chosen_id(from, ours, &self.settings) else { return Ok(None) };
-        if !self.context.gate.is_open() || self.context.store.read_client(&id).await?.is_some() {
-            return Ok(None);
-        }
-        Ok(Some(id_refused(from, &id)))
     }
 
     /// The Secret that a resource names. What is no name is never asked for: it would become part of a path.
@@ -134,13 +120,15 @@ impl MaesterReconciler {
 
     async fn refuse(&self, from: &maester::OAuth2Client, refusal: &Refusal) -> Outcome {
         let status = refused(from, refusal, self.context.store.clock().now());
-        if from.status.as_ref() != Some(&status)
-            && let Err(error) =
-                self.context.objects.cluster.write_status::<maester::OAuth2Client>(from.meta(), &status).await
-        {
-            return Outcome::Failed { error: error.to_string() };
+        if from.status.as_ref() == Some(&status) {
+            return Outcome::Waiting { reason: refusal.reason() };
         }
-        Outcome::Waiting { reason: refusal.reason() }
+        let cluster = &self.context.objects.cluster;
+        match cluster.write_status::<maester::OAuth2Client>(from.meta(), &status).await {
+            Ok(()) => Outcome::Waiting { reason: refusal.reason() },
+            Err(ObjectError::Raced) => Outcome::Raced,
+            Err(error) => Outcome::Failed { error: error.to_string() },
+        }
     }
 }
 

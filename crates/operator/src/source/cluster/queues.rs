@@ -28,7 +28,7 @@ use super::of_maester::{self, MaesterReconciler};
 use super::rows::Side;
 use super::scope::{Scope, Selected};
 use super::watches::{self, Watched};
-use super::worker::{Reconcile, Worker};
+use super::worker::{Losers, Reconcile, Worker};
 use crate::backoff;
 use crate::database_gate::DatabaseGate;
 use crate::leadership::Leadership;
@@ -64,25 +64,37 @@ pub(super) struct Queues<K: Kind> {
 
 pub(super) fn reconcile_clients(context: &Context<ClusterObjects>) -> Reconcile<OAuth2Client> {
     let reconciler = Arc::new(ClientReconciler::new(context.clone()));
-    Box::new(move |client| {
-        let reconciler = reconciler.clone();
-        async move { Box::pin(reconciler.reconcile(&client)).await }.boxed()
-    })
+    let forgets = reconciler.clone();
+    Reconcile {
+        one: Box::new(move |client| {
+            let reconciler = reconciler.clone();
+            async move { Box::pin(reconciler.reconcile(&client)).await }.boxed()
+        }),
+        forget: Box::new(move |place| forgets.forget(place)),
+    }
 }
 
 pub(super) fn reconcile_key_sets(context: &Context<ClusterObjects>) -> Reconcile<JsonWebKeySet> {
     let reconciler = Arc::new(KeySetReconciler::new(context.clone()));
-    Box::new(move |key_set| {
-        let reconciler = reconciler.clone();
-        async move { Box::pin(reconciler.reconcile(&key_set)).await }.boxed()
-    })
+    let forgets = reconciler.clone();
+    Reconcile {
+        one: Box::new(move |key_set| {
+            let reconciler = reconciler.clone();
+            async move { Box::pin(reconciler.reconcile(&key_set)).await }.boxed()
+        }),
+        forget: Box::new(move |place| forgets.forget(place)),
+    }
 }
 
 pub(super) fn reconcile_maester(reconciler: Arc<MaesterReconciler>) -> Reconcile<maester::OAuth2Client> {
-    Box::new(move |client| {
-        let reconciler = reconciler.clone();
-        async move { Box::pin(reconciler.reconcile(&client)).await }.boxed()
-    })
+    let forgets = reconciler.clone();
+    Reconcile {
+        one: Box::new(move |client| {
+            let reconciler = reconciler.clone();
+            async move { Box::pin(reconciler.reconcile(&client)).await }.boxed()
+        }),
+        forget: Box::new(move |place| forgets.forget(place)),
+    }
 }
 
 impl Operator {
@@ -194,11 +206,12 @@ impl Operator {
         queues
     }
 
-    /// Works off the queues of a kind until `shutdown`.
+    /// Works off the queues of a kind until `shutdown`. `losers` are those who may have lost against one of the kind.
     pub(super) async fn work_off<K: Kind>(
         &self,
         queues: Queues<K>,
         reconcile: Reconcile<K>,
+        losers: Vec<Losers>,
         shutdown: &CancellationToken,
     ) {
         let worker = Arc::new(Worker {
@@ -210,7 +223,7 @@ impl Operator {
             clock: self.context.store.clock().clone(),
             entropy: self.context.store.entropy().clone(),
             attempts: queues.attempts,
-            again: queues.again,
+            losers,
         });
         let work =
             queues.controllers.into_iter().map(|queue| work_off(queue, worker.clone(), shutdown.clone()));
@@ -263,7 +276,7 @@ fn work_off<K: Kind>(
             if let Err(controller::Error::ObjectNotFound(gone)) = done {
                 let gone: ObjectRef<Watched<K>> =
                     ObjectRef::new(&gone.name).within(gone.namespace.as_deref().unwrap_or_default());
-                worker.attempts.forget(&gone);
+                worker.gone(&gone);
             }
             std::future::ready(())
         })

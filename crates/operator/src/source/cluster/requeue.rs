@@ -27,7 +27,7 @@ pub(super) fn delay(outcome: &Outcome, failures: u32, now: Timestamp, entropy: &
         }
         Outcome::Waiting { reason: Reason::InvalidSpec | Reason::Suspended } => spread(UNTIL_EDITED, entropy),
         Outcome::Waiting { .. } => spread(RECHECK, entropy),
-        Outcome::Failed { .. } => backoff::delay(failures),
+        Outcome::Failed { .. } | Outcome::Raced => backoff::delay(failures),
         // The gate's opening comes first.
         Outcome::DatabaseAway => spread(RESYNC, entropy),
     })

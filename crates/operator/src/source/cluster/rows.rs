@@ -3,7 +3,7 @@
 //! The database tells of each change. Once an hour all rows are compared, by one statement for each kind, should it have
 //! told of something to nobody. Only the leader looks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use crd::{JsonWebKeySet, OAuth2Client, maester};
 use futures::StreamExt;
 use kube::runtime::reflector::{ObjectRef, Store as Known};
 use kube::{Api, Client, Resource, ResourceExt};
+use oauth::ClientId;
 use store::{Changed, Error, ManagedRow, Store};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -26,6 +27,7 @@ use super::of_maester::MaesterReconciler;
 use super::requeue::spread;
 use super::scope::Scope;
 use super::watches::Watched;
+use super::worker::Losers;
 use crate::applied::{Applied, Place};
 use crate::leadership::Leadership;
 use crate::metrics::OrphanLabels;
@@ -36,6 +38,9 @@ use crate::reconcile::Context;
 const DEBOUNCE: Duration = Duration::from_millis(200);
 /// The pause between two comparisons of all rows: our own writes are told of, too.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// From so many changed clients on, all rows are compared.
+const MANY: usize = 1000;
 
 /// What is known of one kind of resource, and the way into its queues.
 pub(super) struct Side<K: Kind> {
@@ -61,10 +66,26 @@ pub(super) struct Rows {
 }
 
 /// What may have changed.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct Touched {
-    clients: bool,
+    /// These clients.
+    clients: BTreeSet<ClientId>,
+    /// Any client.
+    all_clients: bool,
+    /// Any key set.
     key_sets: bool,
+}
+
+impl Touched {
+    fn anything() -> Self {
+        Self { all_clients: true, key_sets: true, ..Self::default() }
+    }
+
+    fn add(&mut self, more: Self) {
+        self.clients.extend(more.clients);
+        self.all_clients |= more.all_clients || self.clients.len() > MANY;
+        self.key_sets |= more.key_sets;
+    }
 }
 
 impl Rows {
@@ -109,9 +130,7 @@ impl Rows {
         let mut touched = self.concerns(changes.recv().await);
         let until = free_at.max(Instant::now() + DEBOUNCE);
         while let Ok(change) = tokio::time::timeout_at(until, changes.recv()).await {
-            let more = self.concerns(change);
-            touched.clients |= more.clients;
-            touched.key_sets |= more.key_sets;
+            touched.add(self.concerns(change));
         }
         touched
     }
@@ -121,28 +140,42 @@ impl Rows {
             Ok(Changed::Client(id)) => {
                 let mut applied = vec![&self.context.applied_clients];
                 applied.extend(self.maester.iter().map(|(maester, _)| maester.applied()));
-                Touched { clients: applied.iter().any(|all| all.knows(id.as_str())), key_sets: false }
+                let is_known = applied.iter().any(|all| all.knows(id.as_str()));
+                Touched { clients: is_known.then_some(id).into_iter().collect(), ..Touched::default() }
             }
-            Ok(Changed::KeySets) => Touched { clients: false, key_sets: true },
-            Ok(Changed::Everything) | Err(RecvError::Lagged(_) | RecvError::Closed) => {
-                Touched { clients: true, key_sets: true }
-            }
+            Ok(Changed::KeySets) => Touched { key_sets: true, ..Touched::default() },
+            Ok(Changed::Everything) | Err(RecvError::Lagged(_) | RecvError::Closed) => Touched::anything(),
         }
     }
 
-    /// Has the resources looked at whose rows are not what they were.
+    /// Has the resources looked at whose rows are not what they were. Of clients, which may be many and are told of one by
+    /// one, no other rows are read than those that may have changed: our own writes are told of as well, and while much is
+    /// written, that is each second.
     async fn compare(&self, touched: Touched) -> Result<(), Error> {
         let (store, cluster) = (&self.context.store, &self.context.settings.cluster);
-        if touched.clients {
-            let rows = store.managed_clients(cluster).await?;
-            self.clients.look_at(&self.context.applied_clients, &rows);
+        let applied = &self.context.applied_clients;
+        if touched.all_clients {
+            self.clients.look_at(applied.drifted(&store.managed_clients(cluster).await?));
             if let Some((maester, side)) = &self.maester {
-                side.look_at(maester.applied(), &store.managed_clients(maester.cluster()).await?);
+                let rows = store.managed_clients(&maester.cluster()).await?;
+                side.look_at(maester.applied().drifted(&rows));
+            }
+        } else if !touched.clients.is_empty() {
+            let rows = store.managed_clients_of(&touched.clients).await?;
+            let ids: HashSet<&str> = touched.clients.iter().map(ClientId::as_str).collect();
+            let drifted = |applied: &Applied, cluster: &str| {
+                let of_cluster = |row: &&ManagedRow| row.manager.cluster == cluster;
+                let rows: Vec<_> = rows.iter().filter(of_cluster).cloned().collect();
+                applied.drifted_among(&rows, |key| ids.contains(key))
+            };
+            self.clients.look_at(drifted(applied, cluster));
+            if let Some((maester, side)) = &self.maester {
+                side.look_at(drifted(maester.applied(), &maester.cluster()));
             }
         }
         if touched.key_sets {
             let rows = store.managed_key_sets(cluster).await?;
-            self.key_sets.look_at(&self.context.applied_key_sets, &rows);
+            self.key_sets.look_at(self.context.applied_key_sets.drifted(&rows));
         }
         Ok(())
     }
@@ -165,7 +198,7 @@ impl Rows {
         let Context { store, settings, applied_clients, applied_key_sets, .. } = &self.context;
         self.sweep(&self.clients, applied_clients, store.managed_clients(&settings.cluster).await?).await?;
         if let Some((maester, side)) = &self.maester {
-            self.sweep(side, maester.applied(), store.managed_clients(maester.cluster()).await?).await?;
+            self.sweep(side, maester.applied(), store.managed_clients(&maester.cluster()).await?).await?;
         }
         self.sweep(&self.key_sets, applied_key_sets, store.managed_key_sets(&settings.cluster).await?).await
     }
@@ -178,7 +211,7 @@ impl Rows {
         applied: &Applied,
         rows: Vec<ManagedRow>,
     ) -> Result<(), Error> {
-        side.look_at(applied, &rows);
+        side.look_at(applied.drifted(&rows));
         let kind = kind_label::<K>();
         for row in self.orphans(side, &self.in_scope(rows)).await {
             if K::delete_orphan(&self.context.store, &row).await? {
@@ -258,12 +291,21 @@ impl<K: Kind> Side<K> {
         }
     }
 
-    fn look_at(&self, applied: &Applied, rows: &[ManagedRow]) {
-        let drifted: BTreeSet<Place> = applied.drifted(rows);
+    fn look_at(&self, drifted: BTreeSet<Place>) {
         for place in drifted {
             tracing::info!(kind = %K::kind(&()), namespace = place.namespace, name = place.name, "its row was changed");
             self.again.look_at(ObjectRef::new(&place.name).within(&place.namespace));
         }
+    }
+
+    /// Has those looked at who lost against another resource, whenever it is called.
+    pub(super) fn losers(&self) -> Losers {
+        let (again, attempts) = (self.again.clone(), self.attempts.clone());
+        Arc::new(move || {
+            for loser in attempts.losers() {
+                again.look_at(loser);
+            }
+        })
     }
 
     fn look_at_all(&self) {
@@ -316,5 +358,29 @@ impl HasRow for JsonWebKeySet {
 
     async fn delete_orphan(store: &Store, row: &ManagedRow) -> Result<bool, Error> {
         store.delete_orphaned_key_set(row).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_of_one_by_one_is_compared_alone_until_it_is_much() {
+        let told = |ids: std::ops::Range<usize>| {
+            let ids = ids.map(|n| ClientId::parse(format!("client-{n}")).unwrap());
+            Touched { clients: ids.collect(), ..Touched::default() }
+        };
+        let mut touched = told(0..1);
+        touched.add(told(0..1));
+        touched.add(told(1..MANY));
+        assert_eq!(touched, told(0..MANY));
+        touched.add(Touched { key_sets: true, ..Touched::default() });
+        assert!(touched.key_sets && !touched.all_clients);
+        touched.add(told(0..MANY + 1));
+        assert!(touched.all_clients);
+        let mut touched = told(0..1);
+        touched.add(Touched::anything());
+        assert!(touched.all_clients && touched.key_sets);
     }
 }

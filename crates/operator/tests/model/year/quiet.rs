@@ -55,7 +55,8 @@ impl Life {
         for _ in 0..PASSES {
             let before = self.world.writes().await;
             let outcomes = self.work_all().await;
-            let failed = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Failed { .. }));
+            let failed =
+                outcomes.iter().any(|outcome| matches!(outcome, Outcome::Failed { .. } | Outcome::Raced));
             if self.world.writes().await == before && !failed {
                 return;
             }
