@@ -21,7 +21,7 @@ use url::Url;
 use crate::certificate::Certificate;
 use crate::cli::ConfigArgs;
 use crate::config::{
-    self, Config, CookieName, Dsn, Host, Listener, Loaded, Notice, RefreshTokenLifetime, Sources,
+    self, Config, CookieName, Dsn, Host, Listener, Loaded, Notice, PostgresDsn, RefreshTokenLifetime, Sources,
 };
 use crate::socket_owner;
 
@@ -75,26 +75,20 @@ pub fn warn(notice: &Notice) {
 /// Where a database in memory gets no folder.
 pub fn database(config: &mut Config) -> Result<Database> {
     let mut temporary = None;
-    let pool = if let Dsn::Postgres(dsn) = &config.dsn { dsn.pool() } else { config::PoolOptions::default() };
-    let (url, listen_url) = match &config.dsn {
-        Dsn::Postgres(dsn) => {
-            let listen = config.listen_dsn.as_ref().unwrap_or(dsn);
-            (dsn.url().to_owned(), listen.url().to_owned())
-        }
-        Dsn::Sqlite(path) => (sqlite(path), sqlite(path)),
+    let connections = match &config.dsn {
+        Dsn::Postgres(dsn) => connections(dsn),
+        Dsn::Sqlite(path) => sqlite(path),
         Dsn::Memory => {
             let folder = TempDir::new().context("a folder for the database in memory")?;
-            let url = sqlite(&folder.path().join("keywright.db"));
+            let database = folder.path().join("keywright.db");
             temporary = Some(folder);
-            (url.clone(), url)
+            sqlite(&database)
         }
     };
+    let listen_url = config.listen_dsn.as_ref().map_or(connections.url.as_str(), PostgresDsn::url).to_owned();
     let options = Options {
-        url,
+        database: connections,
         listen_url: Some(listen_url),
-        max_connections: pool.max_connections.unwrap_or(MAX_CONNECTIONS),
-        max_lifetime: pool.max_lifetime,
-        idle_timeout: pool.idle_timeout,
         secrets: Arc::from(std::mem::take(&mut config.secrets.system)),
         lifetimes: lifetimes(config),
         token_algorithm: config.keys.algorithm,
@@ -106,18 +100,26 @@ pub fn database(config: &mut Config) -> Result<Database> {
 
 /// The copy of the database from which a server reads lists, where the configuration names one.
 pub fn replica(config: &Config) -> Option<Connections> {
-    let dsn = config.replica_dsn.as_ref()?;
+    config.replica_dsn.as_ref().map(connections)
+}
+
+fn connections(dsn: &PostgresDsn) -> Connections {
     let pool = dsn.pool();
-    Some(Connections {
+    Connections {
         url: dsn.url().to_owned(),
         max_connections: pool.max_connections.unwrap_or(MAX_CONNECTIONS),
         max_lifetime: pool.max_lifetime,
         idle_timeout: pool.idle_timeout,
-    })
+    }
 }
 
-fn sqlite(path: &std::path::Path) -> String {
-    format!("sqlite://{}?mode=rwc", path.display())
+fn sqlite(path: &std::path::Path) -> Connections {
+    Connections {
+        url: format!("sqlite://{}?mode=rwc", path.display()),
+        max_connections: MAX_CONNECTIONS,
+        max_lifetime: None,
+        idle_timeout: None,
+    }
 }
 
 /// The server's token lifetimes.

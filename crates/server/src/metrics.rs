@@ -39,6 +39,7 @@ pub struct Metrics {
     pool_rejections: Family<PoolLabels, Counter>,
     cache_trusted: Gauge,
     replica_away: Gauge,
+    replica_lag: Gauge,
     statements: Counter,
 }
 
@@ -137,6 +138,7 @@ impl Metrics {
             pool_rejections: Family::default(),
             cache_trusted: Gauge::default(),
             replica_away: Gauge::default(),
+            replica_lag: Gauge::default(),
             statements: Counter::default(),
         };
         metrics.register(registry);
@@ -192,6 +194,11 @@ impl Metrics {
             "keywright_replica_away",
             "1 while there is a read replica, and lists are read from the database itself",
             self.replica_away.clone(),
+        );
+        to.register(
+            "keywright_replica_lag_seconds",
+            "How far the read replica was behind when it answered last, up to ten seconds too much",
+            self.replica_lag.clone(),
         );
         to.register("keywright_database_statements", "Statements sent", self.statements.clone());
     }
@@ -262,6 +269,8 @@ pub(crate) fn expose(server: &Server, registry: &Registry) -> Response {
     let metrics = server.metrics();
     metrics.cache_trusted.set(server.store().is_cache_trusted().into());
     metrics.replica_away.set((server.store().is_replica_used() == Some(false)).into());
+    let lag = server.store().replica_lag().unwrap_or_default();
+    metrics.replica_lag.set(lag.as_secs().try_into().unwrap_or(i64::MAX));
     metrics.statements.inner().store(server.store().statements(), std::sync::atomic::Ordering::Relaxed);
     server.signatures().measure();
     server.hashes().measure();

@@ -17,13 +17,14 @@ use futures::future::join_all;
 use harness::TestDatabase;
 use jose::Entropy;
 use serde_json::{Value, json};
-use store::{Clock, Options, Store};
+use store::{Clock, Store};
 
 /// A server whose answers from the database can be lost, and an application that may do everything.
 async fn behind_proxy(database: &TestDatabase, grace: Duration) -> (SilentProxy, TestServer, TestClient) {
     let (proxy, url) = SilentProxy::to(&database.url).await;
     // It hears of changes past the proxy, and has no other writes of its own.
-    let options = Options { url, max_connections: 4, ..database.options() };
+    let mut options = database.options_at(url);
+    options.database.max_connections = 4;
     let store = Store::open(options, Clock::system(), Entropy::system()).await.unwrap();
     let mut settings = settings();
     settings.flow.rotation_grace = grace;

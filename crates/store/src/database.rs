@@ -50,8 +50,28 @@ pub(crate) struct Database {
 impl Database {
     /// Makes the pool. No connection is opened yet, so this succeeds while the database is away.
     pub(crate) fn new(options: &Connections, tracer: Option<Arc<BoxedTracer>>) -> Result<Self, Error> {
-        sqlx::any::install_default_drivers();
         let dialect = Dialect::of(&options.url);
+        Self::beginning_with(prelude(dialect), dialect, options, tracer)
+    }
+
+    /// The same for a replica, which works on a statement for three seconds and then gives it up, also where nobody waits
+    /// for it any more.
+    pub(crate) fn replica(options: &Connections, tracer: Option<Arc<BoxedTracer>>) -> Result<Self, Error> {
+        let dialect = Dialect::of(&options.url);
+        let prelude = match dialect {
+            Dialect::Postgres => "SET statement_timeout = '3s'",
+            Dialect::Sqlite => prelude(dialect),
+        };
+        Self::beginning_with(prelude, dialect, options, tracer)
+    }
+
+    fn beginning_with(
+        prelude: &'static str,
+        dialect: Dialect,
+        options: &Connections,
+        tracer: Option<Arc<BoxedTracer>>,
+    ) -> Result<Self, Error> {
+        sqlx::any::install_default_drivers();
         let mut pool = AnyPoolOptions::new();
         if let Some(age) = options.max_lifetime {
             pool = pool.max_lifetime(age);
@@ -76,7 +96,7 @@ impl Database {
             })
             .after_connect(move |connection, _| {
                 Box::pin(async move {
-                    connection.execute(AssertSqlSafe(prelude(dialect))).await?;
+                    connection.execute(AssertSqlSafe(prelude)).await?;
                     Ok(())
                 })
             })

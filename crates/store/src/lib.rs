@@ -124,16 +124,10 @@ const CALIBRATE_EVERY: Duration = Duration::from_mins(1);
 /// Where the database is, and what opens it.
 #[derive(Clone)]
 pub struct Options {
-    /// `postgres://…`, or `sqlite://PATH`.
-    pub url: String,
+    /// The database itself.
+    pub database: Connections,
     /// The URL for the invalidation channel, past any pooler; `None` for a process that never reads from a cache.
     pub listen_url: Option<String>,
-    /// The most connections that the pool opens.
-    pub max_connections: u32,
-    /// A connection is replaced at this age; `None` leaves it to the pool.
-    pub max_lifetime: Option<Duration>,
-    /// An idle connection is closed after this time; `None` leaves it to the pool.
-    pub idle_timeout: Option<Duration>,
     /// The system secrets; the first one is current.
     pub secrets: Arc<[SystemSecret]>,
     /// The server's token lifetimes: retired keys stay published for longer than the longest.
@@ -160,15 +154,9 @@ pub struct Connections {
 }
 
 impl Options {
-    /// The database itself.
-    fn database(&self) -> Result<Database, Error> {
-        let connections = Connections {
-            url: self.url.clone(),
-            max_connections: self.max_connections,
-            max_lifetime: self.max_lifetime,
-            idle_timeout: self.idle_timeout,
-        };
-        Database::new(&connections, self.tracer.clone())
+    /// The pool of the database itself.
+    fn pool(&self) -> Result<Database, Error> {
+        Database::new(&self.database, self.tracer.clone())
     }
 }
 
@@ -223,8 +211,8 @@ impl Store {
     /// [`Error::Unavailable`] while the database is away, [`Error::WrongSystemSecret`], [`Error::Corrupt`] where it
     /// does not fit this version's migrations.
     pub async fn open(options: Options, clock: Clock, entropy: Entropy) -> Result<Self, Error> {
-        let database = options.database()?;
-        migrate::apply(&database, &options.url).await?;
+        let database = options.pool()?;
+        migrate::apply(&database, &options.database.url).await?;
         database.calibrate(&clock).await?;
         let ring = root_keys::load(&database, &options.secrets, &entropy, &clock).await?;
         let caches = Arc::new(Caches::new());
@@ -236,10 +224,10 @@ impl Store {
             tasks.push(AbortOnDropHandle::new(tokio::spawn(told)));
         }
         let replica =
-            options.replica.map(|replica| Database::new(&replica, options.tracer.clone())).transpose()?;
+            options.replica.map(|replica| Database::replica(&replica, options.tracer.clone())).transpose()?;
         let replica = replica.map(|replica| Arc::new(Replica::new(replica)));
         if let Some(replica) = &replica {
-            let watch = replica.clone().watch(database.clone());
+            let watch = replica.clone().watch(database.clone(), clock.clone());
             tasks.push(AbortOnDropHandle::new(tokio::spawn(watch)));
         }
         let lines = Lines::new(&database);
@@ -305,8 +293,8 @@ impl Store {
         &self.0.database
     }
 
-    pub(crate) fn replica(&self) -> Option<&Replica> {
-        self.0.replica.as_deref()
+    pub(crate) fn replica(&self) -> Option<&Arc<Replica>> {
+        self.0.replica.as_ref()
     }
 
     fn lines(&self) -> &Lines {

@@ -87,7 +87,7 @@ pub struct MigrationStatus {
 /// # Errors
 /// [`Error::Unavailable`], or [`Error::Corrupt`] where a migration was applied that is not the same here.
 pub async fn migrate(options: &Options) -> Result<(), Error> {
-    apply(&options.database()?, &options.url).await
+    apply(&options.pool()?, &options.database.url).await
 }
 
 /// The state of each migration.
@@ -95,7 +95,7 @@ pub async fn migrate(options: &Options) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Unavailable`] or [`Error::Statement`].
 pub async fn status(options: &Options) -> Result<Vec<MigrationStatus>, Error> {
-    let database = options.database()?;
+    let database = options.pool()?;
     let mut connection = database.pool().acquire().await?;
     connection.ensure_migrations_table("_sqlx_migrations").await?;
     let applied = connection.list_applied_migrations("_sqlx_migrations").await?;
@@ -113,7 +113,7 @@ pub async fn status(options: &Options) -> Result<Vec<MigrationStatus>, Error> {
 /// # Errors
 /// [`Error::Unavailable`].
 pub async fn is_ready(options: &Options) -> Result<bool, Error> {
-    let database = options.database()?;
+    let database = options.pool()?;
     if !has_all(&database).await? {
         return Ok(false);
     }

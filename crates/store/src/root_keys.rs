@@ -53,7 +53,7 @@ pub struct Resealed {
 /// # Errors
 /// [`Error::WrongSystemSecret`] where none of the secrets opens a root key; [`Error::Unavailable`].
 pub async fn reseal(options: &Options, entropy: &Entropy) -> Result<Resealed, Error> {
-    let database = options.database()?;
+    let database = options.pool()?;
     let mut done = Resealed::default();
     for (generation, wrapped) in read(&database).await? {
         let (secrets, entropy, before) = (options.secrets.clone(), entropy.clone(), wrapped.clone());

@@ -190,7 +190,7 @@ async fn a_load_that_a_change_overtakes_is_not_kept() {
         create_client(&writer, id).await;
     }
     // It listens only now: all that it hears is what follows.
-    let reader = try_open(Options { url: proxy.url.clone(), ..database.options() }).await.unwrap();
+    let reader = try_open(database.options_at(&proxy.url)).await.unwrap();
     eventually("the marker is kept", async || costing(&reader, cached(&reader, &marker)).await.1 == 0).await;
 
     // The reader's load has been answered with the old value, but the answer is still on its way.

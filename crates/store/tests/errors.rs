@@ -102,7 +102,7 @@ async fn a_database_that_cannot_be_opened_does_not_show_its_password() {
         format!("root:{CANARY}@127.0.0.1/keywright"),
         CANARY.to_owned(),
     ] {
-        let options = Options { url: url.clone(), listen_url: Some(url), ..database.options() };
+        let options = Options { listen_url: Some(url.clone()), ..database.options_at(url) };
         let error = try_open(options).await.map(drop).unwrap_err();
         says_nothing(&error);
     }

@@ -24,8 +24,8 @@ const BOUND: Duration = Duration::from_secs(3 + 10 + 3);
 
 /// Opens the database through a network that can fail.
 async fn behind(proxy: &Proxy, database: &TestDatabase) -> Store {
-    let options =
-        Options { url: proxy.url.clone(), listen_url: None, max_connections: 2, ..database.options() };
+    let mut options = Options { listen_url: None, ..database.options_at(&proxy.url) };
+    options.database.max_connections = 2;
     try_open(options).await.unwrap()
 }
 
@@ -74,7 +74,7 @@ async fn a_database_that_refuses_connections_is_unavailable_until_it_is_back() {
     proxy.cut().await;
     all_are_unavailable(&store).await;
     let began = Instant::now();
-    let options = Options { url: proxy.url.clone(), listen_url: None, ..database.options() };
+    let options = Options { listen_url: None, ..database.options_at(&proxy.url) };
     let opened = try_open(options).await;
     assert!(matches!(opened, Err(Error::Unavailable(_))), "{:?}", opened.err());
     assert!(began.elapsed() < BOUND);
@@ -210,7 +210,7 @@ async fn cancelled_after<T>(polls: usize, call: impl Future<Output = T>) -> Opti
 #[tokio::test]
 async fn callers_that_go_away_leave_no_half_of_a_change_and_no_connection_behind() {
     for database in databases().await {
-        let options = Options { max_connections: 2, ..database.options() };
+        let options = database.options_with(2);
         let store = try_open(options).await.unwrap();
         create_client(&store, "orders").await;
         let declared = declaration(ACCESS_TOKEN_SET, every(168, 24));
@@ -288,7 +288,7 @@ async fn a_request_whose_outcome_was_lost_is_done_once() {
 #[tokio::test]
 async fn many_callers_share_few_connections() {
     for database in databases().await {
-        let options = Options { listen_url: None, max_connections: 2, ..database.options() };
+        let options = Options { listen_url: None, ..database.options_with(2) };
         let store = Store::open(options, clock(), Entropy::system()).await.unwrap();
         create_client(&store, "orders").await;
         let calls: Vec<_> = (0..200)

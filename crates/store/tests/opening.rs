@@ -83,7 +83,7 @@ async fn a_folder_may_have_any_name() {
     let mut url = url::Url::from_file_path(folder.path().join("keywright.db")).unwrap();
     url.set_query(Some("mode=rwc"));
     let url = url.as_str().replacen("file:", "sqlite:", 1);
-    let options = Options { url: url.clone(), listen_url: Some(url), ..TestDatabase::sqlite().options() };
+    let options = Options { listen_url: Some(url.clone()), ..TestDatabase::sqlite().options_at(url) };
     let store = try_open(options).await.unwrap();
     create_client(&store, "orders").await;
     harness::eventually("the file is watched", async || store.is_cache_trusted()).await;
@@ -96,7 +96,7 @@ async fn nobody_else_may_read_the_files() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}?mode=rwc", folder.path().join("keywright.db").display());
     let store =
-        try_open(Options { url, listen_url: None, ..TestDatabase::sqlite().options() }).await.unwrap();
+        try_open(Options { listen_url: None, ..TestDatabase::sqlite().options_at(url) }).await.unwrap();
     create_client(&store, "orders").await;
     let mut files = 0;
     for file in std::fs::read_dir(folder.path()).unwrap().map(Result::unwrap) {

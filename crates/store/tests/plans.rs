@@ -173,7 +173,7 @@ async fn no_request_reads_a_table_but_by_an_index() {
     let before = reads(&database).await;
     assert_eq!(before.len(), 12);
 
-    let options = store::Options { listen_url: None, max_connections: 1, ..database.options() };
+    let options = store::Options { listen_url: None, ..database.options_with(1) };
     let store = common::try_open(options).await.unwrap();
     for index in 0..TIMES {
         requests(&store, &client, &format!("somebody {index}")).await;

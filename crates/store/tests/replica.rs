@@ -3,15 +3,19 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::grants::{TOKEN, new_consent, new_grant, new_login, rotation};
 use common::proxy::Proxy;
-use common::{client_id, clock, create_client, hours, sql, try_open};
+use common::{client_id, clock, create_client, hours, number, sql, try_open};
 use harness::{TestDatabase, TestPostgres, TestReplica, eventually};
-use jose::{PrivateKey, RsaBits, SigningAlgorithm};
+use jiff::SignedDuration;
+use jose::{Entropy, PrivateKey, RsaBits, SigningAlgorithm};
 use oauth::trusted_issuer::TrustRequest;
 use oauth::{TokenId, TrustedIssuer};
 use serde_json::json;
-use store::{ClientFilter, Connections, Options, Store};
+use sqlx::{Connection, Row};
+use store::{ClientFilter, Clock, Connections, Options, Store};
 
 /// How many statements went to the database and to the replica since `before`.
 fn since(store: &Store, before: (u64, u64)) -> (u64, u64) {
@@ -54,7 +58,6 @@ async fn follow(replica: &TestReplica, database: &TestDatabase, follow: bool) {
     at(&replica.url_of(&database.url), call).await;
     let asked = if follow { "not paused" } else { "paused" };
     let is_so = || async {
-        use sqlx::Row;
         let state = at(&replica.url_of(&database.url), "SELECT pg_get_wal_replay_pause_state()").await;
         state[0].get::<String, _>(0) == asked
     };
@@ -63,7 +66,6 @@ async fn follow(replica: &TestReplica, database: &TestDatabase, follow: bool) {
 
 /// Runs a statement at a URL.
 async fn at(url: &str, statement: &'static str) -> Vec<sqlx::any::AnyRow> {
-    use sqlx::Connection;
     sqlx::any::install_default_drivers();
     let mut connection = sqlx::AnyConnection::connect(url).await.unwrap();
     let rows = sqlx::raw_sql(statement).fetch_all(&mut connection).await.unwrap();
@@ -167,6 +169,92 @@ async fn a_replica_that_never_answers_holds_a_list_up_for_once() {
     proxy.swallow();
     assert_eq!(clients(&store).await, ["one"]);
     assert_eq!(store.is_replica_used(), Some(false));
+}
+
+/// A replica that answers all but what is asked of the clients: it has replayed a lock of their table, and nothing behind
+/// it.
+async fn lock_clients(replica: &TestReplica, database: &TestDatabase) {
+    let url = database.url.clone();
+    let mut locker = sqlx::PgConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE clients IN ACCESS EXCLUSIVE MODE; SELECT pg_switch_wal()")
+        .execute(&mut locker)
+        .await
+        .unwrap();
+    let is_locked = || async {
+        let locks = "SELECT COUNT(*) FROM pg_locks WHERE relation = CAST('clients' AS REGCLASS) \
+                     AND mode = 'AccessExclusiveLock'";
+        at(&replica.url_of(&database.url), locks).await[0].get::<i64, _>(0) == 1
+    };
+    eventually("the replica has the lock", is_locked).await;
+    follow(replica, database, false).await;
+    locker.close().await.unwrap();
+}
+
+/// Waits until the replica has been looked at.
+async fn look(database: &TestDatabase, clock: &Clock) {
+    // A look that was under way may end first.
+    for _ in 0..2 {
+        clock.advance(SignedDuration::from_secs(1));
+        let now = clock.now().as_second();
+        let beat = "SELECT began_at FROM upkeep WHERE name = 'replica'";
+        eventually("a look", async || number(database, beat).await == now).await;
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_got_no_answer_keeps_the_others_away_until_there_is_one() {
+    let (_postgres, database, replica) = servers().await;
+    let clock = clock();
+    let options = with_replica(&database, replica.url_of(&database.url));
+    let store = Store::open(options, clock.clone(), Entropy::system()).await.unwrap();
+    create_client(&store, "one").await;
+    until(&store, true).await;
+    lock_clients(&replica, &database).await;
+
+    // The caller is gone long before it is known that there is no answer.
+    let impatient = tokio::time::timeout(Duration::from_millis(100), clients(&store)).await;
+    assert!(impatient.is_err(), "the table is locked");
+    until(&store, false).await;
+    let works = "SELECT COUNT(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%FROM clients%' \
+                 AND pid <> pg_backend_pid()";
+    let works = || async { at(&replica.url_of(&database.url), works).await[0].get::<i64, _>(0) == 0 };
+    eventually("the replica gave the statement up", works).await;
+    look(&database, &clock).await;
+    assert_eq!(store.is_replica_used(), Some(false), "what the list reads does not answer yet");
+    let before = statements(&store);
+    assert_eq!(clients(&store).await, ["one"]);
+    assert_eq!(since(&store, before), (1, 0));
+
+    follow(&replica, &database, true).await;
+    until(&store, true).await;
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_replica_that_is_too_far_behind_is_left_alone_until_it_has_caught_up() {
+    let (_postgres, database, replica) = servers().await;
+    let clock = clock();
+    let options = with_replica(&database, replica.url_of(&database.url));
+    let store = Store::open(options, clock.clone(), Entropy::system()).await.unwrap();
+    assert_eq!(store.replica_lag(), None);
+    until(&store, true).await;
+    assert_eq!(store.replica_lag(), Some(Duration::ZERO));
+
+    follow(&replica, &database, false).await;
+    clock.advance(SignedDuration::from_secs(30));
+    eventually("the lag is seen", async || store.replica_lag() >= Some(Duration::from_secs(30))).await;
+    assert_eq!(store.is_replica_used(), Some(true));
+    create_client(&store, "new").await;
+    clock.advance(SignedDuration::from_secs(40));
+    until(&store, false).await;
+    assert!(store.replica_lag() >= Some(Duration::from_secs(70)), "{:?}", store.replica_lag());
+    assert_eq!(clients(&store).await, ["new"]);
+
+    follow(&replica, &database, true).await;
+    until(&store, true).await;
+    assert!(store.replica_lag() < Some(Duration::from_secs(30)), "{:?}", store.replica_lag());
+    assert_eq!(clients(&store).await, ["new"]);
+    store.close().await;
 }
 
 #[tokio::test]

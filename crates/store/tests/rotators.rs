@@ -34,7 +34,7 @@ async fn two_rotators_race_a_thousand_times_for_one_next_key_per_line() {
     let clock = clock();
     // Neither caches: they need no invalidations.
     let open = async || {
-        let options = store::Options { listen_url: None, max_connections: 2, ..database.options() };
+        let options = store::Options { listen_url: None, ..database.options_with(2) };
         Store::open(options, clock.clone(), jose::Entropy::system()).await.unwrap()
     };
     let rotators = [open().await, open().await];

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jose::{Entropy, SigningAlgorithm, SystemSecret};
 use oauth::Lifetimes;
 use sqlx::{Connection, Executor, PgConnection};
-use store::{Clock, Options, Store};
+use store::{Clock, Connections, Options, Store};
 use tempfile::TempDir;
 
 /// The system secret of every test database.
@@ -71,17 +71,31 @@ impl TestDatabase {
     pub fn options(&self) -> Options {
         let secret = SystemSecret::new(SYSTEM_SECRET).expect("16 characters");
         Options {
-            url: self.url.clone(),
+            database: Connections {
+                url: self.url.clone(),
+                max_connections: 8,
+                max_lifetime: None,
+                idle_timeout: None,
+            },
             listen_url: Some(self.url.clone()),
-            max_connections: 8,
-            max_lifetime: None,
-            idle_timeout: None,
             secrets: Arc::new([secret]),
             lifetimes: Lifetimes { access_token: Duration::from_hours(1), id_token: Duration::from_hours(1) },
             token_algorithm: SigningAlgorithm::Rs256,
             tracer: None,
             replica: None,
         }
+    }
+
+    /// The same for one that is reached by another URL; its changes are heard of by its own.
+    pub fn options_at(&self, url: impl Into<String>) -> Options {
+        let options = self.options();
+        Options { database: Connections { url: url.into(), ..options.database }, ..options }
+    }
+
+    /// The same with at most so many connections.
+    pub fn options_with(&self, max_connections: u32) -> Options {
+        let options = self.options();
+        Options { database: Connections { max_connections, ..options.database }, ..options }
     }
 
     /// Opens it, as one process would.

@@ -39,7 +39,8 @@ pub(super) async fn run(args: ServeArgs) -> Result<()> {
     let mut ports = bind(&loaded.config.serve, api).await?;
     let mut database = wiring::database(&mut loaded.config)?;
     database.options.tracer = traces.as_ref().map(Traces::of_statements);
-    database.options.replica = wiring::replica(&loaded.config);
+    // Only the admin API has lists.
+    database.options.replica = wiring::replica(&loaded.config).filter(|_| api != Api::Public);
     let open = wiring::open(&database.options, &entropy, &signalled);
     let listeners = ports.public.iter().chain(&ports.admin).collect();
     let Some(store) = wiring::meanwhile(listeners, probes::starting(), open).await? else { return Ok(()) };

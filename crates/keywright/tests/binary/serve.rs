@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use futures::FutureExt;
 use harness::{TestDatabase, TestPostgres};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{LateProxy, Process, Server, eventually, free_port};
 
@@ -156,6 +157,25 @@ async fn a_second_system_secret_does_not_fit_a_database() {
 }
 
 #[tokio::test]
+async fn without_the_admin_api_no_replica_is_opened() {
+    let database = TestDatabase::postgres().await;
+    let replica = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut dsn = url::Url::parse(&database.url).unwrap();
+    dsn.set_port(Some(replica.local_addr().unwrap().port())).unwrap();
+    let asked = async |api: &str| {
+        let server = Server::start_as(&["serve", api], &database.url, &[("DB_REPLICA_DSN", dsn.as_str())]);
+        let port = if api == "public" { server.public } else { server.admin };
+        let ready = if api == "public" { "/health/ready" } else { "/admin/health/ready" };
+        eventually("it is ready", || async { server.status(port, ready).await == Some(200) }).await;
+        server.stops().await;
+        replica.accept().now_or_never().is_some()
+    };
+    assert!(asked("admin").await);
+    while replica.accept().now_or_never().is_some() {}
+    assert!(!asked("public").await);
+}
+
+#[tokio::test]
 async fn a_replica_serves_lists_and_the_metrics_tell_when_it_is_away() {
     let postgres = TestPostgres::start("").await;
     let replica = postgres.replica().await;
@@ -171,6 +191,9 @@ async fn a_replica_serves_lists_and_the_metrics_tell_when_it_is_away() {
     let is_used = || async { server.process.stderr().contains("lists are read from the replica") };
     eventually("the replica is used", is_used).await;
     assert!(away(0).await);
+    let metrics = format!("http://127.0.0.1:{}/admin/metrics/prometheus", server.admin);
+    let metrics = reqwest::get(metrics).await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("\nkeywright_replica_lag_seconds "), "{metrics}");
     // It may have been a moment behind the first migration.
     let complaints = || server.process.stderr().matches("its replica cannot be used").count();
     let before = complaints();

@@ -48,7 +48,7 @@ impl Proxy {
         let (target, after) = rest.split_once('/').unwrap();
         let proxy = Self::to(target).await;
         let url = format!("{before}@{}/{after}", proxy.address);
-        (proxy, Options { url, listen_url: None, ..database.options() })
+        (proxy, Options { listen_url: None, ..database.options_at(url) })
     }
 
     /// Before an API server: how it is reached through the proxy.

@@ -24,6 +24,11 @@ impl Server {
 
     /// The same, with further arguments.
     pub fn start_so(arguments: &[&str], dsn: &str, more: &[(&'static str, &str)]) -> Self {
+        Self::start_as(&[&["serve", "all"], arguments].concat(), dsn, more)
+    }
+
+    /// The same with another command.
+    pub fn start_as(command: &[&str], dsn: &str, more: &[(&'static str, &str)]) -> Self {
         let (public, admin) = (free_port(), free_port());
         let mut variables = vec![
             ("DSN", dsn.to_owned()),
@@ -35,7 +40,7 @@ impl Server {
             ("SERVE_ADMIN_PORT", admin.to_string()),
         ];
         variables.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
-        Self { process: Process::start(&[&["serve", "all"], arguments].concat(), &variables), public, admin }
+        Self { process: Process::start(command, &variables), public, admin }
     }
 
     /// The status of a document; `None` where nobody answers.
