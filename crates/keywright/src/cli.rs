@@ -30,11 +30,7 @@ pub enum Command {
     /// Make the Secret of an installation on a cluster, unless it is there.
     Init(InitArgs),
     /// Apply or show database migrations.
-    Migrate {
-        /// Which database.
-        #[command(subcommand)]
-        database: MigrateDatabase,
-    },
+    Migrate(MigrateArgs),
     /// The keys of the installation.
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -92,6 +88,15 @@ pub struct ConfigArgs {
     /// Accepted for Hydra's sake; nothing is ever reported anywhere.
     #[arg(long, hide = true)]
     pub sqa_opt_out: bool,
+}
+
+impl ConfigArgs {
+    /// Those that stand before a command's last word, and after it.
+    #[must_use]
+    pub fn and(mut self, later: Self) -> Self {
+        self.files.extend(later.files);
+        Self { dev: self.dev || later.dev, sqa_opt_out: self.sqa_opt_out || later.sqa_opt_out, ..self }
+    }
 }
 
 /// Which of the two APIs to serve.
@@ -261,6 +266,17 @@ pub struct InitArgs {
 }
 
 /// `keywright migrate …`.
+#[derive(Debug, Args)]
+pub struct MigrateArgs {
+    /// Where the configuration comes from, as Hydra's users write it before `sql`.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Which database.
+    #[command(subcommand)]
+    pub database: MigrateDatabase,
+}
+
+/// What `keywright migrate` migrates.
 #[derive(Debug, Subcommand)]
 pub enum MigrateDatabase {
     /// `migrate sql [up|status] [-e] [--yes] [DSN]`
@@ -311,6 +327,15 @@ pub struct JanitorArgs {
     /// Accepted for Hydra's sake.
     #[arg(long, hide = true)]
     pub keep_if_younger: Option<String>,
+    /// Accepted for Hydra's sake.
+    #[arg(long, hide = true)]
+    pub access_lifespan: Option<String>,
+    /// Accepted for Hydra's sake.
+    #[arg(long, hide = true)]
+    pub refresh_lifespan: Option<String>,
+    /// Accepted for Hydra's sake.
+    #[arg(long, hide = true)]
+    pub consent_request_lifespan: Option<String>,
     /// Where the configuration comes from.
     #[command(flatten)]
     pub config: ConfigArgs,
@@ -353,10 +378,12 @@ mod tests {
             "keywright migrate sql up -e -y",
             "keywright migrate sql status postgres://db/x",
             "keywright migrate sql -c /etc/config.yml -e --yes",
+            "keywright migrate -c /etc/config.yml sql up -e --yes",
             "keywright serve all --dev -c a.yml -c b.yml --sqa-opt-out",
             "keywright serve",
             "keywright create oauth2-client --endpoint http://127.0.0.1:4445 --grant-type a,b --response-type code",
             "keywright create client -e http://127.0.0.1:4445 --skip-consent --format json -q -H a:b",
+            "keywright create client --frontchannel-logout-session-required --backchannel-logout-session-required",
             "keywright get client a b --format yaml",
             "keywright list oauth2-clients --page-size 10 --page-token x",
             "keywright update oauth2-client a --name b --skip-consent=false",
@@ -377,6 +404,8 @@ mod tests {
              --redirect http://127.0.0.1:4446/callback --auth-url http://a/auth --token-url http://a/token",
             "keywright perform device-code --client-id a --device-auth-url http://a/device --token-url http://a/token",
             "keywright janitor --tokens --requests --grants -e --limit 5 --batch-size 2 postgres://db/x",
+            "keywright janitor --tokens --keep-if-younger 1h --access-lifespan 1h --refresh-lifespan 2h \
+             --consent-request-lifespan 1h",
             "keywright completion bash",
             "keywright keys reseal -c a.yml",
             "keywright operator --instance b --key-set-namespaces x,y",

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::CommandFactory;
 
-use crate::cli::{Cli, Command, MigrateDatabase};
+use crate::cli::{Cli, Command};
 
 /// Runs a command; what goes wrong is told on standard error, with exit code 1.
 pub async fn run(cli: Cli) -> ExitCode {
@@ -25,7 +25,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Operator(args) => Box::pin(operator::run(args)).await,
         Command::Dev(args) => dev::run(args).await,
         Command::Init(args) => init::run(args).await,
-        Command::Migrate { database: MigrateDatabase::Sql(args) } => migrate::run(args).await,
+        Command::Migrate(args) => migrate::run(args).await,
         Command::Keys(command) => keys::run(command).await,
         Command::Crds => print(&crd::crds_yaml()),
         Command::Convert(args) => convert::run(&args),

@@ -20,6 +20,7 @@ mod dsn;
 mod environment;
 mod issuer;
 mod layer;
+pub(crate) mod list;
 mod notice;
 mod parse;
 mod reader;

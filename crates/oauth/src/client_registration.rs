@@ -78,7 +78,7 @@ impl ClientRegistration {
             lifespans,
             other: rules::kept(&mut members)?,
         };
-        check_secret(&metadata, secret.as_ref())?;
+        let secret = secret_of(&metadata, secret)?;
         check_keys(&metadata)?;
         check_post_logout(&metadata)?;
         Ok(Self { id, metadata, secret })
@@ -124,9 +124,12 @@ fn jwks(members: &mut Members) -> Result<Option<RegisteredKeys>, Error> {
     written.map(RegisteredKeys::try_from).transpose().map_err(|why| invalid("jwks", why))
 }
 
-fn check_secret(metadata: &ClientMetadata, secret: Option<&ClientSecret>) -> Result<(), Error> {
+/// The secret, where the client authenticates by one. Hydra gives one to clients with keys too, and who manages them as
+/// Hydra's sends it along: it opens nothing, and is not kept.
+fn secret_of(metadata: &ClientMetadata, secret: Option<ClientSecret>) -> Result<Option<ClientSecret>, Error> {
     let method = metadata.token_endpoint_auth_method;
     match secret {
+        Some(_) if method == TokenEndpointAuthMethod::PrivateKeyJwt => Ok(None),
         Some(_) if !method.has_secret() => Err(invalid(
             "client_secret",
             format!("a client whose token_endpoint_auth_method is '{method}' has no secret"),
@@ -134,7 +137,7 @@ fn check_secret(metadata: &ClientMetadata, secret: Option<&ClientSecret>) -> Res
         Some(secret) if secret.expose().len() < ClientSecret::MIN_LEN => {
             Err(invalid("client_secret", format!("it has fewer than {} characters", ClientSecret::MIN_LEN)))
         }
-        _ => Ok(()),
+        secret => Ok(secret),
     }
 }
 

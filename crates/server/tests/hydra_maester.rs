@@ -87,6 +87,31 @@ async fn a_client_whose_credentials_somebody_else_chose_is_registered_with_them(
 }
 
 #[tokio::test]
+async fn a_client_with_keys_is_told_a_secret_that_opens_nothing() {
+    for database in databases().await {
+        let server = TestServer::start(&database, manual_clock()).await;
+        let mut wanted = document("service", "read");
+        wanted["token_endpoint_auth_method"] = json!("private_key_jwt");
+        wanted["jwks_uri"] = json!("https://service.example.com/jwks.json");
+        let (status, made) = ask(&server, Method::POST, "/admin/clients", wanted.clone()).await;
+        let text = |member: &str| made[member].as_str().unwrap_or_else(|| panic!("{member}: {made}"));
+        let (id, secret) = (text("client_id"), text("client_secret"));
+        assert_eq!((status, secret.len()), (201, 26));
+
+        let change = with_credentials(wanted.clone(), id, secret);
+        let (status, changed) = ask(&server, Method::PUT, &format!("/admin/clients/{id}"), change).await;
+        assert_eq!((status, changed.get("client_secret")), (200, None), "{changed}");
+        let own = with_credentials(wanted, "own", "my-own-secret-of-some-length");
+        assert_eq!(ask(&server, Method::POST, "/admin/clients", own).await.0, 201);
+        for (id, secret) in [(id, secret), ("own", "my-own-secret-of-some-length")] {
+            let form = [("grant_type", "client_credentials")];
+            let request = server.http.post(server.public_url("/oauth2/token")).form(&form);
+            assert_eq!(request.basic_auth(id, Some(secret)).send().await.unwrap().status(), 401);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_public_client_has_an_id_alone() {
     for database in databases().await {
         let server = TestServer::start(&database, manual_clock()).await;

@@ -281,11 +281,11 @@ pub struct ClientArgs {
     pub post_logout_callback: Vec<String>,
     #[arg(long, help = "Where the browser tells it of a logout")]
     pub frontchannel_logout_callback: Option<String>,
-    #[arg(long, help = "It needs the session's id there")]
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", help = "It needs the session's id there")]
     pub frontchannel_logout_session_required: Option<bool>,
     #[arg(long, help = "Where the server tells it of a logout")]
     pub backchannel_logout_callback: Option<String>,
-    #[arg(long, help = "It needs the session's id there")]
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", help = "It needs the session's id there")]
     pub backchannel_logout_session_required: Option<bool>,
     #[arg(long, value_delimiter = ',', help = "Where its request objects are")]
     pub request_uri: Vec<String>,

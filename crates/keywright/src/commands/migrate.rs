@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use store::Store;
 
 use super::print;
-use crate::cli::MigrateSqlArgs;
+use crate::cli::{MigrateArgs, MigrateDatabase};
 use crate::config::LogFormat;
 use crate::{telemetry, wiring};
 
@@ -18,8 +18,9 @@ enum Action {
     Status,
 }
 
-pub(super) async fn run(args: MigrateSqlArgs) -> Result<()> {
-    let (action, dsn) = parse(&args.words)?;
+pub(super) async fn run(args: MigrateArgs) -> Result<()> {
+    let MigrateDatabase::Sql(sql) = args.database;
+    let (action, dsn) = parse(&sql.words)?;
     // Hydra's order: a DSN on the command line wins over everything.
     let environment = std::env::vars().filter(|(name, _)| dsn.is_none() || !name.starts_with("DSN"));
     let environment = environment
@@ -28,7 +29,7 @@ pub(super) async fn run(args: MigrateSqlArgs) -> Result<()> {
     if let Some(dsn) = &dsn {
         flags.insert("dsn".to_owned(), Value::from(dsn.as_str()));
     }
-    let mut loaded = wiring::configuration(&args.config, flags, environment)?;
+    let mut loaded = wiring::configuration(&args.config.and(sql.config), flags, environment)?;
     telemetry::start(loaded.config.log, LogFormat::Text);
     let secrets = !loaded.config.secrets.system.is_empty();
     let database = wiring::database(&mut loaded.config)?;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::layer::{Layer, pointer};
+use super::list;
 use super::notice::{Notice, Origin};
 use super::schema::{Key, Node, Schema};
 use super::system_secret;
@@ -181,8 +182,7 @@ fn parse(node: Node<'_>, text: &str) -> Value {
     let text = if types == ["string"] { text } else { text.trim() };
     let as_text = || Value::String(text.to_owned());
     if types.contains(&"array") && !text.starts_with('[') {
-        let items = text.split([',', '\n']).map(str::trim).filter(|item| !item.is_empty());
-        return items.map(|item| Value::String(item.to_owned())).collect();
+        return list::items(text).into_iter().map(Value::String).collect();
     }
     if types.contains(&"string") && !(types.contains(&"object") && text.starts_with('{')) {
         return as_text();

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::output::{self, Columns};
 use crate::cli::api::ImportHydraArgs;
-use crate::config::{Config, Dsn, LogFormat};
+use crate::config::{Config, Dsn, LogFormat, list};
 use crate::{telemetry, wiring};
 
 /// The entries of Hydra's `secrets.system`, as Hydra itself reads them from `SECRETS_SYSTEM`.
@@ -87,7 +87,7 @@ fn secrets(args: &ImportHydraArgs) -> Result<Vec<HydraSecret>> {
     }
     if secrets.is_empty() {
         let given = Zeroizing::new(std::env::var(VARIABLE).unwrap_or_default());
-        secrets.extend(given.split(',').map(str::trim).filter(|text| !text.is_empty()).map(HydraSecret::new));
+        secrets.extend(list::items(&given).iter().map(|text| HydraSecret::new(text)));
     }
     if secrets.is_empty() {
         bail!("Hydra's secrets.system is missing: give --hydra-system-secret-file or {VARIABLE}");

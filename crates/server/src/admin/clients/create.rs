@@ -2,7 +2,7 @@
 
 use http::HeaderValue;
 use jose::Entropy;
-use oauth::{ClientId, ClientRegistration, Incarnation};
+use oauth::{ClientId, ClientRegistration, ClientSecret, Incarnation, TokenEndpointAuthMethod};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use store::{Error, NewClient};
 use uuid::Builder;
@@ -17,13 +17,18 @@ use crate::{Server, sector_identifier};
 pub(crate) const UNRESERVED: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Creates the client, with a secret of its own where it needs one and nobody chose it.
+/// Creates the client, with a secret of its own where it needs one and nobody chose it. One with keys is told a secret,
+/// too, which opens nothing: Hydra Maester has no Secret for a client without.
 ///
 /// # Errors
 /// [`Refusal::Exists`] where the id is taken, by whomever; `invalid_client_metadata` of [`sector_identifier::check`].
 pub(super) async fn create(server: &Server, registration: &ClientRegistration) -> Result<Edited, Failure> {
     sector_identifier::check(server, Account::Operator, &registration.metadata).await?;
-    create_checked(server, Account::Operator, registration).await
+    let mut created = create_checked(server, Account::Operator, registration).await?;
+    if created.row.metadata.token_endpoint_auth_method == TokenEndpointAuthMethod::PrivateKeyJwt {
+        created.secret = Some(ClientSecret::generate(server.store().entropy()));
+    }
+    Ok(created)
 }
 
 /// The same for a client whose sector has been looked at.
