@@ -3,7 +3,7 @@
 //! ```text
 //! ory_at_<key>.<signature>
 //!         │     └ base64url(HMAC-SHA256 over key)
-//!         └ base64url(sealed payload; its first byte names the root key's generation)
+//!         └ base64url(seal(version (1) ‖ payload); its first byte names the root key's generation)
 //! ```
 //!
 //! A JWT access token (RFC 9068) has the very same key as its `jti`, so that introspection and revocation work for
@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::grant::Grant;
-use crate::{Audience, Client, ClientId, Error, GrantId, Incarnation, ScopeSet};
+use crate::{Audience, Client, ClientId, Error, GrantId, Incarnation, ScopeSet, sealed};
 
 /// Hydra's prefix of access tokens. It is written always, and may be missing on input.
 pub const PREFIX: &str = "ory_at_";
@@ -186,7 +186,7 @@ impl AccessToken {
         let too_large = || {
             Error::invalid_request("Scope, audience and claims are larger than an access token can carry.")
         };
-        let bytes = postcard::to_stdvec(&self.payload()).map_err(|_| too_large())?;
+        let bytes = sealed::plaintext(&self.payload());
         if bytes.len() > MAX_PAYLOAD {
             return Err(too_large());
         }
@@ -230,8 +230,8 @@ impl AccessToken {
     }
 
     fn unseal(ring: &KeyRing, sealed: &[u8]) -> Result<Self, NotOurs> {
-        let bytes = ring.open(SealPurpose::AccessToken, sealed).map_err(|_| NotOurs)?;
-        let payload: Payload<'_> = postcard::from_bytes(&bytes).map_err(|_| NotOurs)?;
+        let payload: Payload<'_> =
+            sealed::open_bytes(ring, SealPurpose::AccessToken, sealed).ok_or(NotOurs)?;
         let lifetime = i64::try_from(payload.lifetime).map_err(|_| NotOurs)?;
         let expires_at = payload.issued_at.checked_add(lifetime).ok_or(NotOurs)?;
         Ok(Self {

@@ -1,4 +1,4 @@
-//! Values that travel through the browser, sealed.
+//! Values that travel through the browser, rest in rows or are tokens, sealed.
 //!
 //! ```text
 //! base64url( seal( version (1) ‖ postcard(value) ) )
@@ -64,4 +64,26 @@ pub(crate) fn open_bytes<T: DeserializeOwned>(
 /// Bytes as text that a URL or a cookie may hold.
 pub(crate) fn text(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jose::RootKey;
+
+    #[test]
+    fn a_value_of_another_version_is_refused_like_one_that_is_not_ours() {
+        let ring = KeyRing::new(vec![RootKey::generate(1, &Entropy::seeded(1))]).unwrap();
+        let opened = |plaintext: &[u8]| {
+            let sealed = ring.seal(SealPurpose::Grant, plaintext, [0; 24]);
+            open_bytes::<String>(&ring, SealPurpose::Grant, &sealed)
+        };
+        let plaintext = plaintext(&"value");
+        assert_eq!(opened(&plaintext).as_deref(), Some("value"));
+        for version in [0, 2, 255] {
+            assert_eq!(opened(&[&[version], &plaintext[1..]].concat()), None, "{version}");
+        }
+        assert_eq!(opened(&plaintext[1..]), None);
+        assert_eq!(opened(&[]), None);
+    }
 }

@@ -28,6 +28,22 @@ fn opaque(ring: &KeyRing, token: &AccessToken) -> String {
 }
 
 #[test]
+fn a_payload_of_another_version_is_not_ours() {
+    let ring = ring(1);
+    let payload = sealed::plaintext(&token("read", 3600).payload());
+    let opened = |payload: &[u8]| {
+        let sealed = ring.seal(SealPurpose::AccessToken, payload, [0; 24]);
+        let key = TokenKey(URL_SAFE_NO_PAD.encode(sealed));
+        let by_key = AccessToken::open_key(&ring, key.as_str());
+        assert_eq!(AccessToken::open(&ring, &key.sign(&ring)), by_key);
+        by_key
+    };
+    assert_eq!(opened(&payload), Ok(token("read", 3600)));
+    assert_eq!(opened(&[&[payload[0] + 1], &payload[1..]].concat()), Err(NotOurs));
+    assert_eq!(opened(&payload[1..]), Err(NotOurs), "a payload without a version");
+}
+
+#[test]
 fn a_token_opens_with_and_without_its_prefix_and_by_its_key() {
     let (ring, token) = (ring(1), token("read write", 3600));
     let text = opaque(&ring, &token);
