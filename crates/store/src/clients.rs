@@ -268,9 +268,23 @@ impl Store {
         secrets: &SecretChange,
         (registration_generation, self_registered): (i64, bool),
     ) -> Result<(), Error> {
-        let now = self.clock().now().as_second();
         let mut loan = self.db().loan().await?;
         let mut tx = loan.begin().await?;
+        self.write_unmanaged(&mut tx, fence, metadata, secrets, (registration_generation, self_registered))
+            .await?;
+        self.commit(tx, Change::Client(fence.id.clone())).await
+    }
+
+    /// The same in a transaction; see [`Self::replace_client`].
+    pub(crate) async fn write_unmanaged(
+        &self,
+        tx: &mut Transaction<'_, Any>,
+        fence: &ClientFence,
+        metadata: &ClientMetadata,
+        secrets: &SecretChange,
+        (registration_generation, self_registered): (i64, bool),
+    ) -> Result<(), Error> {
+        let now = self.clock().now().as_second();
         let query = self
             .db()
             .query(
@@ -288,14 +302,14 @@ impl Store {
             .bind(now)
             .bind(registration_generation)
             .bind(i64::from(self_registered));
-        changed(bounded(query.execute(&mut *tx)).await?.rows_affected())?;
+        changed(bounded(query.execute(&mut **tx)).await?.rows_affected())?;
         if !matches!(secrets, SecretChange::Keep) {
-            self.delete_secrets(&mut tx, &fence.id).await?;
+            self.delete_secrets(tx, &fence.id).await?;
         }
         if let SecretChange::Replace(hash) = secrets {
-            self.insert_secret(&mut tx, &fence.id, hash, "current").await?;
+            self.insert_secret(tx, &fence.id, hash, "current").await?;
         }
-        self.commit(tx, Change::Client(fence.id.clone())).await
+        Ok(())
     }
 
     /// Revokes all tokens of a client, its own and those of its users, and what is under way for it: its epoch is raised,

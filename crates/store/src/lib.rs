@@ -107,7 +107,7 @@ pub use key_sets::{StoredKey, StoredKeySet};
 pub use login_sessions::{NewLogin, StoredSession};
 pub use logouts::{DueLogout, TOLD_FOR};
 pub use managed::{Adoption, ManagedRow};
-pub use migrate::{MigrationStatus, is_ready, migrate, status};
+pub use migrate::{MigrationStatus, Readiness, migrate, readiness, status};
 pub use purge::PurgeWalk;
 pub use redeem::{NewGrant, NewRefresh, Redemption};
 pub use refresh::{RefreshOutcome, RefreshRotation, RefreshedGrant};

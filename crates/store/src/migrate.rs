@@ -107,29 +107,51 @@ pub async fn status(options: &Options) -> Result<Vec<MigrationStatus>, Error> {
     Ok(KnownMigration::of(database.dialect()).map(status).collect())
 }
 
-/// True where opening the database would write nothing: it has all migrations and a root key. Nothing is written to find
-/// out.
+/// What opening a database would find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readiness {
+    /// Nothing that was ever used: there are no tables, or nothing can have been sealed for them yet.
+    Empty,
+    /// It was used, and lacks migrations of this version.
+    Behind,
+    /// All is there: opening it would write nothing.
+    Ready,
+}
+
+/// What opening the database would find. Nothing is written to find out.
 ///
 /// # Errors
 /// [`Error::Unavailable`].
-pub async fn is_ready(options: &Options) -> Result<bool, Error> {
+pub async fn readiness(options: &Options) -> Result<Readiness, Error> {
     let database = options.pool()?;
-    if !has_all(&database).await? {
-        return Ok(false);
+    let applied = applied(&database).await?;
+    if applied.is_empty() {
+        return Ok(Readiness::Empty);
     }
-    Ok(database.fetch_optional(database.query("SELECT 1 FROM root_keys LIMIT 1")).await?.is_some())
+    let root_key = database.fetch_optional(database.query("SELECT 1 FROM root_keys LIMIT 1")).await?;
+    Ok(match root_key {
+        None => Readiness::Empty,
+        Some(_) if is_complete(&database, &applied) => Readiness::Ready,
+        Some(_) => Readiness::Behind,
+    })
 }
 
 /// True where a database has every migration of this version. The statement is not counted.
 pub(crate) async fn has_all(database: &Database) -> Result<bool, Error> {
+    Ok(is_complete(database, &applied(database).await?))
+}
+
+fn is_complete(database: &Database, applied: &[i64]) -> bool {
+    KnownMigration::of(database.dialect()).all(|known| applied.contains(&known.version))
+}
+
+/// The migrations that a database has; none where it has no table of them.
+async fn applied(database: &Database) -> Result<Vec<i64>, Error> {
     let versions = sqlx::query(AssertSqlSafe("SELECT version FROM _sqlx_migrations"));
-    let applied = match database.fetch_all(versions).await {
-        // There is no such table.
-        Err(Error::Statement(_)) => return Ok(false),
-        rows => rows?,
-    };
-    let applied: Vec<i64> = applied.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-    Ok(KnownMigration::of(database.dialect()).all(|known| applied.contains(&known.version)))
+    match database.fetch_all(versions).await {
+        Err(Error::Statement(_)) => Ok(Vec::new()),
+        rows => rows?.iter().map(|row| Ok(row.try_get(0)?)).collect(),
+    }
 }
 
 pub(crate) async fn apply(database: &Database, url: &str) -> Result<(), Error> {

@@ -10,6 +10,7 @@ use oauth::GrantId;
 use sqlx::Row;
 
 use crate::grants::bytes;
+use crate::revocations::KEPT_FOR_IMPORTS;
 use crate::{Error, Store};
 
 /// How many rows one statement looks at or removes.
@@ -210,10 +211,14 @@ impl Store {
         let up_to = last.unwrap_or_else(|| GrantId::from_bytes([0xff; 16]));
         let remove = self
             .db()
-            .query("DELETE FROM grants WHERE id > $1 AND id <= $2 AND expires_at < $3")
+            .query(
+                "DELETE FROM grants WHERE id > $1 AND id <= $2 AND expires_at < $3 \
+                 AND (revoked_at IS NULL OR revoked_at < $4 OR NOT EXISTS (SELECT 1 FROM imported))",
+            )
             .bind(after)
             .bind(up_to.as_bytes().to_vec())
-            .bind(due);
+            .bind(due)
+            .bind(due - KEPT_FOR_IMPORTS.as_secs());
         self.db().execute(remove).await?;
         walk.grants = Some(up_to);
         walk.grants_done = last.is_none();

@@ -16,9 +16,9 @@ pub const MAX_FLOW_AGE: SignedDuration = SignedDuration::from_hours(24);
 /// hour behind.
 pub(crate) const KEPT_FOR: SignedDuration = SignedDuration::from_hours(25);
 
-/// For how much longer a revocation of a subject is kept where something was taken over from another server: a later
-/// import may bring grants from before it, of which there is no row yet that could be marked.
-const KEPT_FOR_IMPORTS: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// For how much longer a revocation of a subject, and a revoked grant, are kept where something was taken over from another
+/// server: a later import may bring grants from before it, of which there is no row yet that could be marked.
+pub(crate) const KEPT_FOR_IMPORTS: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// SQL: true where a revocation hits the row of `grants`. The keys are those of the functions below.
 pub(crate) const HITS_GRANT: &str = "EXISTS (SELECT 1 FROM revocations r \

@@ -13,7 +13,7 @@ use oauth::client::SecretCheck;
 use oauth::consent::RememberedConsent;
 use oauth::imported_token::HydraTokenKind;
 use oauth::refresh_token::RefreshToken;
-use oauth::{ClientSecret, HydraToken};
+use oauth::{ClientSecret, GrantId, HydraToken};
 use sqlx::Row;
 use store::{
     ACCESS_TOKEN_SET, Clock, Error, HydraImport, ID_TOKEN_SET, ImportCount, ImportReport, PurgeWalk,
@@ -588,6 +588,153 @@ async fn a_client_follows_hydras_until_it_is_changed_here() {
         let why = "it was changed at Hydra since it was taken over, and here as well: it stays as it is here";
         assert!(problems(&report).contains(&("web", why)), "{report:?}");
         assert_eq!(read(&store, "web").await.metadata, own);
+    }
+}
+
+/// What a version before the notes on clients left of them.
+async fn forget_notes(database: &TestDatabase) {
+    sql(database, "UPDATE imported SET version = NULL, digest = NULL").await;
+}
+
+#[tokio::test]
+async fn of_a_client_without_notes_what_was_changed_here_stays_and_the_others_follow() {
+    for database in databases().await {
+        let (hydra, store) = (TestHydra::start().await, database.open(clock()).await);
+        import(&hydra, &store, false).await;
+        forget_notes(&database).await;
+        let row = read(&store, "service").await;
+        let own = common::named("Ours");
+        store.replace_client(&row.fence(), &own, &SecretChange::Keep, (1, false)).await.unwrap();
+        hydra.sql("UPDATE hydra_client SET client_name = 'Theirs' WHERE id IN ('web', 'service')").await;
+
+        let dry = import(&hydra, &store, true).await;
+        let report = import(&hydra, &store, false).await;
+        assert_eq!((counts(&report)[0].1, &report.problems), ([5, 4, 1, 0, 0], &dry.problems));
+        assert!(!problems(&report).iter().any(|(name, _)| *name == "service"), "{report:?}");
+        assert_eq!(read(&store, "web").await.metadata.client_name, "Theirs");
+        assert_eq!(read(&store, "service").await.metadata, own);
+
+        // From now on it is known what is changed there.
+        assert_eq!(counts(&import(&hydra, &store, false).await)[0].1, [5, 0, 5, 0, 0]);
+        hydra.sql("UPDATE hydra_client SET client_name = 'Later' WHERE id = 'service'").await;
+        let report = import(&hydra, &store, false).await;
+        assert!(problems(&report).iter().any(|(name, _)| *name == "service"), "{report:?}");
+        assert_eq!(read(&store, "service").await.metadata, own);
+    }
+}
+
+#[tokio::test]
+async fn registration_tokens_that_are_asked_for_later_are_taken_over_where_nothing_was_done_since() {
+    for database in databases().await {
+        let (hydra, store) = (TestHydra::start().await, database.open(clock()).await);
+        let secrets = secrets(&hydra);
+        let without = HydraImport {
+            store: Some(&store),
+            secrets: &secrets,
+            registration_tokens: false,
+            dry_run: false,
+        };
+        let run = async || {
+            without.run(&mut hydra.open().await, store.clock().now(), store.entropy()).await.unwrap()
+        };
+        run().await;
+        let id = hydra.answer("/registered/client_id");
+        let token = hydra.answer("/registered/registration_access_token");
+        let token = HydraToken::parse(HydraTokenKind::Registration, token).unwrap();
+        assert!(store.imported_token(&token).await.unwrap().is_none());
+
+        let dry = import(&hydra, &store, true).await;
+        assert!(store.imported_token(&token).await.unwrap().is_none(), "a dry run writes nothing");
+        let report = import(&hydra, &store, false).await;
+        // Hydra gives one to each client.
+        assert_eq!((counts(&report)[0].1, &report.counts), ([5, 5, 0, 0, 0], &dry.counts));
+        let row = store.imported_token(&token).await.unwrap().unwrap().registration_token().unwrap();
+        let client = read(&store, id).await;
+        assert_eq!((row.client_id.as_str(), row.generation), (id, client.registration_generation));
+        assert_eq!(counts(&import(&hydra, &store, false).await)[0].1, [5, 0, 5, 0, 0]);
+        assert_eq!(counts(&run().await)[0].1, [5, 0, 5, 0, 0]);
+
+        // Where the client was changed here, another token may have been given here.
+        sql(&database, "DELETE FROM imported WHERE content IS NOT NULL").await;
+        store
+            .replace_client(&client.fence(), &client.metadata, &SecretChange::Keep, (7, false))
+            .await
+            .unwrap();
+        assert_eq!(counts(&import(&hydra, &store, false).await)[0].1, [5, 4, 1, 0, 0]);
+        assert!(store.imported_token(&token).await.unwrap().is_none());
+    }
+}
+
+/// Gives the login of frank's token another one that may be used, as Hydra does in its grace period. Nobody has it, so it
+/// needs no real signature.
+const SECOND_OF_FRANK: &str = "INSERT INTO hydra_oauth2_refresh SELECT (jsonb_populate_record(r, jsonb_build_object( \
+    'signature', 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA', \
+    'requested_at', r.requested_at + INTERVAL '1 second'))).* \
+    FROM hydra_oauth2_refresh r WHERE r.subject = 'frank'";
+
+const LIVE_OF_FRANK: &str = "SELECT COUNT(*) FROM grants WHERE subject = 'frank' AND revoked_at IS NULL";
+
+#[tokio::test]
+async fn of_two_tokens_the_second_is_refused_where_the_first_was_ended_here_before_it_came() {
+    for how in ["the grant", "the client's tokens", "nothing"] {
+        for database in databases().await {
+            let (hydra, store) = (TestHydra::start().await, database.open(clock()).await);
+            import(&hydra, &store, false).await;
+            let first = opened(&store, hydra.answer("/frank/refresh_token")).await.unwrap();
+            match how {
+                "the grant" => {
+                    let until = store.clock().now() + hours(1);
+                    store.revoke_grant(first.grant, &client_id("web"), until).await.unwrap();
+                }
+                "the client's tokens" => {
+                    assert!(store.revoke_client_tokens(&client_id("web")).await.unwrap());
+                }
+                _ => {}
+            }
+            let before = number(&database, LIVE_OF_FRANK).await;
+            hydra.sql(SECOND_OF_FRANK).await;
+            let dry = import(&hydra, &store, true).await;
+            let report = import(&hydra, &store, false).await;
+            assert_eq!((&dry.counts, &dry.problems), (&report.counts, &report.problems), "{how}");
+            let why = "what was taken over of the same login was ended here since";
+            let named = problems(&report)
+                .iter()
+                .filter(|(name, problem)| name.starts_with("frank for web") && *problem == why)
+                .count();
+            assert_eq!(named, usize::from(how != "nothing"), "{how}: {report:?}");
+            let new = number(&database, LIVE_OF_FRANK).await - before;
+            assert_eq!(new, i64::from(how == "nothing"), "{how}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_grant_is_known_for_a_month_where_something_was_taken_over() {
+    for database in databases().await {
+        let (hydra, clock) = (TestHydra::start().await, clock());
+        let store = database.open(clock.clone()).await;
+        let (client, grant) = (client_id("web"), GrantId::from_bytes([7; 16]));
+        let tombstones = async || {
+            let mut walk = PurgeWalk::default();
+            while store.purge(&mut walk).await.unwrap() {}
+            number(&database, "SELECT COUNT(*) FROM grants WHERE client_id = 'web' AND subject IS NULL").await
+        };
+        store.revoke_grant(grant, &client, clock.now() + hours(1)).await.unwrap();
+        assert_eq!(tombstones().await, 1);
+        clock.advance(hours(2));
+        assert_eq!(tombstones().await, 0, "nothing was taken over");
+
+        import(&hydra, &store, false).await;
+        // So is which grant a token stood for.
+        let ends = opened(&store, hydra.answer("/frank/refresh_token")).await.unwrap().expires_at().unwrap();
+        let kept = (ends + hours(24 * 30)).as_second();
+        let rows = format!("SELECT COUNT(*) FROM imported WHERE expires_at = {kept}");
+        assert!(number(&database, rows).await >= 1);
+        store.revoke_grant(grant, &client, clock.now() + hours(1)).await.unwrap();
+        clock.advance(hours(24 * 30));
+        assert_eq!(tombstones().await, 1);
+        clock.advance(hours(1));
+        assert_eq!(tombstones().await, 0);
     }
 }
 

@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 use jose::SealPurpose;
 use oauth::client::SecretCheck;
 use oauth::{AccessToken, ScopeSet};
-use store::{Clock, Error, Options, Store};
+use store::{Clock, Error, Options, Readiness, Store};
 
 fn seal(store: &Store) -> Vec<u8> {
     store.ring().seal(SealPurpose::AccessToken, b"sealed", store.entropy().bytes())
@@ -74,6 +74,22 @@ async fn a_database_of_a_newer_version_is_served_and_one_with_another_history_is
         .await;
         let refused = try_open(database.options()).await;
         assert!(matches!(refused, Err(Error::Corrupt(_))), "{:?}", refused.err());
+    }
+}
+
+#[tokio::test]
+async fn it_is_told_what_opening_would_find() {
+    for database in databases().await {
+        let (options, bare) = (database.options(), with_secrets(&database, &[]));
+        let found = async || store::readiness(&options).await.unwrap();
+        assert_eq!(found().await, Readiness::Empty);
+        store::migrate(&bare).await.unwrap();
+        assert_eq!(found().await, Readiness::Empty, "nothing was sealed yet");
+        try_open(options.clone()).await.unwrap().close().await;
+        assert_eq!(found().await, Readiness::Ready);
+        let last = "DELETE FROM _sqlx_migrations WHERE version = (SELECT MAX(version) FROM _sqlx_migrations)";
+        sql(&database, last).await;
+        assert_eq!(found().await, Readiness::Behind);
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 
 use harness::TestHydra;
 use serde_json::Value;
+use sqlx::{Connection, Executor, SqliteConnection};
 use tempfile::TempDir;
 
 use crate::support::run;
@@ -59,6 +60,16 @@ async fn a_dry_run_says_what_a_run_then_does_and_a_second_run_does_nothing() {
     let dry = run(&import, &variables).await;
     let report: Value = serde_json::from_str(&dry.stdout).unwrap();
     assert_eq!(report["counts"][0]["here_already"], 5, "{report}");
+
+    // As an older version left it: what is there cannot be said before it was migrated.
+    let url = format!("sqlite://{}", folder.path().join("keywright.db").display());
+    let mut database = SqliteConnection::connect(&url).await.unwrap();
+    let last = "DELETE FROM _sqlx_migrations WHERE version = (SELECT MAX(version) FROM _sqlx_migrations)";
+    database.execute(last).await.unwrap();
+    database.close().await.unwrap();
+    let behind = run(&import, &variables).await;
+    assert_eq!(behind.code, Some(1), "{}", behind.stdout);
+    assert!(behind.stderr.contains("keywright migrate sql up"), "{}", behind.stderr);
 }
 
 #[tokio::test]

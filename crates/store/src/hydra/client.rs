@@ -64,18 +64,18 @@ impl Run<'_> {
             Some(store) => store.read_client(&id).await?,
             None => None,
         };
-        let taken = match (self.target(), self.import.store) {
-            (Some(store), _) => {
-                let incarnation = here.as_ref().map(|here| here.incarnation);
-                let incarnation =
-                    incarnation.unwrap_or_else(|| Incarnation(i64::from_be_bytes(store.entropy().bytes())));
-                let new = client.into_new(store.ring(), incarnation, self.import.registration_tokens);
+        let taken = if let Some(store) = self.import.store {
+            let incarnation = here.as_ref().map(|here| here.incarnation);
+            let incarnation =
+                incarnation.unwrap_or_else(|| Incarnation(i64::from_be_bytes(store.entropy().bytes())));
+            let new = client.into_new(store.ring(), incarnation, self.import.registration_tokens);
+            if self.import.dry_run {
+                store.plan_client_import(&new, here.as_ref()).await?
+            } else {
                 store.import_client(&new, here.as_ref(), self.import.secrets).await?
             }
-            (None, Some(store)) => {
-                store.plan_client_import(id.as_str(), client.digest, here.as_ref()).await?
-            }
-            (None, None) => Taken::Over,
+        } else {
+            Taken::Over
         };
         let here = match self.target() {
             Some(store) => store.read_client(&id).await?,

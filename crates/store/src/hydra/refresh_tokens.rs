@@ -14,6 +14,7 @@ use super::value::text;
 use super::{KnownClient, Run};
 use crate::database::bounded;
 use crate::imported::{ImportedGrant, ImportedRow};
+use crate::revocations::KEPT_FOR_IMPORTS;
 use crate::{Error, Store};
 
 const KIND: &str = "refresh token";
@@ -83,12 +84,17 @@ impl Run<'_> {
             }
         }
         family.sort_by_key(|token| std::cmp::Reverse(token.issued_at));
+        let mut ended_here = false;
         if let Some(store) = self.import.store {
             for token in &mut family {
                 token.before = store.imported_before(token.id()).await?;
             }
+            if family.iter().any(|token| token.active && token.before.is_none()) {
+                ended_here =
+                    store.has_revoked_grant(family.iter().filter_map(FamilyToken::any_grant)).await?;
+            }
         }
-        Ok(self.decide(family, now, count))
+        Ok(self.decide(family, ended_here, now, count))
     }
 
     /// Writes families: in one transaction all that only add rows, each other one in its own, so that it never waits for
@@ -110,14 +116,16 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// What is to be written; `None` where nothing is.
+    /// What is to be written; `None` where nothing is. Of a family of which something was `ended_here`, no token counts that
+    /// was not taken over by then.
     fn decide(
         &mut self,
         family: Vec<FamilyToken>,
+        ended_here: bool,
         now: Timestamp,
         count: &mut ImportCount,
     ) -> Option<Decided> {
-        let FamilyPlan { grants: planned, mut used, known } = plan(&family);
+        let FamilyPlan { grants: mut planned, mut used, known } = plan(&family);
         count.here_already += known.len() as u64;
         let row = &family.first()?.row;
         let client_id = ClientId::parse(text(row, "client_id")).ok();
@@ -129,6 +137,12 @@ impl Run<'_> {
             }
             return None;
         };
+        if ended_here || family.iter().any(|token| token.is_of_former(client)) {
+            for planned in planned.drain(..) {
+                let why = "what was taken over of the same login was ended here since";
+                self.refuse(count, name(&family[planned.token].row), why);
+            }
+        }
         let mut grants = Vec::new();
         for planned in planned {
             match self.grant(&family, &planned, (client_id.clone(), client), now) {
@@ -139,9 +153,7 @@ impl Run<'_> {
         }
         let has_grant = |grant| {
             grants.iter().any(|(_, planned)| planned.grant == grant)
-                || family
-                    .iter()
-                    .any(|t| matches!(t.before, Some(ImportedToken::Refresh { grant: g, .. }) if g == grant))
+                || family.iter().any(|token| token.any_grant() == Some(grant))
         };
         used.retain(|(_, grant)| has_grant(*grant));
         if grants.is_empty() && used.is_empty() {
@@ -219,7 +231,8 @@ impl Store {
                 continue;
             }
             let means = means(token, decided.client, (planned.grant, false), grant.expires_at);
-            let row = ImportedRow { id: token.id(), token: Some(&means), expires_at: grant.expires_at };
+            let row =
+                ImportedRow { id: token.id(), token: Some(&means), expires_at: kept_until(grant.expires_at) };
             self.note(tx, &row).await?;
         }
         self.note_used(tx, decided, &lost).await?;
@@ -245,12 +258,21 @@ impl Store {
             if token.before.is_some() {
                 self.note_anew(tx, token.id(), &means).await?;
             } else {
-                let row = ImportedRow { id: token.id(), token: Some(&means), expires_at: ends.flatten() };
+                let row = ImportedRow {
+                    id: token.id(),
+                    token: Some(&means),
+                    expires_at: kept_until(ends.flatten()),
+                };
                 self.note(tx, &row).await?;
             }
         }
         Ok(())
     }
+}
+
+/// Until when a token's row is kept that ends at `expires_at`: a later run is to know which grants a family had.
+fn kept_until(expires_at: Option<Timestamp>) -> Option<Timestamp> {
+    expires_at.map(|at| at.saturating_add(KEPT_FOR_IMPORTS).unwrap_or(Timestamp::MAX))
 }
 
 /// What a token stands for here.

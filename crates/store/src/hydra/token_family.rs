@@ -10,6 +10,7 @@ use jose::HydraSecret;
 use oauth::imported_token::{HydraTokenKind, ImportedId, signature_of};
 use oauth::{GrantId, ImportedToken};
 
+use super::KnownClient;
 use super::session::flow_id;
 use super::source::Row;
 use super::value::{instant, text};
@@ -44,6 +45,24 @@ impl FamilyToken {
     /// The name of its row among what was taken over.
     pub(super) fn id(&self) -> ImportedId {
         ImportedId::of_token(HydraTokenKind::Refresh, &self.signature)
+    }
+
+    /// The grant of the token, or the one that it ends, where it was taken over before.
+    pub(super) fn any_grant(&self) -> Option<GrantId> {
+        match self.before {
+            Some(ImportedToken::Refresh { grant, .. }) => Some(grant),
+            _ => None,
+        }
+    }
+
+    /// True where it was taken over for a client that has been deleted since, or whose tokens were all revoked.
+    pub(super) fn is_of_former(&self, client: KnownClient) -> bool {
+        match self.before {
+            Some(ImportedToken::Refresh { incarnation, epoch, .. }) => {
+                (incarnation, epoch) != (client.incarnation, client.epoch)
+            }
+            _ => false,
+        }
     }
 
     fn grant_before(&self) -> Option<GrantId> {

@@ -7,10 +7,9 @@ use oauth::{ClientSecretHash, ImportedToken};
 use sqlx::{Any, Row, Transaction};
 
 use super::{ImportedRow, Taken};
-use crate::clients::{changed, seconds};
 use crate::database::bounded;
 use crate::invalidation::Change;
-use crate::{Error, NewClient, Store, StoredClient};
+use crate::{Error, NewClient, SecretChange, Store, StoredClient};
 
 /// A client of another server.
 #[derive(Debug)]
@@ -30,33 +29,80 @@ impl ImportedClient {
     fn row(id: &str) -> ImportedId {
         ImportedId::new("client", &[id.as_bytes()])
     }
+
+    /// The name of the row of its registration access token, where that is taken over.
+    fn registration_row(&self) -> Option<ImportedId> {
+        let signature = self.registration.as_ref()?;
+        Some(ImportedId::of_token(HydraTokenKind::Registration, signature))
+    }
+}
+
+/// What is known of a client that was taken over before.
+struct Noted {
+    /// The version of its row that an import wrote last.
+    version: Option<i64>,
+    /// What the other server had of it then; `None` where a version took it over that did not note it.
+    digest: Option<Vec<u8>>,
+}
+
+impl Noted {
+    /// What is to become of a client that is `here`, of which the other server has what `digest` says. A registration access
+    /// token that was not taken over yet is `new_registration`.
+    fn plan(&self, here: &StoredClient, digest: [u8; 32], new_registration: bool) -> Taken {
+        // What a resource declares is no change that could be lost.
+        if here.manager.is_some() {
+            return Taken::Before;
+        }
+        let Some(known) = &self.digest else {
+            // Nobody knows whether it was changed there; but all that is done to a client here leaves its time.
+            let is_as_taken_over = here.updated_at == here.created_at;
+            return if is_as_taken_over { Taken::Followed } else { Taken::Before };
+        };
+        let (as_noted_there, untouched_here) = (*known == digest, self.version == Some(here.version));
+        match (as_noted_there, untouched_here) {
+            (true, true) if new_registration => Taken::Followed,
+            (true, _) => Taken::Before,
+            (false, true) => Taken::Followed,
+            (false, false) => Taken::Diverged,
+        }
+    }
 }
 
 impl Store {
-    /// What is to become of a client of which the other server has what `digest` says, and this one `here`.
+    /// What is to become of a client of which this server has `here`.
     pub(crate) async fn plan_client_import(
         &self,
-        id: &str,
-        digest: [u8; 32],
+        client: &ImportedClient,
         here: Option<&StoredClient>,
     ) -> Result<Taken, Error> {
-        let query = self.db().query("SELECT version, digest FROM imported WHERE id = $1");
-        let before = self.db().fetch_optional(query.bind(ImportedClient::row(id).0.to_vec())).await?;
-        let (before, here) = match (before, here) {
-            (None, None) => return Ok(Taken::Over),
-            (None, Some(_)) => return Ok(Taken::Exists),
-            (Some(_), None) => return Ok(Taken::Before),
-            (Some(before), Some(here)) => (before, here),
-        };
-        let (version, known): (Option<i64>, Option<Vec<u8>>) = (before.try_get(0)?, before.try_get(1)?);
-        // What a resource declares is no change that could be lost.
-        Ok(if known.is_some_and(|known| known == digest) || here.manager.is_some() {
-            Taken::Before
-        } else if version == Some(here.version) {
-            Taken::Followed
-        } else {
-            Taken::Diverged
+        let noted = self.noted_client(client.new.id.as_str()).await?;
+        self.plan_for(noted.as_ref(), client, here).await
+    }
+
+    async fn plan_for(
+        &self,
+        noted: Option<&Noted>,
+        client: &ImportedClient,
+        here: Option<&StoredClient>,
+    ) -> Result<Taken, Error> {
+        Ok(match (noted, here) {
+            (None, None) => Taken::Over,
+            (None, Some(_)) => Taken::Exists,
+            (Some(_), None) => Taken::Before,
+            (Some(noted), Some(here)) => {
+                let new_registration = match client.registration_row() {
+                    Some(row) => !self.is_imported(row).await?,
+                    None => false,
+                };
+                noted.plan(here, client.digest, new_registration)
+            }
         })
+    }
+
+    async fn noted_client(&self, id: &str) -> Result<Option<Noted>, Error> {
+        let query = self.db().query("SELECT version, digest FROM imported WHERE id = $1");
+        let row = self.db().fetch_optional(query.bind(ImportedClient::row(id).0.to_vec())).await?;
+        row.map(|row| Ok(Noted { version: row.try_get(0)?, digest: row.try_get(1)? })).transpose()
     }
 
     /// Takes over a client, in one transaction, or has it follow what was changed there; see [`Self::plan_client_import`].
@@ -66,15 +112,21 @@ impl Store {
         here: Option<&StoredClient>,
         secrets: &[HydraSecret],
     ) -> Result<Taken, Error> {
-        let plan = self.plan_client_import(client.new.id.as_str(), client.digest, here).await?;
+        let (id, row) = (&client.new.id, ImportedClient::row(client.new.id.as_str()));
+        let noted = self.noted_client(id.as_str()).await?;
+        let plan = self.plan_for(noted.as_ref(), client, here).await?;
         if !matches!(plan, Taken::Over | Taken::Followed) {
+            if noted.is_some_and(|noted| noted.digest.is_none()) && here.is_some() {
+                // From now on it is known when it is changed there.
+                let query = self.db().query("UPDATE imported SET digest = $2 WHERE id = $1");
+                self.db().execute(query.bind(row.0.to_vec()).bind(client.digest.to_vec())).await?;
+            }
             return Ok(plan);
         }
         let mut loan = self.db().loan().await?;
         let mut tx = loan.begin().await?;
-        let (id, row) = (&client.new.id, ImportedClient::row(client.new.id.as_str()));
         if let Some(here) = here {
-            match self.follow_client(&mut tx, client, here).await {
+            match self.follow_client(&mut tx, client, here, secrets).await {
                 Err(Error::Raced) => return Ok(Taken::Diverged),
                 done => done?,
             }
@@ -82,14 +134,11 @@ impl Store {
             return Ok(Taken::Before);
         } else if !self.insert_client(&mut tx, &client.new, client.created_at).await? {
             return Ok(Taken::Exists);
+        } else {
+            self.note_registration(&mut tx, client, 1, secrets).await?;
         }
         for hash in &client.former {
             self.insert_secret(&mut tx, id, hash, "previous").await?;
-        }
-        let generation = here.map_or(1, |here| here.registration_generation + 1);
-        if self.note_registration(&mut tx, client, generation, secrets).await? && here.is_some() {
-            let query = self.db().query("UPDATE clients SET registration_generation = $2 WHERE id = $1");
-            bounded(query.bind(id.to_string()).bind(generation).execute(&mut *tx)).await?;
         }
         let query = self.db().query(
             "UPDATE imported SET digest = $2, version = (SELECT version FROM clients WHERE id = $3) WHERE id = $1",
@@ -100,28 +149,22 @@ impl Store {
         Ok(plan)
     }
 
-    /// Puts what is registered there, and the secrets, in the place of what was taken over before.
+    /// Puts what is registered there, the secrets and the registration access token in the place of what was taken over
+    /// before.
     async fn follow_client(
         &self,
         tx: &mut Transaction<'_, Any>,
         client: &ImportedClient,
         here: &StoredClient,
+        secrets: &[HydraSecret],
     ) -> Result<(), Error> {
-        let metadata = &client.new.metadata;
-        let query = self
-            .db()
-            .query(
-                "UPDATE clients SET metadata = $3, longest_access_token = $4, longest_id_token = $5, \
-                 version = version + 1, updated_at = $6 \
-                 WHERE id = $1 AND version = $2 AND manager_cluster IS NULL",
-            )
-            .bind(here.id.to_string())
-            .bind(here.version)
-            .bind(serde_json::to_string(metadata).map_err(Error::corrupt)?)
-            .bind(seconds(metadata.lifespans.longest_access_token()))
-            .bind(seconds(metadata.lifespans.longest_id_token()))
-            .bind(self.clock().now().as_second());
-        changed(bounded(query.execute(&mut **tx)).await?.rows_affected())?;
+        let next = here.registration_generation + 1;
+        let is_replaced = self.note_registration(tx, client, next, secrets).await?;
+        let registered =
+            (if is_replaced { next } else { here.registration_generation }, here.self_registered);
+        // It does not tell whether a secret is another one, or when that was made.
+        let secrets = &SecretChange::Keep;
+        self.write_unmanaged(tx, &here.fence(), &client.new.metadata, secrets, registered).await?;
         self.delete_secrets(tx, &here.id).await?;
         if let Some(hash) = &client.new.secret {
             self.insert_secret(tx, &here.id, hash, "current").await?;
@@ -137,15 +180,10 @@ impl Store {
         generation: i64,
         secrets: &[HydraSecret],
     ) -> Result<bool, Error> {
-        let Some(signature) = &client.registration else { return Ok(false) };
+        let Some(id) = client.registration_row() else { return Ok(false) };
         let (client_id, incarnation) = (client.new.id.clone(), client.new.incarnation);
         let token = ImportedToken::Registration { client_id, incarnation, generation };
-        let row = ImportedRow {
-            id: ImportedId::of_token(HydraTokenKind::Registration, signature),
-            token: Some(&token),
-            expires_at: None,
-        };
-        let is_new = self.note(tx, &row).await?;
+        let is_new = self.note(tx, &ImportedRow { id, token: Some(&token), expires_at: None }).await?;
         self.keep_secrets(tx, secrets).await?;
         Ok(is_new)
     }

@@ -1,11 +1,19 @@
 //! Taking over grants, of which another server issued refresh tokens.
 
+use std::collections::BTreeSet;
+
+use const_format::concatcp;
 use jiff::Timestamp;
+use oauth::GrantId;
 use oauth::grant::Grant;
 use sqlx::{Any, Transaction};
 
 use crate::database::bounded;
+use crate::revocations::HITS_GRANT;
 use crate::{Error, Store};
+
+const IS_REVOKED: &str =
+    concatcp!("SELECT 1 FROM grants WHERE id = $1 AND (revoked_at IS NOT NULL OR ", HITS_GRANT, ")");
 
 /// A grant of another server, whose refresh token is to be its first one here.
 #[derive(Debug, Clone)]
@@ -55,6 +63,20 @@ impl Store {
             .bind(new.hash.to_vec())
             .bind(new.ends());
         Ok(bounded(query.execute(&mut **tx)).await?.rows_affected() == 1)
+    }
+
+    /// True where one of these grants was revoked.
+    pub(crate) async fn has_revoked_grant(
+        &self,
+        grants: impl IntoIterator<Item = GrantId>,
+    ) -> Result<bool, Error> {
+        for id in BTreeSet::from_iter(grants) {
+            let query = self.db().query(IS_REVOKED).bind(id.as_bytes().to_vec());
+            if self.db().fetch_optional(query).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Puts a newer refresh token of the other server in the place of the one that was taken over before, `former`;

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use jose::{Entropy, HydraSecret};
 use serde_json::{Map, json};
-use store::{Clock, HydraDatabase, HydraImport, ImportReport, Options, Store};
+use store::{Clock, HydraDatabase, HydraImport, ImportReport, Options, Readiness, Store};
 use zeroize::Zeroizing;
 
 use super::output::{self, Columns};
@@ -57,8 +57,15 @@ pub(super) async fn run(args: ImportHydraArgs) -> Result<()> {
 
 /// The database to write to. A dry run makes none that is not there, and migrates none.
 async fn open(options: &Options, entropy: &Entropy, dry_run: bool, is_there: bool) -> Result<Option<Store>> {
-    if dry_run && !(is_there && store::is_ready(options).await?) {
-        return Ok(None);
+    if dry_run {
+        match if is_there { store::readiness(options).await? } else { Readiness::Empty } {
+            Readiness::Empty => return Ok(None),
+            Readiness::Behind => bail!(
+                "the database lacks migrations of this version, so that a dry run cannot say what is there already: run \
+                 keywright migrate sql up first"
+            ),
+            Readiness::Ready => {}
+        }
     }
     let store = Store::open(options.clone(), Clock::system(), entropy.clone()).await;
     Ok(Some(store.context("the database cannot be used")?))
