@@ -2,33 +2,20 @@
 
 use crd::{OAuth2Client, Reason};
 use kube::ResourceExt;
-use oauth::{ClientId, ClientMetadata, ClientSecret, ClientSecretHash, Incarnation};
+use oauth::{ClientId, ClientMetadata, ClientSecret};
 use serde_json::{Value, json};
-use store::NewClient;
 
 use crate::resource::{Handle, Kind};
+use crate::unmanaged::{INCARNATION, register};
 use crate::world::World;
 
 impl World {
     /// A client of the admin API, with a secret and perhaps an `owner`.
     async fn unowned(&self, name: &str, owner: Option<&str>) -> (ClientId, ClientSecret) {
-        let (id, incarnation) = (self.chosen(name), Incarnation(3));
-        let secret = ClientSecret::generate(self.store.entropy());
-        let mut metadata: ClientMetadata =
+        let (id, secret) = (self.chosen(name), ClientSecret::generate(self.store.entropy()));
+        let metadata: ClientMetadata =
             serde_json::from_value(json!({"grant_types": ["client_credentials"], "scope": "read"})).unwrap();
-        metadata.other.extend(owner.map(|owner| ("owner".to_owned(), Value::from(owner))));
-        let new = NewClient {
-            id: id.clone(),
-            incarnation,
-            metadata,
-            manager: None,
-            deleted_with_manager: false,
-            spec_hash: String::new(),
-            secret: Some(ClientSecretHash::of_generated(self.store.ring(), &id, incarnation, &secret)),
-            handled_rotate_secret: None,
-            self_registered: false,
-        };
-        self.store.create_client(&new).await.unwrap();
+        register(&self.store, &id, owner, metadata, &secret).await;
         (id, secret)
     }
 
@@ -97,7 +84,7 @@ async fn who_may_and_says_so_takes_a_client_over_and_its_former_secret_works_for
     for (name, former) in [("asked", &asked), ("orders", &named)] {
         let client = world.oac(name).ready().await;
         let row = world.row(&former.0).await.unwrap();
-        assert_eq!(row.incarnation, Incarnation(3), "tokens live on");
+        assert_eq!(row.incarnation, INCARNATION, "tokens live on");
         assert_eq!(row.manager.unwrap().uid, client.uid().unwrap());
         let credentials = world.credentials(&client).await;
         assert_eq!(credentials.0, former.0);

@@ -1,11 +1,9 @@
 //! The end of a client.
 
 use crd::{ConditionType, Reason};
-use harness::TestDatabase;
 use kube::ResourceExt;
 use serde_json::json;
 
-use crate::proxy::Proxy;
 use crate::resource::Kind;
 use crate::world::World;
 
@@ -62,6 +60,29 @@ async fn an_orphaned_client_goes_on_without_its_resource() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_an_orphaned_client_takes_it_over_as_soon_as_it_is_one() {
+    let world = World::new().await;
+    world.start().await;
+    let spec = json!({"grantTypes": ["client_credentials"], "clientId": format!("{}.id", world.namespace)});
+    let (former, heir) = (world.oac("former"), world.oac("heir"));
+    let mut orphan = spec.clone();
+    orphan["deletionPolicy"] = "Orphan".into();
+    former.create(orphan).await;
+    let credentials = world.credentials(&former.ready().await).await;
+    let mut adopts = spec;
+    adopts["adopt"] = true.into();
+    heir.create(adopts).await;
+    heir.stands(Reason::ClientIdConflict).await;
+
+    // Nothing holds the resource up, so nobody reconciles its end.
+    former.delete().await;
+    let client = heir.ready().await;
+    assert_eq!(world.credentials(&client).await.0, credentials.0);
+    assert!(world.lets_in(&credentials).await, "workloads go on");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn other_controllers_finalizers_are_theirs() {
     let world = World::new().await;
     world.start().await;
@@ -79,24 +100,12 @@ async fn other_controllers_finalizers_are_theirs() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deletion_waits_for_the_database() {
-    let database = TestDatabase::postgres().await;
-    let (proxy, options) = Proxy::before_database(&database).await;
-    let world = World::on(database, options).await;
-    world.start().await;
-    let client = world.ready_service("orders").await;
-    let credentials = world.credentials(&client).await;
-    let orders = world.oac("orders");
-
-    proxy.cut();
-    assert!(world.store.ping().await.is_err(), "the database is away");
-    orders.delete().await;
-    let blocked = orders.stands(Reason::Terminating).await;
+    let (world, proxy, blocked, credentials) = Box::pin(World::with_a_blocked_deletion()).await;
     assert_eq!(blocked.finalizers(), ["keywright.dev/client"]);
     assert!(!blocked.condition(&ConditionType::Ready).unwrap().message.is_empty());
-    orders.tells(&["Created", "DeletionBlocked"]).await;
 
     proxy.restore();
-    orders.gone().await;
+    world.oac("orders").gone().await;
     assert!(world.row(&credentials.0).await.is_none());
     world.finish().await;
 }

@@ -97,13 +97,7 @@ async fn a_deleted_clients_secret_is_collected_and_an_orphans_stays() {
 async fn a_namespace_that_is_deleted_while_no_operator_runs_ends_when_one_does() {
     let world = World::with_controllers().await;
     world.start().await;
-    let names: Vec<String> = (0..50).map(|n| format!("client-{n}")).collect();
-    for name in &names {
-        world.oac(name).create(json!({"grantTypes": ["client_credentials"]})).await;
-    }
-    for name in &names {
-        world.oac(name).ready().await;
-    }
+    world.ready_services(50).await;
     let cluster = world.context.settings.cluster.clone();
     let rows = async || world.store.managed_clients(&cluster).await.unwrap().len();
     assert_eq!(rows().await, 50);

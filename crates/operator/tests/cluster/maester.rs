@@ -1,17 +1,20 @@
 //! Hydra Maester's resources, looked after in Maester's place.
 
-use crd::ConditionStatus;
+use std::time::Duration;
+
 use crd::maester::{self, FINALIZER, OAuth2Client};
+use crd::{ConditionStatus, Reason};
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
-use oauth::{ClientId, ClientMetadata, ClientSecret, ClientSecretHash, Incarnation};
+use oauth::{ClientId, ClientMetadata, ClientSecret};
 use operator::plan::maester::MaesterSettings;
 use operator::source::cluster::{Options, Scope};
 use serde_json::{Value, json};
-use store::NewClient;
 
+use crate::log::LOG;
+use crate::unmanaged::{INCARNATION, register};
 use crate::world::{World, entry};
 
 impl World {
@@ -21,9 +24,13 @@ impl World {
     }
 
     async fn start_for_maester_with(&self, settings: MaesterSettings) {
+        self.start_for_maester_so(settings, Duration::from_hours(1)).await;
+    }
+
+    /// The same with a time between two comparisons of all rows.
+    async fn start_for_maester_so(&self, settings: MaesterSettings, every: Duration) {
         let scope = Scope::Namespaces(vec![self.namespace.clone()]);
         let maester = Some(settings);
-        let every = std::time::Duration::from_hours(1);
         let options = Options { scope, maester, resync_every: every, ..Options::default() };
         self.start_so(self.config.clone(), options).await;
     }
@@ -85,21 +92,8 @@ impl World {
 
     /// A client as an import finds it: Maester registered it for a resource of this name.
     pub async fn registered_by_maester(&self, name: &str, secret: &ClientSecret) -> ClientId {
-        let (id, incarnation) = (self.id(name), Incarnation(7));
-        let mut metadata = ClientMetadata::default();
-        metadata.other.insert("owner".into(), format!("{name}/{}", self.namespace).into());
-        let new = NewClient {
-            id: id.clone(),
-            incarnation,
-            metadata,
-            manager: None,
-            deleted_with_manager: false,
-            spec_hash: String::new(),
-            secret: Some(ClientSecretHash::of_generated(self.store.ring(), &id, incarnation, secret)),
-            handled_rotate_secret: None,
-            self_registered: false,
-        };
-        self.store.create_client(&new).await.unwrap();
+        let (id, owner) = (self.id(name), format!("{name}/{}", self.namespace));
+        register(&self.store, &id, Some(&owner), ClientMetadata::default(), secret).await;
         id
     }
 }
@@ -228,7 +222,7 @@ async fn what_maester_made_is_taken_over_and_nothing_changes_for_those_who_use_i
     world.until_theirs("orders", "taken over", known).await;
     let row = world.row(&id).await.unwrap();
     assert_eq!(row.manager.map(|manager| manager.name).as_deref(), Some("orders"));
-    assert_eq!(row.incarnation, Incarnation(7), "tokens live on");
+    assert_eq!(row.incarnation, INCARNATION, "tokens live on");
     assert_eq!(world.secret("orders-secret").await, before);
     assert!(world.lets_in_by("orders-secret").await);
 
@@ -307,5 +301,36 @@ async fn a_secret_names_no_id_that_is_somebody_elses_to_choose() {
     // What it has it keeps.
     world.start_for_maester().await;
     world.ready_theirs("squatter").await;
+    world.finish().await;
+}
+
+/// Of two kinds of resources, one waits for what the other one leaves behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_maesters_resource_leaves_behind_is_handed_over_at_once_and_its_place_is_forgotten() {
+    let world = World::new().await;
+    // Often enough for a place that is not forgotten to be told of many times.
+    world.start_for_maester_so(MaesterSettings::default(), Duration::from_millis(300)).await;
+    world.create_theirs("former", json!({"deletionPolicy": "orphan"})).await;
+    let former = world.ready_theirs("former").await;
+    let id = former.status.unwrap().client_id.unwrap();
+    let held = world.secret("former-secret").await.unwrap();
+    let heir = world.oac("heir");
+    heir.create(json!({"grantTypes": ["client_credentials"], "clientId": id, "adopt": true})).await;
+    heir.stands(Reason::ClientIdConflict).await;
+
+    world.delete_theirs("former").await;
+    let client = heir.ready().await;
+    assert_eq!(world.credentials(&client).await.0.as_str(), id);
+    let held = (ClientId::parse(id).unwrap(), ClientSecret::new(entry(&held, "CLIENT_SECRET").unwrap()));
+    assert!(world.lets_in(&held).await, "workloads go on");
+    world.rest().await;
+    let drifts = || {
+        let lines = LOG.lines_with(&world.namespace);
+        lines.lines().filter(|line| line.contains("its row was changed") && line.contains("former")).count()
+    };
+    let (before, statements) = (drifts(), world.store.statements());
+    let compared = async || (world.store.statements() >= statements + 30).then_some(());
+    world.until("ten comparisons of three kinds of rows", compared).await;
+    assert_eq!(drifts(), before, "{}", LOG.lines_with(&world.namespace));
     world.finish().await;
 }

@@ -10,6 +10,7 @@ mod api_proxy;
 mod log;
 mod proxy;
 mod resource;
+mod unmanaged;
 mod webhook;
 mod world;
 

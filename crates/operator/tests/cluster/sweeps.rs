@@ -1,7 +1,5 @@
 //! Rows whose resource is gone though nobody deleted them.
 
-use crd::Reason;
-use harness::TestDatabase;
 use jiff::{SignedDuration, Timestamp};
 use kube::Resource;
 use oauth::{ClientId, ClientMetadata, Incarnation};
@@ -10,7 +8,6 @@ use serde_json::json;
 use store::{NewClient, ResourceRef};
 
 use crate::log::LOG;
-use crate::proxy::Proxy;
 use crate::world::World;
 
 /// A row younger than this is no orphan.
@@ -54,19 +51,8 @@ impl World {
 /// Scenario 15: a deletion waits for the database, but not for ever; what is left behind is swept.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deletion_that_waits_too_long_lets_go_and_its_row_is_swept_later() {
-    let database = TestDatabase::postgres().await;
-    let (proxy, options) = Proxy::before_database(&database).await;
-    let world = World::on(database, options).await;
-    world.start().await;
-    let client = world.ready_service("orders").await;
-    let credentials = world.credentials(&client).await;
+    let (world, proxy, blocked, credentials) = Box::pin(World::with_a_blocked_deletion()).await;
     let orders = world.oac("orders");
-
-    proxy.cut();
-    assert!(world.store.ping().await.is_err(), "the database is away");
-    orders.delete().await;
-    let blocked = orders.stands(Reason::Terminating).await;
-    orders.tells(&["Created", "DeletionBlocked"]).await;
     let since: Timestamp = blocked.meta().deletion_timestamp.clone().unwrap().0;
     world.advance(since.duration_since(world.now()) + SignedDuration::from_mins(9));
     orders.touch().await;
@@ -158,13 +144,7 @@ async fn a_sweep_takes_what_goes_with_a_resource_of_this_cluster_that_is_gone_an
 async fn what_is_deleted_while_no_operator_runs_is_let_go_when_one_does() {
     let world = World::new().await;
     world.start().await;
-    let names: Vec<String> = (0..50).map(|n| format!("client-{n}")).collect();
-    for name in &names {
-        world.oac(name).create(json!({"grantTypes": ["client_credentials"]})).await;
-    }
-    for name in &names {
-        world.oac(name).ready().await;
-    }
+    let names = world.ready_services(50).await;
     world.stop().await;
     for name in &names {
         world.oac(name).delete().await;

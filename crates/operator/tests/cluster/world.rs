@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
-use crd::{JsonWebKeySet, OAuth2Client};
+use crd::{JsonWebKeySet, OAuth2Client, Reason};
 use harness::{TestCluster, TestDatabase};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
@@ -26,6 +26,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::log::LOG;
+use crate::proxy::Proxy;
 use crate::resource::Handle;
 
 /// When every test begins.
@@ -204,6 +205,35 @@ impl World {
         let service = self.oac(name);
         service.create(json!({"grantTypes": ["client_credentials"], "scopes": ["read"]})).await;
         service.ready().await
+    }
+
+    /// So many of them at once; their names.
+    pub async fn ready_services(&self, count: usize) -> Vec<String> {
+        let names: Vec<String> = (0..count).map(|n| format!("client-{n}")).collect();
+        for name in &names {
+            self.oac(name).create(json!({"grantTypes": ["client_credentials"]})).await;
+        }
+        for name in &names {
+            self.oac(name).ready().await;
+        }
+        names
+    }
+
+    /// On PostgreSQL, behind a proxy that cuts the operator off, with a client whose deletion waits for that.
+    pub async fn with_a_blocked_deletion() -> (Self, Proxy, OAuth2Client, (ClientId, ClientSecret)) {
+        let database = TestDatabase::postgres().await;
+        let (proxy, options) = Proxy::before_database(&database).await;
+        let world = Self::on(database, options).await;
+        world.start().await;
+        let client = world.ready_service("orders").await;
+        let credentials = world.credentials(&client).await;
+        let orders = world.oac("orders");
+        proxy.cut();
+        assert!(world.store.ping().await.is_err(), "the database is away");
+        orders.delete().await;
+        let blocked = orders.stands(Reason::Terminating).await;
+        orders.tells(&["Created", "DeletionBlocked"]).await;
+        (world, proxy, blocked, credentials)
     }
 
     pub fn now(&self) -> Timestamp {

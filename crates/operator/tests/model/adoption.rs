@@ -6,6 +6,7 @@ use operator::Outcome;
 use operator::plan::client::Limits;
 use serde_json::json;
 
+use crate::unmanaged::register;
 use crate::world::{NAMESPACE, World, entry, secret_name, set, somebodys};
 
 #[tokio::test]
@@ -186,27 +187,13 @@ impl World {
     /// A client of the admin API, with a secret; `owner` is what it says of itself.
     async fn unmanaged(&self, id: &str, owner: &str) -> String {
         let id: oauth::ClientId = id.to_owned().try_into().unwrap();
-        let (secret, incarnation) =
-            (oauth::ClientSecret::generate(self.store.entropy()), oauth::Incarnation(7));
-        let hash = oauth::ClientSecretHash::of_generated(self.store.ring(), &id, incarnation, &secret);
-        let mut metadata = oauth::ClientMetadata { client_name: "theirs".into(), ..Default::default() };
-        metadata.other.insert("owner".into(), owner.into());
-        let new = store::NewClient {
-            id: id.clone(),
-            incarnation,
-            metadata,
-            manager: None,
-            deleted_with_manager: false,
-            spec_hash: String::new(),
-            secret: Some(hash),
-            handled_rotate_secret: None,
-            self_registered: false,
-        };
-        self.store.create_client(&new).await.unwrap();
+        let secret = oauth::ClientSecret::generate(self.store.entropy());
+        let metadata = oauth::ClientMetadata { client_name: "theirs".into(), ..Default::default() };
+        register(&self.store, &id, Some(owner), metadata, &secret).await;
         // One more, so that the first is a former one, which works for ever.
         let row = self.store.read_client(&id).await.unwrap().unwrap();
         let current = oauth::ClientSecret::generate(self.store.entropy());
-        let hash = oauth::ClientSecretHash::of_generated(self.store.ring(), &id, incarnation, &current);
+        let hash = oauth::ClientSecretHash::of_generated(self.store.ring(), &id, row.incarnation, &current);
         self.store.rotate_secret(&row.fence(), &hash).await.unwrap();
         current.expose().to_owned()
     }

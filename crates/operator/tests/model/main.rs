@@ -18,6 +18,9 @@ mod neighbours;
 mod rivals;
 mod year;
 
+#[path = "../cluster/unmanaged.rs"]
+mod unmanaged;
+
 #[path = "../cluster/proxy.rs"]
 #[expect(dead_code, reason = "the tests on a cluster do more with it")]
 mod proxy;

@@ -144,11 +144,15 @@ impl Operator {
         let mut all = Queues { known: Vec::new(), controllers: Vec::new(), again: Again::new(), attempts };
         for namespace in scope.namespaces() {
             let (known, writer) = reflector::store();
+            let again = all.again.queue(namespace.clone());
+            // Whoever is not there any more is found not to be, when it is its turn.
+            let gone = all.again.clone();
+            let gone = move |resource| gone.look_at(resource);
             let attempts = all.attempts.clone();
-            let changes = watches::resources::<K>(&self.client, namespace.as_deref(), instance, writer)
+            let changes = watches::resources::<K>(&self.client, namespace.as_deref(), instance, writer, gone)
                 .inspect_ok(move |changed| attempts.due(&ObjectRef::from_obj(changed), Instant::now()));
             let attempts = all.attempts.clone();
-            let again = all.again.queue(namespace).inspect(move |again| attempts.due(again, Instant::now()));
+            let again = again.inspect(move |again| attempts.due(again, Instant::now()));
             let on_all = all_due(&known, &all.attempts);
             let config = controller::Config::default().debounce(DEBOUNCE).concurrency(CONCURRENCY);
             let mut queue = Controller::for_stream(changes, known.clone())

@@ -16,6 +16,15 @@ use kube::{Api, Client, Resource, ResourceExt};
 /// A resource as it is watched: one that cannot be read is no reason to be blind to all others.
 pub(super) type Watched<K> = DeserializeGuard<K>;
 
+/// How many objects are listed at a time. A page is read as a whole, with the managed fields of each object, which take
+/// many times the memory of what is kept of it; and all watches list at the same time.
+const PAGE: u32 = 50;
+
+/// A watch that begins with small lists.
+fn listed_in_pages() -> watcher::Config {
+    watcher::Config::default().page_size(PAGE)
+}
+
 /// The API of a kind in a namespace, or in all of them.
 pub(super) fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
 where
@@ -28,13 +37,16 @@ where
 }
 
 /// The instance's resources of a kind, each time that something but the status changes. `writer` keeps all of it.
+///
+/// `gone` is called when one is deleted and no longer kept: to who looks at what changed, it is as it was before.
 pub(super) fn resources<K: Kind>(
     client: &Client,
     namespace: Option<&str>,
     instance: Option<&str>,
     writer: Writer<Watched<K>>,
+    gone: impl Fn(ObjectRef<Watched<K>>) + Send + 'static,
 ) -> impl Stream<Item = watcher::Result<Watched<K>>> + Send + 'static {
-    let config = watcher::Config::default();
+    let config = listed_in_pages();
     let config = match instance {
         Some(instance) => config.fields(&format!("spec.instance={instance}")),
         None => config,
@@ -43,6 +55,11 @@ pub(super) fn resources<K: Kind>(
         .default_backoff()
         .modify(|resource| resource.meta_mut().managed_fields = None)
         .reflect(writer)
+        .inspect_ok(move |event| {
+            if let watcher::Event::Delete(resource) = event {
+                gone(ObjectRef::from_obj(resource));
+            }
+        })
         .touched_objects();
     let predicate = predicates::generation
         .combine(predicates::annotations)
@@ -65,7 +82,7 @@ pub(super) fn labelled_secrets(
     mut relisted: impl FnMut() + Send + 'static,
 ) -> impl Stream<Item = watcher::Result<PartialObjectMeta<Secret>>> + Send + 'static {
     let mut listed = false;
-    let config = watcher::Config::default().labels(&format!("{label}={}", names::LABEL_TRUE));
+    let config = listed_in_pages().labels(&format!("{label}={}", names::LABEL_TRUE));
     let changes = watcher(api::<PartialObjectMeta<Secret>>(client, namespace), config)
         .default_backoff()
         .inspect_ok(move |event| {

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use futures::stream::BoxStream;
 use http::{Request, Response};
 use kube::client::Body;
 use serde_json::{Value, json};
@@ -50,4 +51,30 @@ async fn secrets_that_are_listed_anew_are_said_to_be() {
         told = again.recv() => assert_eq!(told, Some(())),
     }
     assert!(lists.load(Ordering::SeqCst) >= 2);
+}
+
+/// The lists that a watch asks for, when it begins.
+async fn first_list<K>(watch: impl FnOnce(&Client) -> BoxStream<'static, watcher::Result<K>>) -> String {
+    let (asked, mut queries) = tokio::sync::mpsc::unbounded_channel();
+    let answer = move |request: Request<Body>| {
+        asked.send(request.uri().query().unwrap_or_default().to_owned()).unwrap();
+        std::future::pending::<Result<Response<Body>, std::convert::Infallible>>()
+    };
+    let mut changes = watch(&Client::new(tower::service_fn(answer), "default"));
+    tokio::select! {
+        _ = changes.next() => panic!("nothing was answered"),
+        query = queries.recv() => query.unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn no_watch_begins_with_a_list_of_everything() {
+    let (_, writer) = kube::runtime::reflector::store();
+    let resources =
+        first_list(|api| resources::<OAuth2Client>(api, None, Some("blue"), writer, |_| ()).boxed()).await;
+    let secrets =
+        first_list(|api| labelled_secrets(api, None, names::MANAGED, Arc::default(), || ()).boxed());
+    for query in [resources, secrets.await] {
+        assert!(query.split('&').any(|part| part == "limit=50"), "{query}");
+    }
 }
