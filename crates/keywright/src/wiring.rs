@@ -347,8 +347,8 @@ fn authorization_times(config: &Config) -> AuthorizationTimes {
     }
 }
 
-/// Without any type there is the public one, as with Hydra.
-fn subject_types(config: &Config) -> SubjectTypes {
+/// The subject types of `oidc.subject_identifiers`. Without any type there is the public one, as with Hydra.
+pub fn subject_types(config: &Config) -> SubjectTypes {
     let supported = &config.oidc.subject_types;
     let is_pairwise = supported.contains(&SubjectType::Pairwise);
     SubjectTypes {

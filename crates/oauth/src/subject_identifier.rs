@@ -114,10 +114,18 @@ impl SubjectTypes {
     /// `invalid_client_metadata` naming the member.
     pub fn check(&self, metadata: &ClientMetadata) -> Result<(), Error> {
         let refused = |why| Error::new(ErrorCode::InvalidClientMetadata, format!("subject_type: {why}."));
+        self.check_type(metadata).map_err(refused)
+    }
+
+    /// The same, saying only why the type that the client has cannot be served.
+    ///
+    /// # Errors
+    /// The reason, for people.
+    pub fn check_type(&self, metadata: &ClientMetadata) -> Result<(), &'static str> {
         if metadata.subject_type == SubjectType::Public && !self.public {
-            return Err(refused("this server supports the subject type pairwise alone"));
+            return Err("this server supports the subject type pairwise alone");
         }
-        self.pairwise_of(metadata).map(drop).map_err(refused)
+        self.pairwise_of(metadata).map(drop)
     }
 
     fn pairwise_of(&self, metadata: &ClientMetadata) -> Result<Option<(String, PairwiseSalt)>, &'static str> {

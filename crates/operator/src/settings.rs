@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oauth::Issuer;
+use oauth::{Issuer, SubjectTypes};
 use store::ResourceRef;
 
 use crate::objects::ClientKind;
@@ -27,6 +27,8 @@ pub struct Settings {
     pub allow_mass_deletion: bool,
     /// The issuer, for Secrets that carry it.
     pub issuer: Issuer,
+    /// The subject types that the server serves.
+    pub subject_types: SubjectTypes,
 }
 
 /// How long a deletion waits for the database where nobody says otherwise.

@@ -217,6 +217,7 @@ async fn reconcile(
         finalizer_timeout: operator::settings::FINALIZER_TIMEOUT,
         allow_mass_deletion: false,
         issuer: welcome.config.urls.issuer.clone(),
+        subject_types: wiring::subject_types(welcome.config),
     };
     let context = ReconcileContext::for_folder(store, welcome.data.clone(), settings, metrics)?;
     let (report, reports) = watch::channel(Report::default());

@@ -95,6 +95,7 @@ fn settings(args: &OperatorArgs, config: &crate::config::Config, cluster: String
         finalizer_timeout: args.finalizer_timeout.get(),
         allow_mass_deletion: args.allow_mass_deletion,
         issuer: config.urls.issuer.clone(),
+        subject_types: wiring::subject_types(config),
     }
 }
 

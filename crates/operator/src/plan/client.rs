@@ -7,7 +7,7 @@
 use crd::{DeletionPolicy, OAuth2Client, Reason, SecretSource, names};
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
-use oauth::{ClientId, ClientMetadata, ClientSecret, Issuer};
+use oauth::{ClientId, ClientMetadata, ClientSecret, Issuer, SubjectTypes};
 use store::{ResourceRef, SecretState, StoredClient};
 use uuid::Uuid;
 
@@ -46,6 +46,8 @@ pub struct Gathered {
     pub fresh: ClientSecret,
     /// The issuer, for Secrets that carry it.
     pub issuer: Issuer,
+    /// The subject types that the server serves.
+    pub subject_types: SubjectTypes,
     /// True where resources of this namespace may take over clients that no resource owns.
     pub adopts: bool,
     /// True where the row is another resource's that is gone and left it behind, as it had declared.
@@ -156,7 +158,7 @@ pub fn plan(gathered: &Gathered) -> Plan {
     if client.spec.suspend {
         return Plan::rest(Standing::Suspended);
     }
-    let metadata = match client_metadata::of_spec(&client.spec) {
+    let metadata = match client_metadata::served(&client.spec, &gathered.subject_types) {
         Ok(metadata) => metadata,
         Err(problem) => return Plan::rest(Standing::Invalid(problem)),
     };

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use crd::{Lifespans, OAuth2ClientSpec};
 use oauth::lifespan::LONGEST_LIFESPAN;
-use oauth::{ClientMetadata, GrantType, RedirectUri, ResponseType, TokenEndpointAuthMethod};
+use oauth::{ClientMetadata, GrantType, RedirectUri, ResponseType, SubjectTypes, TokenEndpointAuthMethod};
 use serde_json::{Map, Value};
 
 /// Fields that say how the resource is reconciled, and nothing of the client.
@@ -27,6 +27,16 @@ const OURS: [&str; 9] = [
 const DESCRIPTIVE: [&str; 7] =
     ["client_uri", "logo_uri", "policy_uri", "tos_uri", "contacts", "owner", "metadata"];
 
+/// What is registered of the client, where the server serves such a client.
+///
+/// # Errors
+/// The field at fault and why.
+pub fn served(spec: &OAuth2ClientSpec, subject_types: &SubjectTypes) -> Result<ClientMetadata, String> {
+    let metadata = of_spec(spec)?;
+    subject_types.check_type(&metadata).map_err(|why| format!("spec.subjectType: {why}"))?;
+    Ok(metadata)
+}
+
 /// What is registered of the client.
 ///
 /// # Errors
@@ -44,8 +54,7 @@ pub fn of_spec(spec: &OAuth2ClientSpec) -> Result<ClientMetadata, String> {
         .collect();
     members.insert("scope".to_owned(), spec.scopes.join(" ").into());
     members.extend(spec.lifespans.as_ref().map(lifespans).unwrap_or_default());
-    let metadata: ClientMetadata =
-        serde_json::from_value(Value::Object(members)).map_err(|error| format!("spec: {error}"))?;
+    let metadata = metadata_of(members)?;
     if metadata.lifespans.has_longer_than(LONGEST_LIFESPAN) {
         return Err(format!(
             "spec.lifespans: access and ID tokens live for at most {} h",
@@ -53,6 +62,20 @@ pub fn of_spec(spec: &OAuth2ClientSpec) -> Result<ClientMetadata, String> {
         ));
     }
     Ok(metadata)
+}
+
+fn metadata_of(members: Map<String, Value>) -> Result<ClientMetadata, String> {
+    let error = match serde_json::from_value(Value::Object(members.clone())) {
+        Ok(metadata) => return Ok(metadata),
+        Err(error) => error,
+    };
+    // Each member has a default, so the one at fault is refused alone, too.
+    let refused = members.into_iter().find_map(|(name, value)| {
+        let alone = Map::from_iter([(name.clone(), value)]);
+        let error = serde_json::from_value::<ClientMetadata>(Value::Object(alone)).err()?;
+        Some(format!("spec.{}: {error}", field_of(&name)))
+    });
+    Err(refused.unwrap_or_else(|| format!("spec: {error}")))
 }
 
 /// The schema knows a URI's form; whether a browser could be sent there safely is for the protocol to say.
@@ -90,14 +113,17 @@ pub fn differing(one: &ClientMetadata, other: &ClientMetadata) -> Vec<String> {
     let (one, other) = (members(one), members(other));
     let names: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
     let differ = names.into_iter().filter(|name| one.get(*name) != other.get(*name));
-    let fields: BTreeSet<String> = differ
-        .map(|name| match name.as_str() {
-            "scope" => "scopes".to_owned(),
-            lifespan if lifespan.ends_with("_lifespan") => "lifespans".to_owned(),
-            name => camel_case(name),
-        })
-        .collect();
+    let fields: BTreeSet<String> = differ.map(|name| field_of(name)).collect();
     fields.into_iter().collect()
+}
+
+/// The field of a spec that a member comes from.
+fn field_of(member: &str) -> String {
+    match member {
+        "scope" => "scopes".to_owned(),
+        lifespan if lifespan.ends_with("_lifespan") => "lifespans".to_owned(),
+        member => camel_case(member),
+    }
 }
 
 /// The thirteen lifetimes under Hydra's names: `deviceCode.accessToken` is
@@ -231,6 +257,36 @@ mod tests {
             error.starts_with("spec.redirectUris[1]: a redirect URI does not have the scheme"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn what_the_schema_lets_pass_is_refused_by_its_field() {
+        for (over, field) in [
+            (json!({"backchannelLogoutUri": "https://me@app.example.com/out"}), "backchannelLogoutUri"),
+            (json!({"frontchannelLogoutUri": "https://app.example.com/out#a"}), "frontchannelLogoutUri"),
+            (json!({"requestUris": ["ftp://app.example.com/request"]}), "requestUris"),
+            (json!({"userinfoSignedResponseAlg": "foo"}), "userinfoSignedResponseAlg"),
+            (json!({"jwks": {"keys": [{"kty": "RSA"}]}}), "jwks"),
+        ] {
+            let error = of_spec(&spec(over)).unwrap_err();
+            assert!(error.starts_with(&format!("spec.{field}: ")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_subject_type_that_the_server_does_not_serve_is_refused_by_its_field() {
+        let pairwise = |uris: &[&str]| spec(json!({"subjectType": "pairwise", "redirectUris": uris}));
+        let one = pairwise(&["https://a.example.com/cb"]);
+        let public_alone = SubjectTypes::default();
+        let salt = oauth::subject_identifier::PairwiseSalt::new("salt-of-this-server".into()).unwrap();
+        let both = SubjectTypes { pairwise: Some(salt), ..SubjectTypes::default() };
+        assert_eq!(
+            served(&one, &public_alone).unwrap_err(),
+            "spec.subjectType: this server supports the subject type public alone"
+        );
+        served(&one, &both).unwrap();
+        let two = pairwise(&["https://a.example.com/cb", "https://b.example.com/cb"]);
+        assert!(served(&two, &both).unwrap_err().starts_with("spec.subjectType: pairwise needs"));
     }
 
     #[test]

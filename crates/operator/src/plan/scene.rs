@@ -51,6 +51,7 @@ pub(crate) fn scene(spec: Value) -> Scene {
         matched: None,
         fresh: ClientSecret::new(FRESH),
         issuer: Issuer::parse("https://id.example.com/").unwrap(),
+        subject_types: oauth::SubjectTypes::default(),
         adopts: true,
         left_behind: false,
         limits: Limits::default(),

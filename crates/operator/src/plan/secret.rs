@@ -73,6 +73,7 @@ impl FoundSecret {
 pub fn judge(client: &OAuth2Client, object: Option<Secret>) -> FoundSecret {
     let Some(object) = object else { return FoundSecret::Absent };
     let refusal = match client.spec.secret.source {
+        SecretSource::Generate if is_maesters(client, &object) => None,
         SecretSource::Generate => refuse_to_write(client.meta(), &client.name_any(), "secret.name", &object),
         SecretSource::Reference => refuse_to_read(&object),
     };
@@ -85,6 +86,21 @@ pub fn judge(client: &OAuth2Client, object: Option<Secret>) -> FoundSecret {
         secret: entry(&object, &keys.client_secret).map(ClientSecret::new),
         object: SecretObject(object),
     }))
+}
+
+/// True for the Secret that Hydra Maester made for its resource of this name, where this one asks to take the client
+/// over. It becomes a second owner, so that the Secret outlives Maester's resource.
+fn is_maesters(client: &OAuth2Client, object: &Secret) -> bool {
+    let is_of_its_resource = |owner: &OwnerReference| {
+        owner.kind == "OAuth2Client"
+            && owner.api_version.split('/').next() == Some("hydra.ory.sh")
+            && owner.name == client.name_any()
+    };
+    client.spec.adopt
+        && object.type_.as_deref().unwrap_or(OPAQUE) == OPAQUE
+        && object.annotations().get(WRITTEN_FOR).is_none()
+        && !object.owner_references().is_empty()
+        && object.owner_references().iter().all(is_of_its_resource)
 }
 
 /// The text of an entry.

@@ -170,6 +170,7 @@ impl<O: Objects> ClientReconciler<O> {
             matched,
             fresh: ClientSecret::generate(store.entropy()),
             issuer: settings.issuer.clone(),
+            subject_types: settings.subject_types.clone(),
             adopts,
             now: store.clock().now(),
         })

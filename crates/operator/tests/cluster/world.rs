@@ -102,6 +102,7 @@ impl World {
             finalizer_timeout: operator::settings::FINALIZER_TIMEOUT,
             allow_mass_deletion: false,
             issuer: Issuer::parse(ISSUER).unwrap(),
+            subject_types: oauth::SubjectTypes::default(),
         };
         let context = Context {
             store: store.clone(),

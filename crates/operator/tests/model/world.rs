@@ -261,6 +261,7 @@ pub fn context(store: &Store, objects: &Arc<Memory>, gate: &DatabaseGate) -> Con
         finalizer_timeout: operator::settings::FINALIZER_TIMEOUT,
         allow_mass_deletion: false,
         issuer: Issuer::parse("https://id.example.com/").unwrap(),
+        subject_types: oauth::SubjectTypes::default(),
     };
     Context {
         store: store.clone(),

@@ -250,14 +250,15 @@ fn a_suspended_client_stays_as_it_is() {
 
 #[test]
 fn what_the_server_cannot_take_is_invalid_and_names_why() {
-    for edit in [
-        |spec: &mut crd::OAuth2ClientSpec| spec.audience = vec![String::new()],
-        |spec: &mut crd::OAuth2ClientSpec| spec.scopes = vec!["a\"b".into()],
-    ] {
+    let audience = |spec: &mut crd::OAuth2ClientSpec| spec.audience = vec![String::new()];
+    let scopes = |spec: &mut crd::OAuth2ClientSpec| spec.scopes = vec!["a\"b".into()];
+    let edits: [(&str, fn(&mut crd::OAuth2ClientSpec)); 2] =
+        [("spec.audience: ", audience), ("spec.scopes: ", scopes)];
+    for (field, edit) in edits {
         let scene = scene(json!({})).settled().respec(edit);
         assert!(scene.actions().is_empty());
         let Standing::Invalid(problem) = scene.plan().standing else { panic!("{:?}", scene.plan()) };
-        assert!(problem.starts_with("spec: "), "{problem}");
+        assert!(problem.starts_with(field), "{problem}");
     }
 }
 

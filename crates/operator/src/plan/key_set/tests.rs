@@ -33,6 +33,7 @@ fn settings(allowed: Option<&[&str]>) -> Settings {
         finalizer_timeout: crate::settings::FINALIZER_TIMEOUT,
         allow_mass_deletion: false,
         issuer: Issuer::parse("https://id.example.com/").unwrap(),
+        subject_types: oauth::SubjectTypes::default(),
     }
 }
 

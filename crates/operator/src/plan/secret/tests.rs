@@ -53,6 +53,32 @@ fn a_secret_belongs_to_the_resource_that_it_was_written_for() {
 }
 
 #[test]
+fn a_secret_of_hydra_maesters_is_taken_over_with_the_client_of_its_resource() {
+    let object = |kind: &str, name: &str| -> Secret {
+        let owner =
+            json!({"apiVersion": "hydra.ory.sh/v1alpha1", "kind": kind, "name": name, "uid": "theirs"});
+        let made =
+            json!({"metadata": {"name": "orders-secret", "ownerReferences": [owner]}, "type": "Opaque"});
+        serde_json::from_value(made).unwrap()
+    };
+    let orders = |adopt: bool| client("orders", json!({"adopt": adopt, "secret": {"name": "orders-secret"}}));
+    assert_eq!(refusal(&orders(true), object("OAuth2Client", "orders")), None);
+    for (client, object) in [
+        (orders(false), object("OAuth2Client", "orders")),
+        (orders(true), object("OAuth2Client", "others")),
+        (orders(true), object("Deployment", "orders")),
+        (orders(true), Secret { metadata: ObjectMeta::default(), ..Secret::default() }),
+    ] {
+        assert_eq!(refusal(&client, object).unwrap().0, Reason::SecretConflict);
+    }
+    let mut foreign = object("OAuth2Client", "orders");
+    foreign.metadata.owner_references.as_mut().unwrap()[0].api_version = "keywright.dev/v1alpha1".into();
+    assert!(refusal(&orders(true), foreign).is_some());
+    let typed = Secret { type_: Some("kubernetes.io/tls".into()), ..object("OAuth2Client", "orders") };
+    assert!(refusal(&orders(true), typed).is_some());
+}
+
+#[test]
 fn a_resource_that_is_made_anew_takes_up_what_outlived_it_but_nothing_that_goes_with_it() {
     let orphan = |uid: &str| {
         let mut client = client("orders", json!({"deletionPolicy": "Orphan"}));

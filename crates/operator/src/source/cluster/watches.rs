@@ -83,7 +83,9 @@ pub(super) fn labelled_secrets(
 ) -> impl Stream<Item = watcher::Result<PartialObjectMeta<Secret>>> + Send + 'static {
     let mut listed = false;
     let config = listed_in_pages().labels(&format!("{label}={}", names::LABEL_TRUE));
+    // The beginning of a list is told before the list is asked for, and would begin the distance anew where rights lack.
     let changes = watcher(api::<PartialObjectMeta<Secret>>(client, namespace), config)
+        .try_filter(|event| std::future::ready(!matches!(event, watcher::Event::Init)))
         .default_backoff()
         .inspect_ok(move |event| {
             if matches!(event, watcher::Event::InitDone) {
