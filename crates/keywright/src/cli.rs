@@ -152,7 +152,8 @@ pub struct OperatorArgs {
     /// only if it is among them. By default all are, at once.
     #[arg(long, value_delimiter = ',')]
     pub watch_namespaces: Vec<String>,
-    /// Looks after the resources of namespaces with these labels alone, for instance "team in (a, b)".
+    /// Looks after the resources of namespaces with these labels alone, for instance "team in (a, b)", and of the
+    /// operator's own.
     #[arg(long, value_name = "LABELS", conflicts_with = "watch_namespaces")]
     pub namespace_selector: Option<String>,
     /// Looks after Hydra Maester's resources (hydra.ory.sh/v1alpha1) as well. Maester itself must not run then.

@@ -101,7 +101,7 @@ fn settings(args: &OperatorArgs, config: &crate::config::Config, cluster: String
 
 fn options(args: &OperatorArgs, config: &crate::config::Config, entropy: &Entropy) -> cluster::Options {
     let scope = match &args.namespace_selector {
-        Some(selector) => Scope::Selector(selector.clone()),
+        Some(labels) => Scope::Selector { labels: labels.clone(), own: own_namespace(args) },
         None if args.watch_namespaces.is_empty() => Scope::All,
         None => Scope::Namespaces(args.watch_namespaces.clone()),
     };

@@ -48,13 +48,17 @@ async fn namespaces_are_looked_after_from_when_a_selector_selects_them() {
     let other = world.cluster.namespace().await;
     let team = world.namespace.clone();
     label(&world.client, &world.namespace, Some(&team)).await;
-    let scope = Scope::Selector(format!("example.com/team={team}"));
+    let own = world.cluster.namespace().await;
+    let scope = Scope::Selector { labels: format!("example.com/team={team}"), own: own.clone() };
     world.start_so(world.config.clone(), Options { scope, ..Options::default() }).await;
     let elsewhere: Handle<'_, OAuth2Client> = Handle::new(&world, &other, "elsewhere");
     elsewhere.create(service(&world)).await;
     world.ready_service("orders").await;
     world.rest().await;
     assert!(elsewhere.get().await.unwrap().status.is_none());
+    let beside_the_operator: Handle<'_, OAuth2Client> = Handle::new(&world, &own, "beside");
+    beside_the_operator.create(service(&world)).await;
+    beside_the_operator.ready().await;
 
     label(&world.client, &other, Some(&team)).await;
     elsewhere.ready().await;

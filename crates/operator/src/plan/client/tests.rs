@@ -250,12 +250,11 @@ fn a_suspended_client_stays_as_it_is() {
 
 #[test]
 fn what_the_server_cannot_take_is_invalid_and_names_why() {
-    let audience = |spec: &mut crd::OAuth2ClientSpec| spec.audience = vec![String::new()];
-    let scopes = |spec: &mut crd::OAuth2ClientSpec| spec.scopes = vec!["a\"b".into()];
-    let edits: [(&str, fn(&mut crd::OAuth2ClientSpec)); 2] =
-        [("spec.audience: ", audience), ("spec.scopes: ", scopes)];
-    for (field, edit) in edits {
-        let scene = scene(json!({})).settled().respec(edit);
+    for (field, audience, scope) in [("spec.audience: ", "", "read"), ("spec.scopes: ", "a", "a\"b")] {
+        let scene = scene(json!({})).settled().respec(|spec| {
+            spec.audience = vec![audience.into()];
+            spec.scopes = vec![scope.into()];
+        });
         assert!(scene.actions().is_empty());
         let Standing::Invalid(problem) = scene.plan().standing else { panic!("{:?}", scene.plan()) };
         assert!(problem.starts_with(field), "{problem}");

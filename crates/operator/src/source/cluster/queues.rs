@@ -100,7 +100,7 @@ pub(super) fn reconcile_maester(reconciler: Arc<MaesterReconciler>) -> Reconcile
 impl Operator {
     pub(super) fn new(client: Client, context: Context<ClusterObjects>, options: &Options) -> Self {
         let leadership = if options.election.is_some() { Leadership::standby() } else { Leadership::sole() };
-        let selected = options.scope.selector().map(|selector| Selected::watch(&client, selector));
+        let selected = options.scope.selected(&client);
         Self { client, context, leadership, selected }
     }
 

@@ -23,27 +23,38 @@ pub enum Scope {
     All,
     /// These, each by watches of its own: rights in them are enough.
     Namespaces(Vec<String>),
-    /// Those whose labels match.
-    Selector(String),
+    /// Those whose labels match, and the operator's own, where the key sets are.
+    Selector {
+        /// The labels.
+        labels: String,
+        /// The operator's own namespace.
+        own: String,
+    },
 }
 
 impl Scope {
     /// What is watched: all namespaces at once (`None`), or each alone.
     pub(super) fn namespaces(&self) -> Vec<Option<String>> {
         match self {
-            Self::All | Self::Selector(_) => vec![None],
+            Self::All | Self::Selector { .. } => vec![None],
             Self::Namespaces(names) => names.iter().cloned().map(Some).collect(),
         }
     }
 
-    pub(super) fn selector(&self) -> Option<&str> {
-        if let Self::Selector(selector) = self { Some(selector) } else { None }
+    /// Watches which namespaces a selector selects, where there is one.
+    pub(super) fn selected(&self, client: &Client) -> Option<Selected> {
+        if let Self::Selector { labels, own } = self {
+            Some(Selected::watch(client, labels, own))
+        } else {
+            None
+        }
     }
 }
 
-/// The namespaces that a selector selects at present.
+/// The namespaces that a selector selects at present, and one that always counts.
 #[derive(Clone)]
 pub(super) struct Selected {
+    own: Arc<str>,
     namespaces: Store<PartialObjectMeta<Namespace>>,
     /// Counts those that began to be selected.
     begun: watch::Receiver<u64>,
@@ -51,16 +62,21 @@ pub(super) struct Selected {
 }
 
 impl Selected {
-    pub(super) fn watch(client: &Client, selector: &str) -> Self {
+    fn watch(client: &Client, selector: &str, own: &str) -> Self {
         let (namespaces, writer) = reflector::store();
         let (count, begun) = watch::channel(0);
         let watch = follow(client.clone(), selector.to_owned(), writer, namespaces.clone(), count);
-        Self { namespaces, begun, _watch: Arc::new(AbortOnDropHandle::new(tokio::spawn(watch))) }
+        Self {
+            own: own.into(),
+            namespaces,
+            begun,
+            _watch: Arc::new(AbortOnDropHandle::new(tokio::spawn(watch))),
+        }
     }
 
     /// True where the resources of a namespace are looked after; false also while that is not known yet.
     pub(super) fn contains(&self, namespace: &str) -> bool {
-        self.namespaces.get(&ObjectRef::new(namespace)).is_some()
+        *namespace == *self.own || self.namespaces.get(&ObjectRef::new(namespace)).is_some()
     }
 
     /// Each time that namespaces begin to be selected.
