@@ -41,6 +41,21 @@ pub struct Context<O> {
     pub applied_key_sets: Applied,
 }
 
+impl<O> Context<O> {
+    /// A context of which nothing is known yet: the gate is open, and no row is remembered.
+    pub fn new(store: Store, objects: Arc<O>, settings: Settings, metrics: Metrics) -> Self {
+        Self {
+            store,
+            objects,
+            settings: Arc::new(settings),
+            gate: DatabaseGate::new(),
+            metrics,
+            applied_clients: Applied::default(),
+            applied_key_sets: Applied::default(),
+        }
+    }
+}
+
 // Derived, it would ask the objects to be cloneable too.
 impl<O> Clone for Context<O> {
     fn clone(&self) -> Self {

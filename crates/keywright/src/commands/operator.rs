@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use ::operator::applied::Applied;
-use ::operator::database_gate::DatabaseGate;
 use ::operator::plan::lease::Times;
 use ::operator::plan::maester::MaesterSettings;
 use ::operator::reconcile::Context as ReconcileContext;
@@ -44,15 +42,9 @@ pub(super) async fn run(args: OperatorArgs) -> Result<()> {
 
     let config = Arc::new(loaded.config);
     let mut registry = Registry::default();
-    let context = ReconcileContext {
-        store: store.clone(),
-        objects: Arc::new(ClusterObjects::new(client.clone())),
-        settings: Arc::new(settings(&args, &config, cluster_uid)),
-        gate: DatabaseGate::new(),
-        metrics: Metrics::new(&mut registry),
-        applied_clients: Applied::default(),
-        applied_key_sets: Applied::default(),
-    };
+    let objects = Arc::new(ClusterObjects::new(client.clone()));
+    let settings = settings(&args, &config, cluster_uid);
+    let context = ReconcileContext::new(store.clone(), objects, settings, Metrics::new(&mut registry));
     let lifetimes = store.clone();
     let reload = Reload {
         sources: files,

@@ -31,7 +31,6 @@ pub use objects::FolderObjects;
 pub use registry::Key;
 pub use report::{Report, Row};
 
-use crate::applied::Applied;
 use crate::backoff;
 use crate::outcome::{Outcome, RECHECK, RESYNC};
 use crate::reconcile::{ClientReconciler, Context, KeySetReconciler};
@@ -289,14 +288,7 @@ impl Context<FolderObjects> {
         settings: crate::Settings,
         metrics: crate::Metrics,
     ) -> Result<Self, FolderError> {
-        Ok(Self {
-            store: store.clone(),
-            objects: Arc::new(FolderObjects::open(data, store.clock().clone())?),
-            settings: Arc::new(settings),
-            gate: crate::database_gate::DatabaseGate::new(),
-            metrics,
-            applied_clients: Applied::default(),
-            applied_key_sets: Applied::default(),
-        })
+        let objects = FolderObjects::open(data, store.clock().clone())?;
+        Ok(Self::new(store.clone(), Arc::new(objects), settings, metrics))
     }
 }

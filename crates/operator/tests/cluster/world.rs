@@ -12,7 +12,6 @@ use k8s_openapi::api::events::v1::Event;
 use kube::api::{DeleteParams, ListParams, PatchParams, PostParams};
 use kube::{Api, Client, Config, ResourceExt};
 use oauth::{AccessToken, ClientId, ClientSecret, Form, Issuer};
-use operator::database_gate::DatabaseGate;
 use operator::metrics::ReconcileLabels;
 use operator::reconcile::Context;
 use operator::source::cluster::{self, ClusterError, ClusterObjects};
@@ -104,15 +103,9 @@ impl World {
             issuer: Issuer::parse(ISSUER).unwrap(),
             subject_types: oauth::SubjectTypes::default(),
         };
-        let context = Context {
-            store: store.clone(),
-            objects: Arc::new(ClusterObjects::new(Client::try_from(config.clone()).unwrap())),
-            settings: Arc::new(settings),
-            gate: DatabaseGate::new(),
-            metrics: Metrics::new(&mut Registry::default()),
-            applied_clients: operator::applied::Applied::default(),
-            applied_key_sets: operator::applied::Applied::default(),
-        };
+        let objects = Arc::new(ClusterObjects::new(Client::try_from(config.clone()).unwrap()));
+        let metrics = Metrics::new(&mut Registry::default());
+        let context = Context::new(store.clone(), objects, settings, metrics);
         let (running, secrets) = (Mutex::default(), Mutex::default());
         Self { cluster, client, namespace, clock, store, context, config, database, running, secrets }
     }

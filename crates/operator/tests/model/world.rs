@@ -263,15 +263,8 @@ pub fn context(store: &Store, objects: &Arc<Memory>, gate: &DatabaseGate) -> Con
         issuer: Issuer::parse("https://id.example.com/").unwrap(),
         subject_types: oauth::SubjectTypes::default(),
     };
-    Context {
-        store: store.clone(),
-        objects: objects.clone(),
-        settings: Arc::new(settings),
-        gate: gate.clone(),
-        metrics: Metrics::new(&mut Registry::default()),
-        applied_clients: operator::applied::Applied::default(),
-        applied_key_sets: operator::applied::Applied::default(),
-    }
+    let metrics = Metrics::new(&mut Registry::default());
+    Context { gate: gate.clone(), ..Context::new(store.clone(), objects.clone(), settings, metrics) }
 }
 
 /// A service's client; `spec` overrides its fields.

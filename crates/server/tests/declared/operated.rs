@@ -11,8 +11,6 @@ use kube::api::PostParams;
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Resource};
 use oauth::{ClientId, ClientSecret, Issuer};
-use operator::applied::Applied;
-use operator::database_gate::DatabaseGate;
 use operator::metrics::ReconcileLabels;
 use operator::reconcile::Context;
 use operator::source::cluster::{self, ClusterError, ClusterObjects};
@@ -55,15 +53,9 @@ impl Declared {
             allow_mass_deletion: false,
             issuer: Issuer::parse(ISSUER).unwrap(),
         };
-        let context = Context {
-            store: store.clone(),
-            objects: Arc::new(ClusterObjects::new(client.clone())),
-            settings: Arc::new(settings),
-            gate: DatabaseGate::new(),
-            metrics: operator::Metrics::new(&mut Registry::default()),
-            applied_clients: Applied::default(),
-            applied_key_sets: Applied::default(),
-        };
+        let objects = Arc::new(ClusterObjects::new(client.clone()));
+        let metrics = operator::Metrics::new(&mut Registry::default());
+        let context = Context::new(store.clone(), objects, settings, metrics);
         Self { client, namespace, context }
     }
 

@@ -45,16 +45,11 @@ pub(super) struct MaesterReconciler {
 
 impl MaesterReconciler {
     pub(super) fn new(context: &Context<ClusterObjects>, settings: MaesterSettings) -> Self {
-        let context = Context {
-            objects: Arc::new(MaesterObjects { cluster: context.objects.clone() }),
-            store: context.store.clone(),
-            // The rows of each kind are swept by themselves.
-            settings: Arc::new(Settings { clients: ClientKind::Maesters, ..(*context.settings).clone() }),
-            gate: context.gate.clone(),
-            metrics: context.metrics.clone(),
-            applied_clients: Applied::default(),
-            applied_key_sets: Applied::default(),
-        };
+        let objects = Arc::new(MaesterObjects { cluster: context.objects.clone() });
+        // The rows of each kind are swept by themselves.
+        let place = Settings { clients: ClientKind::Maesters, ..(*context.settings).clone() };
+        let own = Context::new(context.store.clone(), objects, place, context.metrics.clone());
+        let context = Context { gate: context.gate.clone(), ..own };
         Self { clients: ClientReconciler::new(context.clone()), context, settings }
     }
 
