@@ -81,6 +81,8 @@ pub enum Rights {
         generation: i64,
         /// The scopes, where they are fewer than the grant's.
         scope: Option<ScopeSet>,
+        /// The audience, where it is less than the grant's.
+        audience: Option<Vec<Audience>>,
     },
 }
 
@@ -160,11 +162,10 @@ impl AccessToken {
         self
     }
 
-    /// A token of a grant, issued now; `scope` where it is good for less than the grant.
+    /// A token of a grant, issued now, that is good for all of it.
     pub fn of_grant(
         grant: &Grant,
         generation: i64,
-        scope: Option<ScopeSet>,
         (issued_at, expires_at): (Timestamp, Timestamp),
         entropy: &Entropy,
     ) -> Self {
@@ -174,8 +175,18 @@ impl AccessToken {
             epoch: grant.epoch,
             issued_at,
             expires_at,
-            rights: Rights::OfGrant { id: grant.id, generation, scope },
+            rights: Rights::OfGrant { id: grant.id, generation, scope: None, audience: None },
         }
+    }
+
+    /// The same for a part of its grant. What is no less than the grant's, the token need not say.
+    #[must_use]
+    pub fn narrowed(mut self, grant: &Grant, part: (&ScopeSet, &[Audience])) -> Self {
+        if let Rights::OfGrant { scope, audience, .. } = &mut self.rights {
+            *scope = (*part.0 != grant.scope).then(|| part.0.clone());
+            *audience = (*part.1 != grant.audience).then(|| part.1.to_vec());
+        }
+        self
     }
 
     /// Seals the token into its key: an opaque token's first half, a JWT's `jti`.
@@ -255,12 +266,12 @@ impl AccessToken {
             (Rights::OfSubject { client_id, subject, scope, audience }, _) => {
                 Some(Meaning { client_id, subject, pairwise_subject: None, scope, audience, ext: Map::new() })
             }
-            (Rights::OfGrant { id, scope, .. }, Some(grant)) if grant.id == id => Some(Meaning {
+            (Rights::OfGrant { id, scope, audience, .. }, Some(grant)) if grant.id == id => Some(Meaning {
                 client_id: grant.client_id.clone(),
                 subject: grant.login.subject.clone(),
                 pairwise_subject: grant.pairwise_subject.clone(),
                 scope: scope.unwrap_or_else(|| grant.scope.clone()),
-                audience: grant.audience.clone(),
+                audience: audience.unwrap_or_else(|| grant.audience.clone()),
                 ext: grant.claims.access_token(),
             }),
             (Rights::OfGrant { .. }, _) => None,

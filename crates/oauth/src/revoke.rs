@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn a_token_of_a_grant_revokes_the_grant() {
         let id = GrantId::from_bytes([1; 16]);
-        let token = token(Rights::OfGrant { id, generation: 0, scope: None });
+        let token = token(Rights::OfGrant { id, generation: 0, scope: None, audience: None });
         let now = Timestamp::from_second(50).unwrap();
         assert_eq!(decide(&client("a", 1), token.clone(), now), Revocation::Grant(id));
         assert_eq!(decide(&client("a", 2), token, now), Revocation::Nothing);

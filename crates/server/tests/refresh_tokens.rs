@@ -115,6 +115,52 @@ async fn a_refresh_may_ask_for_less_and_never_gets_more() {
 }
 
 #[tokio::test]
+async fn an_audience_that_the_client_may_no_longer_have_is_left_out() {
+    for strategy in ["opaque", "jwt"] {
+        let (server, declared) = alone(settings(), manual_clock()).await;
+        let mut document = application();
+        document["client_id"] = json!("other");
+        document["client_secret"] = json!("a secret of its own");
+        document["audience"] = json!(["https://a.example.com", "https://b.example.com"]);
+        document["access_token_strategy"] = json!(strategy);
+        let clients = server.admin_url("/admin/clients");
+        assert_eq!(server.http.post(&clients).json(&document).send().await.unwrap().status(), 201);
+        let client = TestClient {
+            id: oauth::ClientId::parse("other").unwrap(),
+            ..declared.with_secret("a secret of its own")
+        };
+        let both = ["https://a.example.com/v1", "https://b.example.com"];
+        let request = request_with(&[
+            ("client_id", "other"),
+            ("audience", "https://a.example.com/v1 https://b.example.com"),
+        ]);
+        let browser = Browser::new(&server);
+        let page = browser.log_in(&request, alice()).await;
+        let mut consent = all();
+        consent["grant_access_token_audience"] = json!(both);
+        let code = browser.consent(&page, consent).await.expect("code");
+        let (_, mut tokens) = server.exchange(&client, &code).await;
+        for (registered, left) in [
+            (json!(["https://b.example.com"]), &both[1..]),
+            (json!(["https://a.example.com/v2"]), &[]),
+            (json!(["https://a.example.com", "https://b.example.com"]), &both[..]),
+        ] {
+            let patch = json!([{"op": "replace", "path": "/audience", "value": registered}]);
+            let url = format!("{clients}/other");
+            assert_eq!(server.http.patch(url).json(&patch).send().await.unwrap().status(), 200);
+            let (status, refreshed) = server.refresh(&client, text(&tokens, "refresh_token")).await;
+            assert_eq!(status, 200, "{refreshed}");
+            let token = text(&refreshed, "access_token");
+            assert_eq!(server.introspect(&[("token", token)]).await["aud"], json!(left), "{strategy}");
+            if strategy == "jwt" {
+                assert_eq!(server.verified(token).await["aud"], json!(left));
+            }
+            tokens = refreshed;
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_may_have_any_scope_gets_its_id_token_anew() {
     let (server, _) = alone(settings(), manual_clock()).await;
     let mut metadata = application();
@@ -204,15 +250,26 @@ async fn userinfo_refuses_what_is_no_users_token() {
     let service = TestClient::create(&server.store, "service", common::registered()).await;
     let tokens = server.tokens(&client).await;
     let own = server.access_token(&service).await;
-    for token in [own.as_str(), text(&tokens, "refresh_token"), text(&tokens, "id_token"), "nonsense"] {
-        let (status, error) = server.userinfo(token).await;
-        assert_eq!((status, text(&error, "error")), (401, "request_unauthorized"), "{token}");
+    let url = server.public_url("/userinfo");
+    let dead = "The access token is invalid, expired or revoked.";
+    for (token, why) in [
+        (Some(own.as_str()), Some("The access token comes of no login: it tells of no user.")),
+        (Some(text(&tokens, "refresh_token")), Some(dead)),
+        (Some(text(&tokens, "id_token")), Some(dead)),
+        (Some("nonsense"), Some(dead)),
+        (None, None),
+    ] {
+        let request = server.http.get(&url);
+        let request = if let Some(token) = token { request.bearer_auth(token) } else { request };
+        let response = request.send().await.unwrap();
+        let challenge = match why {
+            Some(why) => format!("Bearer error=\"invalid_token\",error_description=\"{why}\""),
+            None => "Bearer realm=\"keywright\"".to_owned(),
+        };
+        assert_eq!(common::header(&response, "www-authenticate"), challenge, "{token:?}");
+        let (status, error) = (response.status().as_u16(), response.json::<Value>().await.unwrap());
+        assert_eq!((status, text(&error, "error")), (401, "request_unauthorized"), "{token:?}");
     }
-    let response = server.get("/userinfo").await;
-    assert_eq!(
-        (response.status().as_u16(), common::header(&response, "www-authenticate")),
-        (401, "Bearer error=\"invalid_token\"")
-    );
 }
 
 #[tokio::test]

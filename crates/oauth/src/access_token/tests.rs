@@ -86,16 +86,30 @@ fn each_half_alone_is_worth_nothing() {
 
 #[test]
 fn a_token_of_a_grant_comes_back_and_means_what_the_grant_says() {
-    let (ring, grant) = (ring(1), crate::grant::example());
+    let audience = ["https://a", "https://b"].map(|text| Audience::parse(text).unwrap()).to_vec();
+    let (ring, grant) = (ring(1), Grant { audience, ..crate::grant::example() });
     let times = (Timestamp::from_second(10).unwrap(), Timestamp::from_second(20).unwrap());
-    let narrowed = Some("openid".parse().unwrap());
-    for (scope, meant) in [(None, "openid offline"), (narrowed, "openid")] {
-        let token = AccessToken::of_grant(&grant, 4, scope, times, &Entropy::seeded(3));
+    let cases = [
+        ("openid offline", &grant.audience[..], (None, None)),
+        ("openid", &grant.audience, (Some("openid"), None)),
+        ("openid offline", &grant.audience[..1], (None, Some(1))),
+        ("", &[], (Some(""), Some(0))),
+    ];
+    for (scope, audience, carried) in cases {
+        let part: ScopeSet = scope.parse().unwrap();
+        let token =
+            AccessToken::of_grant(&grant, 4, times, &Entropy::seeded(3)).narrowed(&grant, (&part, audience));
+        let Rights::OfGrant { scope: own_scope, audience: own_audience, .. } = &token.rights else {
+            panic!()
+        };
+        let own = (own_scope.as_ref().map(ToString::to_string), own_audience.as_ref().map(Vec::len));
+        assert_eq!((own.0.as_deref(), own.1), carried, "no more than differs from the grant");
         let text = opaque(&ring, &token);
         assert!(text.len() < 250, "{}", text.len());
         assert_eq!(AccessToken::open(&ring, &text).as_ref(), Ok(&token));
         let meaning = token.meaning(Some(&grant)).unwrap();
-        assert_eq!((meaning.subject.as_str(), meaning.scope.to_string().as_str()), ("alice", meant));
+        assert_eq!((meaning.subject.as_str(), meaning.scope.to_string().as_str()), ("alice", scope));
+        assert_eq!(meaning.audience, audience);
         let other = Grant { id: GrantId::from_bytes([1; 16]), ..grant.clone() };
         assert_eq!(token.meaning(Some(&other)), None);
         assert_eq!(token.meaning(None), None);

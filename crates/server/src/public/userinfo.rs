@@ -18,13 +18,21 @@ use crate::presented_token::{self, Presented};
 use crate::{Server, answer};
 
 pub(crate) async fn userinfo(State(server): State<Server>, request: Request) -> Response {
-    tell(&server, request).await.unwrap_or_else(|failure| refuse(&server, &failure))
+    tell(&server, request).await.unwrap_or_else(|failure| refuse(&server, &failure, &invalid_token(&failure)))
 }
 
 /// The claims in the form that the client is registered for.
 async fn tell(server: &Server, request: Request) -> Result<Response, Failure> {
     let caller = request.extensions().get::<Caller>().cloned().unwrap_or_default();
-    let grant = grant(server, request).await?;
+    let Some(text) = presented(server, request).await? else {
+        // Whoever sends nothing is told of nothing that is wrong with it (RFC 6750 §3.1).
+        return Ok(refuse(
+            server,
+            &refused("The request has no access token."),
+            "Bearer realm=\"keywright\"",
+        ));
+    };
+    let grant = grant(server, &text).await?;
     caller.is(&grant.client_id);
     let client = server.store().client(&grant.client_id).await?.ok_or_else(dead)?;
     let mut claims = id_token::userinfo(&server.settings().issuer, &grant, server.now());
@@ -36,19 +44,22 @@ async fn tell(server: &Server, request: Request) -> Result<Response, Failure> {
     Ok(answer::with_type(StatusCode::OK, HeaderValue::from_static("application/jwt"), signed.into()))
 }
 
-/// The grant of the access token that is presented. One statement. Any live one of a user will do, as with Hydra.
-async fn grant(server: &Server, request: Request) -> Result<Grant, Failure> {
+/// The access token that the request brings, in its header or as a parameter (RFC 6750 §2).
+async fn presented(server: &Server, request: Request) -> Result<Option<String>, Failure> {
     let request = BrowserRequest::read(server, request).await?;
     let bearer: Option<Authorization<Bearer>> = request.headers.typed_get();
     let in_form = request.form.get("access_token");
-    let text = match (&bearer, in_form) {
+    match (&bearer, in_form) {
         (Some(_), Some(_)) => {
-            return Err(Error::invalid_request("The access token is sent in two ways at once.").into());
+            Err(Error::invalid_request("The access token is sent in two ways at once.").into())
         }
-        (Some(bearer), None) => bearer.token(),
-        (None, Some(text)) => text,
-        (None, None) => return Err(refused("The request has no access token.")),
-    };
+        (Some(bearer), None) => Ok(Some(bearer.token().to_owned())),
+        (None, text) => Ok(text.map(str::to_owned)),
+    }
+}
+
+/// The grant of an access token. One statement. Any live one of a user will do, as with Hydra.
+async fn grant(server: &Server, text: &str) -> Result<Grant, Failure> {
     let Some(Presented::AccessToken(token)) = presented_token::open(server, text).await? else {
         return Err(dead());
     };
@@ -66,11 +77,21 @@ fn refused(why: &'static str) -> Failure {
     Error::new(ErrorCode::RequestUnauthorized, why).into()
 }
 
-/// The error in the body as Hydra has it, and in the header as RFC 6750 §3 has it.
-fn refuse(server: &Server, failure: &Failure) -> Response {
+/// What is wrong with a token, as RFC 6750 §3 has it. A description holds nothing that would need an escape.
+fn invalid_token(failure: &Failure) -> String {
+    let description = match failure {
+        Failure::Refused(error) => &*error.description,
+        _ => "",
+    };
+    format!("Bearer error=\"invalid_token\",error_description=\"{description}\"")
+}
+
+/// The error in the body as Hydra has it, and a challenge in the header where it is about the token.
+fn refuse(server: &Server, failure: &Failure, challenge: &str) -> Response {
     let mut response = failure.answer(server.settings(), Challenge::None);
-    if response.status() == StatusCode::UNAUTHORIZED {
-        let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+    if response.status() == StatusCode::UNAUTHORIZED
+        && let Ok(challenge) = HeaderValue::try_from(challenge)
+    {
         response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     }
     response

@@ -103,7 +103,7 @@ impl Response {
                 let lifetime = times.1.as_second() - now.as_second();
                 parameters.push(("expires_in", lifetime.to_string()));
                 parameters.push(("token_type", "bearer".to_owned()));
-                let token = AccessToken::of_grant(&code.grant, 0, None, times, store.entropy());
+                let token = AccessToken::of_grant(&code.grant, 0, times, store.entropy());
                 Some(access.issue(server, token, Some(&code.grant)).await?)
             }
             None => None,

@@ -105,7 +105,7 @@ impl<'a> FirstTokens<'a> {
     /// [`Failure::Defect`].
     pub(super) async fn issue(self, server: &Server) -> Result<Issued, Failure> {
         let (grant, times) = (self.grant, (self.now, self.access.expires_at));
-        let token = AccessToken::of_grant(grant, 0, None, times, server.store().entropy());
+        let token = AccessToken::of_grant(grant, 0, times, server.store().entropy());
         let access_token = self.access.issue(server, token, Some(grant)).await?;
         let id_token = match self.id {
             Some(id) => Some(id.issue(server, grant, (Some(&access_token), None), self.now).await?),

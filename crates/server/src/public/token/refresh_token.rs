@@ -8,7 +8,7 @@ use oauth::grant::Grant;
 use oauth::lifespan::own_or;
 use oauth::refresh_token::RefreshToken;
 use oauth::token_hook::HookSubject;
-use oauth::{AccessToken, Client, Error, ErrorCode, GrantType, Scope, ScopeSet};
+use oauth::{AccessToken, Audience, Client, Error, ErrorCode, GrantType, Scope, ScopeSet};
 use store::{RefreshOutcome, RefreshRotation, RefreshedGrant};
 
 use super::Issued;
@@ -49,11 +49,10 @@ pub(super) async fn issue(server: &Server, request: &FormRequest) -> Result<Issu
 
     let refreshed = rotate(server, &client, (&token, content), access.expires_at, now).await?;
     let (next, grant) = followed(server, &token, &refreshed)?;
-    let scope = narrowed(server, &client, &grant, asked.as_ref());
+    let (scope, audience) = narrowed(server, &client, &grant, asked.as_ref());
     let times = (now, access.expires_at);
-    let narrower = (scope != grant.scope).then(|| scope.clone());
-    let access_token =
-        AccessToken::of_grant(&grant, refreshed.generation, narrower, times, server.store().entropy());
+    let access_token = AccessToken::of_grant(&grant, refreshed.generation, times, server.store().entropy())
+        .narrowed(&grant, (&scope, &audience));
     let access_token = access.issue(server, access_token, Some(&grant)).await?;
     let is_openid = scope.contains("openid");
     let id_token = match id.filter(|_| is_openid) {
@@ -188,13 +187,21 @@ fn asked_scope(request: &FormRequest) -> Result<Option<ScopeSet>, Error> {
     }
 }
 
-/// The scopes of the new access token: of those that were granted, what the client may still have, and what it asks for
-/// where it asks for less (RFC 6749 §6).
-fn narrowed(server: &Server, client: &Client, grant: &Grant, asked: Option<&ScopeSet>) -> ScopeSet {
+/// The scopes and the audience of the new access token: of what was granted, what the client may still have, and of the
+/// scopes those that it asks for where it asks for less (RFC 6749 §6).
+fn narrowed(
+    server: &Server,
+    client: &Client,
+    grant: &Grant,
+    asked: Option<&ScopeSet>,
+) -> (ScopeSet, Vec<Audience>) {
     let strategy = server.settings().scope_strategy();
     let is_left = |scope: &&Scope| {
         client.metadata.scope.covers(scope, strategy)
             && asked.is_none_or(|asked| asked.contains(scope.as_str()))
     };
-    grant.scope.iter().filter(is_left).cloned().collect()
+    let scope = grant.scope.iter().filter(is_left).cloned().collect();
+    let registered = &client.metadata.audience;
+    let may_still = |audience: &&Audience| registered.iter().any(|known| known.allows(audience));
+    (scope, grant.audience.iter().filter(may_still).cloned().collect())
 }
