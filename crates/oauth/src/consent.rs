@@ -13,7 +13,7 @@ use crate::grant::SessionClaims;
 use crate::login::Login;
 use crate::{
     Audience, Client, ClientId, Error, ErrorCode, Incarnation, Scope, ScopeSet, ScopeStrategy, SessionId,
-    sealed,
+    null_as_default, sealed,
 };
 
 /// What the consent app is asked: sealed, it is the `consent_challenge`.
@@ -36,10 +36,15 @@ pub struct ConsentChallenge {
 #[serde(default)]
 #[expect(missing_docs, reason = "the members of Hydra's API")]
 pub struct AcceptConsent {
+    #[serde(deserialize_with = "null_as_default")]
     pub grant_scope: Vec<Scope>,
+    #[serde(deserialize_with = "null_as_default")]
     pub grant_access_token_audience: Vec<Audience>,
+    #[serde(deserialize_with = "null_as_default")]
     pub session: ConsentSession,
+    #[serde(deserialize_with = "null_as_default")]
     pub remember: bool,
+    #[serde(deserialize_with = "null_as_default")]
     pub remember_for: i64,
     pub context: Value,
 }
@@ -49,14 +54,10 @@ pub struct AcceptConsent {
 #[serde(default)]
 #[expect(missing_docs, reason = "the members of Hydra's API")]
 pub struct ConsentSession {
-    #[serde(deserialize_with = "object_or_null")]
+    #[serde(deserialize_with = "null_as_default")]
     pub access_token: Map<String, Value>,
-    #[serde(deserialize_with = "object_or_null")]
+    #[serde(deserialize_with = "null_as_default")]
     pub id_token: Map<String, Value>,
-}
-
-fn object_or_null<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Map<String, Value>, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// What the app's answer becomes: sealed, it is the `consent_verifier`.

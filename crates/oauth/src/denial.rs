@@ -2,17 +2,22 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::{Error, null_as_default};
 
 /// What the app says (Hydra's `RejectOAuth2Request`). It goes to the client as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 #[expect(missing_docs, reason = "the members of Hydra's API")]
 pub struct Rejection {
+    #[serde(deserialize_with = "null_as_default")]
     pub error: String,
+    #[serde(deserialize_with = "null_as_default")]
     pub error_description: String,
+    #[serde(deserialize_with = "null_as_default")]
     pub error_hint: String,
+    #[serde(deserialize_with = "null_as_default")]
     pub error_debug: String,
+    #[serde(deserialize_with = "null_as_default")]
     pub status_code: i64,
 }
 
@@ -69,5 +74,13 @@ mod tests {
         );
         assert_eq!(rejection("", "", "").denial("access_denied").unwrap().error, "access_denied");
         assert!(rejection("a\nb", "", "").denial("access_denied").is_err());
+    }
+
+    #[test]
+    fn a_member_that_is_null_says_nothing() {
+        let names = ["error", "error_description", "error_hint", "error_debug", "status_code"];
+        let nulls = names.map(|name| (name.to_owned(), serde_json::Value::Null));
+        let rejection = serde_json::from_value::<Rejection>(serde_json::Map::from_iter(nulls).into());
+        assert_eq!(rejection.unwrap(), Rejection::default());
     }
 }

@@ -10,7 +10,7 @@ use crate::authorization_request::AuthorizationRequest;
 use crate::denial::Denial;
 use crate::flow::{Flow, FlowKind, FlowReference};
 use crate::wanted_user::WantedUser;
-use crate::{ClientSubjects, Error, ErrorCode, SessionId, sealed};
+use crate::{ClientSubjects, Error, ErrorCode, SessionId, null_as_default, sealed};
 
 /// A login, as the login app reported it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,14 +75,22 @@ pub struct LoginChallenge {
 #[serde(default)]
 #[expect(missing_docs, reason = "the members of Hydra's API")]
 pub struct AcceptLogin {
+    #[serde(deserialize_with = "null_as_default")]
     pub subject: String,
+    #[serde(deserialize_with = "null_as_default")]
     pub remember: bool,
+    #[serde(deserialize_with = "null_as_default")]
     pub remember_for: i64,
+    #[serde(deserialize_with = "null_as_default")]
     pub extend_session_lifespan: bool,
+    #[serde(deserialize_with = "null_as_default")]
     pub acr: String,
+    #[serde(deserialize_with = "null_as_default")]
     pub amr: Vec<String>,
     pub context: Value,
+    #[serde(deserialize_with = "null_as_default")]
     pub force_subject_identifier: String,
+    #[serde(deserialize_with = "null_as_default")]
     pub identity_provider_session_id: String,
 }
 

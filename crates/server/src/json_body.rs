@@ -8,7 +8,8 @@ use crate::Server;
 use crate::error::Failure;
 use crate::form::read_body;
 
-/// Reads a request's body; its content type does not matter, as with Hydra. An empty one counts as an empty object.
+/// Reads a request's body; its content type does not matter, as with Hydra. An empty one counts as an empty
+/// object, as does `null`.
 ///
 /// # Errors
 /// `invalid_request` with the place where it is wrong, [`Failure::TooLarge`], [`Failure::Busy`].
@@ -16,7 +17,10 @@ pub(crate) async fn read<T: DeserializeOwned>(server: &Server, request: Request)
     let place = server.bodies().try_acquire().map_err(|_| Failure::Busy)?;
     let body = read_body(request.into_body()).await?;
     drop(place);
-    let text = if body.is_empty() { b"{}" } else { &body[..] };
+    let text = match body.trim_ascii() {
+        b"" | b"null" => b"{}",
+        _ => &body[..],
+    };
     serde_json::from_slice(text).map_err(|error| {
         Error::invalid_request(format!("The request body is not what it should be: {error}.")).into()
     })

@@ -163,3 +163,17 @@ fn whoever_asks_from_a_device_could_be_anyone() {
     let public = device(&json!({"token_endpoint_auth_method": "none", "skip_consent": true}));
     assert_eq!(asked(&public), ConsentNeed::Ask);
 }
+
+#[test]
+fn a_member_that_is_null_says_nothing() {
+    for session in [json!(null), json!({"access_token": null, "id_token": null})] {
+        let answer = json!({
+            "grant_scope": null, "grant_access_token_audience": null, "session": session, "remember": null,
+            "remember_for": null, "context": null,
+        });
+        let answer: AcceptConsent = serde_json::from_value(answer).unwrap();
+        assert!(answer.grant_scope.is_empty() && answer.grant_access_token_audience.is_empty());
+        assert_eq!((answer.session, answer.remember), (ConsentSession::default(), false));
+    }
+    assert!(serde_json::from_value::<AcceptConsent>(json!({"grant_scope": "openid"})).is_err());
+}

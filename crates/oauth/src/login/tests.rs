@@ -209,3 +209,16 @@ fn each_sealed_value_opens_as_itself_alone() {
     assert_eq!(session_of_cookie(&ring, &session_cookie(&ring, session_id, &entropy)), Some(session_id));
     assert_eq!(session_of_cookie(&ring, &session_id.to_string()), None);
 }
+
+#[test]
+fn a_member_that_is_null_says_nothing() {
+    let answer = json!({
+        "subject": "alice", "remember": null, "remember_for": null, "extend_session_lifespan": null, "acr": null,
+        "amr": null, "context": null, "force_subject_identifier": null, "identity_provider_session_id": null,
+    });
+    let answer: AcceptLogin = serde_json::from_value(answer).unwrap();
+    assert_eq!((answer.subject.as_str(), answer.remember, answer.amr.len()), ("alice", false, 0));
+    assert!(answer.context.is_null() && answer.acr.is_empty() && answer.force_subject_identifier.is_empty());
+    assert!(serde_json::from_value::<AcceptLogin>(json!({"subject": null})).unwrap().subject.is_empty());
+    assert!(serde_json::from_value::<AcceptLogin>(json!({"subject": ["alice"]})).is_err());
+}

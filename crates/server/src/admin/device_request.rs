@@ -6,7 +6,7 @@ use http::Uri;
 use jiff::Timestamp;
 use oauth::denial::Rejection;
 use oauth::device_authorization::DeviceChallenge;
-use oauth::{Audience, Form, Scope};
+use oauth::{Audience, Form, Scope, null_as_default};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -36,6 +36,7 @@ pub(crate) struct DeviceRequest {
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub(crate) struct AcceptUserCode {
+    #[serde(deserialize_with = "null_as_default")]
     user_code: String,
 }
 
@@ -43,6 +44,7 @@ pub(crate) struct AcceptUserCode {
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct RejectUserCode {
+    #[serde(deserialize_with = "null_as_default")]
     user_code: String,
     #[serde(flatten)]
     rejection: Rejection,

@@ -2,6 +2,7 @@
 
 use jose::schedule::{Requests, State};
 use jose::{Algorithm, ImportedKey, KeyId, PrivateKey, RsaBits};
+use oauth::null_as_default;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use store::{Error, KeySetEdit, KeySetEdited, StoredKeySet, Turn, is_token_set};
@@ -15,9 +16,11 @@ use crate::error::{Failure, Refusal};
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct NewKey {
+    #[serde(deserialize_with = "null_as_default")]
     alg: String,
-    #[serde(rename = "use")]
+    #[serde(rename = "use", deserialize_with = "null_as_default")]
     key_use: String,
+    #[serde(deserialize_with = "null_as_default")]
     kid: String,
 }
 
