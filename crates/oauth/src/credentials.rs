@@ -49,15 +49,17 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 );
 
 impl PresentedCredentials {
-    /// Reads the credentials of a request from its `Authorization` header and its form.
+    /// Reads the credentials of a request from its `Authorization` header and its form. A header of another scheme than
+    /// Basic authenticates no client: pages send the token that they hold along with everything.
     ///
     /// # Errors
     /// `invalid_request` where the request uses two methods at once (RFC 6749 §2.3) or names two clients;
-    /// `invalid_client` where it names none, or its header is malformed.
+    /// `invalid_client` where it names none, or its Basic header is malformed.
     pub fn from_request(authorization: Option<&[u8]>, form: &Form) -> Result<Self, Error> {
         let twice = |ways: &str| {
             Error::invalid_request(format!("The request authenticates the client twice, by {ways}."))
         };
+        let authorization = authorization.filter(|header| is_basic(header));
         let in_form = form.get("client_id");
         let (secret, assertion) = (form.get("client_secret"), assertion(form)?);
         let presented = match (authorization, assertion) {
@@ -88,7 +90,7 @@ impl PresentedCredentials {
     fn from_form(id: Option<&str>, secret: Option<&str>) -> Result<Self, Error> {
         let id = id.ok_or_else(|| {
             Error::invalid_client(
-                "The request names no client: send an Authorization header, client_id, or client_assertion.",
+                "The request names no client: send Basic authentication, client_id, or client_assertion.",
             )
         })?;
         Ok(Self {
@@ -100,10 +102,7 @@ impl PresentedCredentials {
     fn from_basic(header: &[u8]) -> Result<Self, Error> {
         let malformed =
             || Error::invalid_client("The Authorization header is not valid Basic authentication.");
-        let (scheme, encoded) = header.split_at_checked(6).ok_or_else(malformed)?;
-        if !scheme.eq_ignore_ascii_case(b"Basic ") {
-            return Err(malformed());
-        }
+        let encoded = header.get(BASIC.len()..).unwrap_or_default();
         let decoded = LENIENT.decode(encoded.trim_ascii()).map_err(|_| malformed())?;
         let colon = decoded.iter().position(|&b| b == b':').ok_or_else(malformed)?;
         let id = decode_value(&decoded[..colon]).ok_or_else(malformed)?;
@@ -118,6 +117,15 @@ impl PresentedCredentials {
             },
         })
     }
+}
+
+/// The scheme of client authentication in a header (RFC 7617).
+const BASIC: &[u8] = b"Basic";
+
+fn is_basic(header: &[u8]) -> bool {
+    header
+        .split_at_checked(BASIC.len())
+        .is_some_and(|(scheme, rest)| scheme.eq_ignore_ascii_case(BASIC) && matches!(rest, [] | [b' ', ..]))
 }
 
 /// The assertion by which a request authenticates its client, where it does.
@@ -158,6 +166,15 @@ mod tests {
             (Some(basic("a:")), "", "a", None, Public),
             (None, "client_id=a&client_secret=s", "a", Some("s"), ClientSecretPost),
             (None, "client_id=a", "a", None, Public),
+            (
+                Some(b"Bearer ory_at_x".to_vec()),
+                "client_id=a&client_secret=s",
+                "a",
+                Some("s"),
+                ClientSecretPost,
+            ),
+            (Some(b"DPoP x".to_vec()), "client_id=a", "a", None, Public),
+            (Some(b"Basically x".to_vec()), "client_id=a", "a", None, Public),
         ];
         for (header, form, id, secret, method) in cases {
             let got = parse(header.as_ref(), form).unwrap();
@@ -200,6 +217,8 @@ mod tests {
             (Some(basic("a:%zz")), "", ErrorCode::InvalidClient),
             (Some(b"Bearer x".to_vec()), "", ErrorCode::InvalidClient),
             (Some(b"Basic".to_vec()), "", ErrorCode::InvalidClient),
+            (Some(b"basic".to_vec()), "client_id=a", ErrorCode::InvalidClient),
+            (Some(b"Basic x".to_vec()), "client_id=a&client_secret=s", ErrorCode::InvalidRequest),
             (Some(b"Basic !!!".to_vec()), "", ErrorCode::InvalidClient),
             (None, "", ErrorCode::InvalidClient),
             (None, "client_assertion=x", ErrorCode::InvalidRequest),

@@ -155,7 +155,12 @@ fn credentials(secret: &str) -> Vec<Case> {
         by_basic("an escape in Basic", "orders:%zz", GRANT, 401, malformed),
         header("Basic and nothing", "Basic".to_owned(), malformed),
         header("Basic that is no base64", "Basic !!!".to_owned(), malformed),
-        header("another scheme", "Bearer abc".to_owned(), malformed),
+        header("another scheme", "Bearer abc".to_owned(), ("invalid_client", "names no client")),
+        Case {
+            authorization: Some("Bearer abc".to_owned()),
+            challenge: true,
+            ..by_post("another scheme, and an id", &format!("{GRANT}&client_id=orders"), 401, refused)
+        },
         Case {
             authorization: Some(format!("bAsIc {}", STANDARD.encode(&pair).trim_end_matches('='))),
             ..by_basic("small letters and no padding", "", GRANT, 200, ("", ""))
@@ -209,6 +214,11 @@ async fn a_client_that_posts_its_secret_and_one_without_the_grant_are_told_apart
     let poster = TestClient::create(&server.store, "poster", by_form).await;
     let form = format!("{GRANT}&client_id=poster&client_secret={}", poster.secret.expose());
     check(&server, &by_post("a registered method", &form, 200, ("", ""))).await;
+    let with_token = Case {
+        authorization: Some("Bearer ory_at_old".to_owned()),
+        ..by_post("beside a token", &form, 200, ("", ""))
+    };
+    check(&server, &with_token).await;
     let mut without_grant = registered();
     without_grant["grant_types"] = json!(["authorization_code"]);
     let other = TestClient::create(&server.store, "team:app", without_grant).await;
