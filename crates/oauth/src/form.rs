@@ -32,21 +32,37 @@ impl Form {
         if percent_decode(body).decode_utf8().is_err() {
             return Err(Error::invalid_request("The request is not valid UTF-8."));
         }
-        let mut params: Vec<(String, String)> = Vec::new();
+        let mut form = Self::default();
         for (name, value) in form_urlencoded::parse(body) {
-            if params.len() == MAX_PARAMETERS {
-                return Err(Error::invalid_request("The request has too many parameters."));
-            }
-            let repeated = params.iter().any(|(known, _)| *known == name);
-            if repeated && !REPEATABLE.contains(&name.as_ref()) {
-                return Err(Error::invalid_request(format!(
-                    "The parameter '{}' comes more than once.",
-                    short(&name)
-                )));
-            }
-            params.push((name.into_owned(), value.into_owned()));
+            form.add(name.into_owned(), value.into_owned())?;
         }
-        Ok(Self(params))
+        Ok(form)
+    }
+
+    /// These parameters and those of another part of the same request.
+    ///
+    /// # Errors
+    /// `invalid_request` for a parameter that stands in both, which it names, or too many.
+    pub fn and(mut self, other: Self) -> Result<Self, Error> {
+        for (name, value) in other.0 {
+            self.add(name, value)?;
+        }
+        Ok(self)
+    }
+
+    fn add(&mut self, name: String, value: String) -> Result<(), Error> {
+        if self.0.len() == MAX_PARAMETERS {
+            return Err(Error::invalid_request("The request has too many parameters."));
+        }
+        let repeated = self.0.iter().any(|(known, _)| *known == name);
+        if repeated && !REPEATABLE.contains(&name.as_str()) {
+            return Err(Error::invalid_request(format!(
+                "The parameter '{}' comes more than once.",
+                short(&name)
+            )));
+        }
+        self.0.push((name, value));
+        Ok(())
     }
 
     /// The value of a parameter; `None` where it is absent or empty.
@@ -157,6 +173,28 @@ mod tests {
         for (body, hint) in cases {
             let error = Form::parse(body).unwrap_err();
             assert!(error.description.contains(hint), "{error}");
+        }
+    }
+
+    #[test]
+    fn two_parts_of_a_request_are_read_as_one() {
+        let joined = |query: &str, body: &str| {
+            let [query, body] = [query, body].map(|part| Form::parse(part.as_bytes()).unwrap());
+            query.and(body).map(|form| form.to_query(None)).map_err(|error| error.description.into_owned())
+        };
+        let twice = |name: &str| Err(format!("The parameter '{name}' comes more than once."));
+        let many = |prefix: &str| (0..300).map(|i| format!("{prefix}{i}=1")).collect::<Vec<_>>().join("&");
+        let cases = [
+            ("", "a=1", Ok("a=1".to_owned())),
+            ("a=1", "", Ok("a=1".to_owned())),
+            ("b=2", "a=1", Ok("a=1&b=2".to_owned())),
+            ("audience=x", "audience=y", Ok("audience=x&audience=y".to_owned())),
+            ("scope=a", "scope=a", twice("scope")),
+            ("scope=a", "scope=", twice("scope")),
+            (&many("p"), &many("q"), Err("The request has too many parameters.".to_owned())),
+        ];
+        for (query, body, want) in cases {
+            assert_eq!(joined(query, body), want, "{query} {body}");
         }
     }
 

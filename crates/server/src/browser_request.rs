@@ -1,4 +1,4 @@
-//! A request that a browser makes: parameters in the query or in a form, and cookies.
+//! A request that a browser makes: parameters in the query and in a form, and cookies.
 
 use std::net::IpAddr;
 
@@ -21,17 +21,17 @@ pub(crate) struct BrowserRequest {
 }
 
 impl BrowserRequest {
-    /// Reads the parameters from where the method has them (OpenID Connect Core §3.1.2.1).
+    /// Reads the parameters: those of the URL, and of a form those of its body as well (OpenID Connect Core §3.1.2.1).
     ///
     /// # Errors
-    /// `invalid_request`, [`Failure::TooLarge`], [`Failure::Busy`].
+    /// `invalid_request`, also for a parameter that stands in both; [`Failure::TooLarge`], [`Failure::Busy`].
     pub(crate) async fn read(server: &Server, request: Request) -> Result<Self, Failure> {
         let address = client_address::of(&request, &server.settings().public.forwarders);
-        if request.method() == Method::POST {
-            let (headers, form) = FormRequest::read(server, request).await?.into_parts();
-            return Ok(Self { headers, form, address });
-        }
         let form = Form::parse(request.uri().query().unwrap_or_default().as_bytes())?;
+        if request.method() == Method::POST {
+            let (headers, body) = FormRequest::read(server, request).await?.into_parts();
+            return Ok(Self { headers, form: form.and(body)?, address });
+        }
         Ok(Self { headers: request.into_parts().0.headers, form, address })
     }
 }

@@ -26,11 +26,20 @@ pub struct PageUrls {
 }
 
 impl PageUrls {
-    /// The login page, with its challenge.
-    pub(crate) fn login(&self, public: &Issuer, challenge: &str, registers: bool) -> String {
+    /// The login page, or where somebody `registers` that page, with its challenge. The `identity_schema` of the request
+    /// goes along: it chooses among the forms that such a page has.
+    pub(crate) fn login(
+        &self,
+        public: &Issuer,
+        challenge: &str,
+        registers: bool,
+        identity_schema: Option<&str>,
+    ) -> String {
         let own = || self.login.clone().unwrap_or_else(|| public.join(router::FALLBACK_LOGIN));
         let page = self.registration.clone().filter(|_| registers).unwrap_or_else(own);
-        with_query(&page, &[("login_challenge", challenge)])
+        let schema = identity_schema.map(|schema| ("identity_schema", schema));
+        let parameters: Vec<_> = schema.into_iter().chain([("login_challenge", challenge)]).collect();
+        with_query(&page, &parameters)
     }
 
     /// The consent page, with its challenge.
@@ -99,11 +108,17 @@ mod tests {
             (Some("https://app/?p=1"), "https://app/?p=1&login_challenge=a%26b"),
             (Some("https://app/#/login"), "https://app/?login_challenge=a%26b#/login"),
         ] {
-            assert_eq!(urls(page).login(&public, "a&b", false), sent);
+            assert_eq!(urls(page).login(&public, "a&b", false, None), sent);
         }
         let both =
             PageUrls { registration: Some("https://app/new".to_owned()), ..urls(Some("https://app/login")) };
-        assert_eq!(both.login(&public, "c", true), "https://app/new?login_challenge=c");
-        assert_eq!(both.login(&public, "c", false), "https://app/login?login_challenge=c");
+        for (registers, schema, sent) in [
+            (true, None, "https://app/new?login_challenge=c"),
+            (false, None, "https://app/login?login_challenge=c"),
+            (true, Some("b2b"), "https://app/new?identity_schema=b2b&login_challenge=c"),
+            (false, Some("a&b"), "https://app/login?identity_schema=a%26b&login_challenge=c"),
+        ] {
+            assert_eq!(both.login(&public, "c", registers, schema), sent);
+        }
     }
 }

@@ -81,6 +81,21 @@ async fn the_user_may_ask_and_may_stay() {
 }
 
 #[tokio::test]
+async fn a_posted_request_may_have_parameters_in_its_url_and_none_twice() {
+    let server = TestServer::alone(manual_clock(), with_pages()).await;
+    let client = prepared(&server, registered()).await;
+    let browser = Browser::new(&server);
+    let (id_token, _) = browser.logged_in(&client).await;
+    let url = "/oauth2/sessions/logout?state=a-state";
+    let form = [("id_token_hint", id_token.as_str()), ("post_logout_redirect_uri", OUT)];
+    let challenge = browser.post(url, &form).await.expect("logout_challenge");
+    let redirect = server.decide("logout", "accept", &challenge, json!(null)).await;
+    assert_eq!(browser.open(&redirect).await.expect("state"), "a-state");
+    let twice = browser.post(url, &[("state", "another")]).await;
+    assert!(twice.expect("error_description").contains("'state' comes more than once"));
+}
+
+#[tokio::test]
 async fn a_trusted_client_logs_its_users_out_at_once() {
     let server = TestServer::alone(manual_clock(), with_pages()).await;
     make_token_sets(&server.store, SigningAlgorithm::Es256).await;

@@ -27,7 +27,9 @@ pub(crate) async fn ask_for_login(asked: &Asked<'_>, flow: Flow) -> Result<Respo
     let lifetime = settings.flow.of(asked.kind);
     let ends = settings.flow.ends(asked.kind, challenge.flow.id);
     let sealed = shorten_for(server, asked.browser, challenge.seal(ring, entropy), ends).await?;
-    let page = settings.pages.login(&settings.public_url, &sealed, asked.request.prompts.registration);
+    let (registers, schema) =
+        (asked.request.prompts.registration, challenge.flow.request.get("identity_schema"));
+    let page = settings.pages.login(&settings.public_url, &sealed, registers, schema);
     let mut response = found(&page);
     let value = cookie_value(ring, Interaction::Login, challenge.flow.id);
     let flow = (Interaction::Login, challenge.flow.id);
