@@ -17,8 +17,8 @@ use serde_json::{Map, Value};
 use self::members::Members;
 use crate::lifespan::LONGEST_LIFESPAN;
 use crate::{
-    ClientId, ClientMetadata, ClientSecret, Error, ErrorCode, Lifespans, RedirectUri, RegisteredKeys,
-    ScopeSet, TokenEndpointAuthMethod,
+    ClientId, ClientMetadata, ClientSecret, Error, ErrorCode, GrantType, Lifespans, RedirectUri,
+    RegisteredKeys, ScopeSet, TokenEndpointAuthMethod,
 };
 
 /// What a client's document says.
@@ -47,7 +47,7 @@ impl ClientRegistration {
             post_logout_redirect_uris: uris(&mut members, POST_LOGOUT, ErrorCode::InvalidClientMetadata)?,
             skip_logout_consent: members.take("skip_logout_consent")?,
             client_name: members.take("client_name")?.unwrap_or_default(),
-            grant_types: members.take("grant_types")?.unwrap_or_default(),
+            grant_types: grant_types(&mut members)?,
             response_types: members.take("response_types")?.unwrap_or_default(),
             scope: members.take("scope")?.unwrap_or_else(|| default_scope.clone()),
             audience: members.take("audience")?.unwrap_or_default(),
@@ -104,6 +104,16 @@ fn lifespans(members: &mut Members) -> Result<Lifespans, Error> {
         }
     }
     Ok(named)
+}
+
+/// The grant types of a document: those whose flow this server runs.
+fn grant_types(members: &mut Members) -> Result<Vec<GrantType>, Error> {
+    const NAME: &str = "grant_types";
+    let named: Vec<GrantType> = members.take(NAME)?.unwrap_or_default();
+    match named.iter().find(|grant| !GrantType::SERVED.contains(grant)) {
+        Some(grant) => Err(invalid(NAME, format!("this server does not serve {grant}"))),
+        None => Ok(named),
+    }
 }
 
 const POST_LOGOUT: &str = "post_logout_redirect_uris";

@@ -82,6 +82,11 @@ fn a_bad_member_is_refused_by_its_name() {
         (json!({"redirect_uris": ["javascript:alert(1)"]}), Redirect, "redirect_uris[0]: "),
         (json!({"redirect_uris": "https://a/cb"}), Metadata, "redirect_uris: "),
         (json!({"grant_types": ["password"]}), Metadata, "grant_types: "),
+        (
+            json!({"grant_types": ["urn:ietf:params:oauth:grant-type:token-exchange"]}),
+            Metadata,
+            "grant_types: this server does not serve urn:ietf:params:oauth:grant-type:token-exchange.",
+        ),
         (json!({"response_types": ["none"]}), Metadata, "response_types: "),
         (json!({"scope": "a \"b\""}), Metadata, "scope: "),
         (json!({"scope": ["a"]}), Metadata, "scope: "),
