@@ -39,6 +39,12 @@ pub(crate) enum Failure {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// A login or consent took too long. The URL begins it anew.
+    #[error("the request has expired, please try again")]
+    Expired {
+        /// The client's request.
+        restart: String,
+    },
     /// A hook that the configuration names refuses the token.
     #[error("the token hook refuses this token")]
     HookRefuses,
@@ -71,6 +77,8 @@ pub(crate) enum Challenge {
 struct Body<'a> {
     error: &'a str,
     error_description: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redirect_to: Option<&'a str>,
 }
 
 impl Failure {
@@ -79,6 +87,7 @@ impl Failure {
         match self {
             Self::Refused(error) => error.code,
             Self::Plain(_) | Self::TooLarge | Self::TooSlow | Self::NotByTls(_) => ErrorCode::InvalidRequest,
+            Self::Expired { .. } => ErrorCode::RequestUnauthorized,
             Self::HookRefuses => ErrorCode::AccessDenied,
             Self::Busy | Self::NoSigningKey => ErrorCode::TemporarilyUnavailable,
             Self::Store(error) if error.is_transient() => ErrorCode::TemporarilyUnavailable,
@@ -148,8 +157,16 @@ impl Failure {
     /// The answer, in JSON.
     pub(crate) fn answer(&self, settings: &Settings, challenge: Challenge) -> Response {
         let (status, error) = self.tell(settings);
-        let code = error.code;
-        let body = Body { error: code.as_str(), error_description: &error.description };
+        let restart = match self {
+            Self::Expired { restart } => Some(restart.as_str()),
+            _ => None,
+        };
+        let name = match error.code {
+            // OAuth has no code for it, and Hydra has words of its own.
+            ErrorCode::NotFound => "Not Found",
+            code => code.as_str(),
+        };
+        let body = Body { error: name, error_description: &error.description, redirect_to: restart };
         let mut response = answer::oauth_json(status, answer::to_json(&body));
         let headers = response.headers_mut();
         if status == StatusCode::SERVICE_UNAVAILABLE {
@@ -171,7 +188,8 @@ impl Failure {
         let mut response = self.answer(settings, Challenge::None);
         if let Self::Plain(refusal) = self {
             let description = oauth::Error::invalid_request(refusal.description()).description;
-            let body = Body { error: refusal.sentence(), error_description: &description };
+            let error = refusal.sentence();
+            let body = Body { error, error_description: &description, redirect_to: None };
             *response.body_mut() = answer::to_json(&body).into();
         }
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -182,7 +200,15 @@ impl Failure {
     fn told(&self, code: ErrorCode, expose: bool) -> oauth::Error {
         let general = match (self, code) {
             (Self::Refused(error), _) => return error.clone(),
-            (Self::TooLarge | Self::TooSlow | Self::NotByTls(_) | Self::Plain(_) | Self::HookRefuses, _) => {
+            (
+                Self::TooLarge
+                | Self::TooSlow
+                | Self::NotByTls(_)
+                | Self::Plain(_)
+                | Self::Expired { .. }
+                | Self::HookRefuses,
+                _,
+            ) => {
                 return oauth::Error::new(code, sentence(&self.to_string()));
             }
             (_, ErrorCode::TemporarilyUnavailable) => "The server cannot serve this now; try again later.",

@@ -56,11 +56,13 @@ async fn keys_of_every_algorithm_are_made_and_sign() {
         let token = pair.signer().unwrap().sign("JWT", &json!({"sub": "x"})).unwrap();
         assert!(Verifier::from_jwk(pair.public_jwk()).unwrap().verify(&token).is_ok());
     }
-    let (status, made) = ask(&server, Method::POST, "enc", json!({"alg": "ECDH-ES", "use": "enc"})).await;
+    let (status, made) =
+        ask(&server, Method::POST, "enc", json!({"alg": "ECDH-ES", "use": "enc", "kid": null})).await;
     assert_eq!((status, &made["keys"][0]["use"]), (201, &json!("enc")));
     for (body, why) in [
         (json!({"alg": "HS256", "use": "sig"}), "alg: "),
         (json!({}), "alg: "),
+        (json!({"alg": null, "use": null}), "alg: "),
         (json!({"alg": "ES256", "use": "enc"}), "use: "),
         (json!({"alg": "ES256", "kid": "x".repeat(256)}), "255"),
         (json!({"alg": 7}), "invalid type"),
@@ -76,7 +78,9 @@ async fn keys_of_every_algorithm_are_made_and_sign() {
 async fn a_set_is_kept_by_hand_as_with_hydra() {
     for database in databases().await {
         let server = TestServer::start(&database, manual_clock()).await;
-        assert_eq!(get(&server, "own").await.0, 404);
+        let no_keys =
+            json!({"error": "Not Found", "error_description": "Unable to locate the requested resource"});
+        assert_eq!(get(&server, "own").await, (404, no_keys));
         let response =
             send(&server, Method::POST, "own", &json!({"alg": "ES256", "use": "sig", "kid": "one"})).await;
         assert_eq!((response.status().as_u16(), header(&response, "location")), (201, "/admin/keys/own"));
@@ -93,8 +97,9 @@ async fn a_set_is_kept_by_hand_as_with_hydra() {
         let (status, set) = get(&server, "own").await;
         assert_eq!((status, kids(&set)), (200, vec!["two", "one"]), "the newest first");
         assert_eq!(get(&server, "own/one").await, (200, one.clone()));
-        assert_eq!(get(&server, "own/three").await.0, 404);
-        assert_eq!(get(&server, "other/one").await.0, 404);
+        let no_key = json!({"error": "Unable to locate the resource", "error_description": ""});
+        assert_eq!(get(&server, "own/three").await, (404, no_key.clone()));
+        assert_eq!(get(&server, "other/one").await, (404, no_key));
 
         // What is handed over comes back as it is, with or without its private half.
         let mut public = two["keys"][0].clone();

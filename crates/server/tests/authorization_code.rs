@@ -452,6 +452,55 @@ async fn a_request_may_be_posted_and_a_response_may_be_posted_back() {
 }
 
 #[tokio::test]
+async fn a_posted_request_may_have_parameters_in_its_url_and_none_twice() {
+    let (server, _client, _database) = alone().await;
+    let browser = Browser::new(&server);
+    let [in_url, in_body] = [&REQUEST[..4], &REQUEST[4..]];
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(in_url).finish();
+    let start = browser.post(&format!("/oauth2/auth?{query}"), in_body).await;
+    let asked: Value = server.asked("login", &start.expect("login_challenge")).await.json().await.unwrap();
+    let url = url::Url::parse(text(&asked, "request_url")).unwrap();
+    for (name, value) in REQUEST {
+        assert!(url.query_pairs().any(|pair| pair == (name.into(), value.into())), "{name}: {url}");
+    }
+    let twice = browser.post(&format!("/oauth2/auth?{query}"), &REQUEST).await;
+    assert_eq!(twice.expect("error"), "invalid_request");
+    assert!(twice.expect("error_description").contains("'client_id' comes more than once"));
+}
+
+#[tokio::test]
+async fn the_login_page_is_told_of_the_identity_schema() {
+    let (server, _client, _database) = alone().await;
+    let request = request_with(&[("identity_schema", "b2b customers"), ("prompt", "registration")]);
+    let page = Browser::new(&server).authorize(&request).await;
+    assert_eq!(page.expect("identity_schema"), "b2b customers");
+    assert!(page.parameter("login_challenge").is_some());
+    let page = Browser::new(&server).authorize(&REQUEST).await;
+    assert_eq!(page.names(), ["login_challenge"]);
+}
+
+#[tokio::test]
+async fn what_an_app_leaves_null_it_does_not_say() {
+    let (server, client, _database) = alone().await;
+    let browser = Browser::new(&server);
+    let login = json!({"subject": "alice", "acr": "", "amr": null, "context": null, "remember_for": null});
+    let page = browser.log_in(&REQUEST, login).await;
+    let consent = json!({"grant_scope": ["openid"], "grant_access_token_audience": null, "session": null});
+    let end = browser.consent(&page, consent).await;
+    let (status, tokens) = server.exchange(&client, &end.expect("code")).await;
+    assert_eq!((status, text(&tokens, "scope")), (200, "openid"));
+
+    let nulls = json!({
+        "error": null, "error_description": null, "error_hint": null, "error_debug": null, "status_code": null,
+    });
+    for body in [nulls, Value::Null] {
+        let challenge = browser.authorize(&REQUEST).await.expect("login_challenge");
+        let redirect = server.decide("login", "reject", &challenge, body).await;
+        assert_eq!(browser.open(&redirect).await.expect("error"), "login request denied");
+    }
+}
+
+#[tokio::test]
 async fn apps_are_told_what_is_wrong_with_their_answers() {
     let (server, _client, _database) = alone().await;
     let browser = Browser::new(&server);
@@ -472,6 +521,9 @@ async fn apps_are_told_what_is_wrong_with_their_answers() {
         let (got, answer) = (response.status(), response.json::<Value>().await.unwrap());
         assert_eq!(got, status, "{kind} {what} {body}: {answer}");
         assert!(text(&answer, "error_description").contains(hint), "{answer}");
+        if status == 404 {
+            assert_eq!(text(&answer, "error"), "Not Found");
+        }
     }
 }
 
@@ -484,8 +536,23 @@ async fn a_flow_has_its_time() {
     let code = browser.code(&REQUEST).await;
     let challenge = browser.authorize(&REQUEST).await.expect("login_challenge");
     let redirect = server.decide("login", "accept", &challenge, alice()).await;
+    let consent = browser.open(&redirect).await.expect("consent_challenge");
+    let ends = clock.now() + jiff::SignedDuration::from_mins(30);
+    for (kind, challenge) in [("login", &challenge), ("consent", &consent)] {
+        let asked: Value = server.asked(kind, challenge).await.json().await.unwrap();
+        assert_eq!(text(&asked, "expires_at").parse::<jiff::Timestamp>().unwrap(), ends);
+    }
     clock.advance(jiff::SignedDuration::from_mins(31));
-    assert_eq!(server.asked("login", &challenge).await.status(), 401);
+    for (kind, challenge) in [("login", &challenge), ("consent", &consent)] {
+        let asked = server.asked(kind, challenge).await;
+        let rejected = server.answer(kind, "reject", challenge, json!({})).await;
+        for answer in [asked, rejected] {
+            let (status, told) = (answer.status(), answer.json::<Value>().await.unwrap());
+            assert_eq!((status.as_u16(), text(&told, "error")), (401, "request_unauthorized"), "{told}");
+            let again = Browser::new(&server).open(text(&told, "redirect_to")).await;
+            assert_eq!(server.asked("login", &again.expect("login_challenge")).await.status(), 200);
+        }
+    }
     assert_eq!(browser.open(&redirect).await.expect("error"), "request_unauthorized");
     let (status, error) = server.exchange(&client, &code).await;
     assert_eq!((status, text(&error, "error_description")), (400, "The code has expired."));

@@ -365,7 +365,14 @@ async fn an_app_may_show_what_a_user_code_is_for() {
         (vec![("device_challenge", "nonsense")], 404),
         (vec![("device_challenge", challenge.as_str()), ("user_code", "AAAA-AAAA")], 400),
     ] {
-        assert_eq!(show(&query).await.0, status, "{query:?}");
+        let (got, error) = show(&query).await;
+        assert_eq!((got, text(&error, "error") == "Not Found"), (status, status == 404), "{query:?}");
+    }
+    for (what, body) in
+        [("accept", json!({"user_code": null})), ("reject", json!({"user_code": null, "error": null}))]
+    {
+        let error: Value = server.answer("device", what, &challenge, body).await.json().await.unwrap();
+        assert!(text(&error, "error_description").contains("user code is missing"), "{error}");
     }
     wait(&server, 1801);
     assert_eq!(show(&[("device_challenge", &challenge)]).await.0, 401);

@@ -3,6 +3,7 @@
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::Uri;
+use jiff::Timestamp;
 use oauth::consent::{AcceptConsent, ConsentChallenge, ConsentVerifier};
 use oauth::denial::Rejection;
 use oauth::{Audience, Scope};
@@ -40,6 +41,10 @@ pub(crate) struct ConsentRequest {
     pub(super) acr: String,
     pub(super) amr: Vec<String>,
     pub(super) context: Value,
+    /// Until when it can be answered, which Hydra does not say; absent where it has been.
+    #[cfg_attr(test, schemars(with = "Option<String>", extend("format" = "date-time")))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) expires_at: Option<Timestamp>,
 }
 
 /// `GET`: what is asked.
@@ -66,6 +71,7 @@ async fn show(server: &Server, uri: &Uri) -> Result<ConsentRequest, Failure> {
         acr: asked.login.acr,
         amr: asked.login.amr,
         context: asked.context.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
+        expires_at: Some(server.settings().flow.ends(asked.flow.kind, asked.flow.id)),
     })
 }
 
@@ -84,7 +90,7 @@ async fn accepted(server: &Server, request: Request) -> Result<RedirectTo, Failu
 /// exchanged.
 ///
 /// # Errors
-/// `invalid_request` naming the member; `request_unauthorized` where the flow has taken too long; [`Failure::Store`].
+/// `invalid_request` naming the member; [`Failure::Expired`] where the flow has taken too long; [`Failure::Store`].
 pub(crate) async fn accept_with(
     server: &Server,
     asked: &ConsentChallenge,

@@ -109,6 +109,7 @@ fn shown(server: &Server, subject: &str, row: &store::ConsentSession) -> Option<
             acr,
             amr,
             context: Value::Null,
+            expires_at: None,
         },
     })
 }

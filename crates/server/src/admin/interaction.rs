@@ -69,7 +69,7 @@ pub(super) fn challenge(uri: &Uri, name: &str) -> Result<String, Failure> {
     Ok(text.to_owned())
 }
 
-/// The error for a challenge that does not open.
+/// The error for a challenge that does not open, and for a key set that has no keys.
 pub(super) fn unknown() -> Failure {
     Error::new(ErrorCode::NotFound, "Unable to locate the requested resource").into()
 }
@@ -77,11 +77,10 @@ pub(super) fn unknown() -> Failure {
 /// The client and the request of a flow, while it lasts.
 ///
 /// # Errors
-/// `request_unauthorized` where it has taken too long, `not_found` where its client is gone or no longer may ask.
+/// [`Failure::Expired`] where it has taken too long, `not_found` where its client is gone or no longer may ask.
 pub(crate) async fn under_way(server: &Server, flow: &Flow) -> Result<UnderWay, Failure> {
     if is_too_old(flow.id, server.settings().flow.of(flow.kind), server.now()) {
-        let why = "The request has expired, please try again.";
-        return Err(Error::new(ErrorCode::RequestUnauthorized, why).into());
+        return Err(Failure::Expired { restart: request_url(server, flow, None) });
     }
     let client = server.store().client(&flow.client_id()?).await?.filter(|client| flow.is_of(client));
     let client = client.ok_or_else(unknown)?;

@@ -22,6 +22,7 @@ use store::{KeySetEdit, StoredKey, StoredKeySet, is_token_set};
 
 pub(crate) use self::change::NewKey;
 use super::clients::UNRESERVED;
+use super::interaction::unknown;
 use crate::error::{Failure, Refusal};
 use crate::{Server, answer, json_body};
 
@@ -115,10 +116,11 @@ pub(crate) async fn delete_key(
 /// The keys of a set, the newest first, or one of them. One statement.
 ///
 /// # Errors
-/// [`Refusal::NotFound`] where there is none.
+/// [`Refusal::NotFound`] for a key that is not there; `not_found` for a set without any.
 async fn shown(server: &Server, set: &str, kid: Option<&KeyId>) -> Result<Vec<Value>, Failure> {
     check_name("set", set)?;
-    let row = server.store().read_key_set(set).await?.ok_or(Failure::Plain(Refusal::NotFound))?;
+    let none = || kid.map_or_else(unknown, |_| Failure::Plain(Refusal::NotFound));
+    let row = server.store().read_key_set(set).await?.ok_or_else(none)?;
     let now = server.now();
     let wanted = |key: &&StoredKey| {
         kid.is_none_or(|kid| key.schedule.kid == *kid)
@@ -127,7 +129,7 @@ async fn shown(server: &Server, set: &str, kid: Option<&KeyId>) -> Result<Vec<Va
     let mut keys: Vec<&StoredKey> = row.keys.iter().filter(wanted).collect();
     keys.sort_by_key(|key| (std::cmp::Reverse(key.schedule.instants.published_at), key.schedule.kid.clone()));
     if keys.is_empty() {
-        return Err(Failure::Plain(Refusal::NotFound));
+        return Err(none());
     }
     keys.into_iter().map(|key| jwk(server, &row, key)).collect()
 }

@@ -3,6 +3,7 @@
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::Uri;
+use jiff::Timestamp;
 use oauth::denial::Rejection;
 use oauth::flow::Flow;
 use oauth::login::{AcceptLogin, AcceptedLogin, LoginChallenge, LoginVerifier};
@@ -36,6 +37,9 @@ pub(crate) struct LoginRequest {
     client: Value,
     request_url: String,
     session_id: String,
+    /// Until when it can be answered, which Hydra does not say.
+    #[cfg_attr(test, schemars(with = "String", extend("format" = "date-time")))]
+    expires_at: Timestamp,
 }
 
 /// `GET`: what is asked.
@@ -57,6 +61,7 @@ async fn show(server: &Server, uri: &Uri) -> Result<LoginRequest, Failure> {
         client: client_object(&under_way.client),
         request_url: request_url(server, &asked.flow, None),
         session_id: asked.session_id.to_string(),
+        expires_at: server.settings().flow.ends(asked.flow.kind, asked.flow.id),
     })
 }
 
@@ -75,7 +80,7 @@ async fn accepted(server: &Server, request: Request) -> Result<RedirectTo, Failu
 /// exchanged.
 ///
 /// # Errors
-/// `invalid_request` naming the member; `request_unauthorized` where the flow has taken too long; [`Failure::Store`].
+/// `invalid_request` naming the member; [`Failure::Expired`] where the flow has taken too long; [`Failure::Store`].
 pub(crate) async fn accept_with(
     server: &Server,
     asked: LoginChallenge,

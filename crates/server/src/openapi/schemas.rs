@@ -15,6 +15,8 @@ pub(crate) struct ErrorOAuth2 {
     error: String,
     /// What is wrong, and with what.
     error_description: String,
+    /// Of a login or consent that took too long: the URL that begins it anew.
+    redirect_to: Option<String>,
 }
 
 /// A client: as it is registered, and as it is shown (RFC 7591 §2 and Hydra's own members).
