@@ -52,6 +52,7 @@ impl Declared {
             finalizer_timeout: operator::settings::FINALIZER_TIMEOUT,
             allow_mass_deletion: false,
             issuer: Issuer::parse(ISSUER).unwrap(),
+            subject_types: oauth::SubjectTypes::default(),
         };
         let objects = Arc::new(ClusterObjects::new(client.clone()));
         let metrics = operator::Metrics::new(&mut Registry::default());
