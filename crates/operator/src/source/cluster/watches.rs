@@ -18,7 +18,7 @@ pub(super) type Watched<K> = DeserializeGuard<K>;
 
 /// How many objects are listed at a time. A page is read as a whole, with the managed fields of each object, which take
 /// many times the memory of what is kept of it; and all watches list at the same time.
-const PAGE: u32 = 50;
+const PAGE: u32 = 100;
 
 /// A watch that begins with small lists.
 fn listed_in_pages() -> watcher::Config {

@@ -75,6 +75,6 @@ async fn no_watch_begins_with_a_list_of_everything() {
     let secrets =
         first_list(|api| labelled_secrets(api, None, names::MANAGED, Arc::default(), || ()).boxed());
     for query in [resources, secrets.await] {
-        assert!(query.split('&').any(|part| part == "limit=50"), "{query}");
+        assert!(query.split('&').any(|part| part == format!("limit={PAGE}")), "{query}");
     }
 }
