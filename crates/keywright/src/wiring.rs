@@ -298,6 +298,7 @@ pub fn server_settings(config: &Config) -> server::Settings {
         jwt: ClaimsPolicy {
             scope_claim: config.strategies.jwt.scope_claim,
             exclude_not_before: config.oauth2.exclude_not_before_claim,
+            added: config.oauth2.added_claims.clone(),
         },
         discovery: DiscoveryPolicy {
             jwks_url: discovery.jwks_url.clone(),

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::consent::ConsentSession;
 use crate::grant::{Grant, SessionClaims};
+use crate::jwt_access_token::ClaimsPolicy;
 use crate::{Audience, ClientId, Form, GrantType, Issuer, Scope, ScopeSet};
 
 /// An instant that there is none of, as Go writes it.
@@ -38,8 +39,8 @@ pub struct HookSubject<'a> {
     pub access_token_ends: Timestamp,
     /// When the refresh token ends that is there or will be.
     pub refresh_token_ends: Option<Timestamp>,
-    /// Access tokens have no `nbf`.
-    pub excludes_not_before: bool,
+    /// The claims of JWT access tokens.
+    pub jwt: &'a ClaimsPolicy,
 }
 
 /// What a hook says.
@@ -176,10 +177,10 @@ impl HookSubject<'_> {
             "kid": "",
             "client_id": self.client_id,
             "consent_challenge": self.grant.map(|grant| grant.id.to_string()).unwrap_or_default(),
-            "exclude_not_before_claim": self.excludes_not_before,
-            "allowed_top_level_claims": [],
-            "mirror_top_level_claims": true,
-            "preserve_ext_claims": false,
+            "exclude_not_before_claim": self.jwt.exclude_not_before,
+            "allowed_top_level_claims": self.jwt.added.top_level,
+            "mirror_top_level_claims": self.jwt.added.mirror,
+            "preserve_ext_claims": self.jwt.added.preserve_ext,
         })
     }
 }
@@ -188,6 +189,7 @@ impl HookSubject<'_> {
 mod tests {
     use super::*;
     use crate::grant::example;
+    use crate::jwt_access_token::AddedClaims;
 
     #[test]
     fn an_answer_is_told_by_its_status() {
@@ -214,6 +216,10 @@ mod tests {
         let (issuer, grant) = (Issuer::parse("https://id.example.com/").unwrap(), example());
         let form = "grant_type=refresh_token&scope=openid&client_secret=hush&refresh_token=hush&code=hush";
         let form = Form::parse(form.as_bytes()).unwrap();
+        let policy = ClaimsPolicy {
+            added: AddedClaims { top_level: vec!["role".to_owned()], mirror: false, preserve_ext: true },
+            ..ClaimsPolicy::default()
+        };
         let client = |grant| {
             HookSubject {
                 issuer: &issuer,
@@ -226,7 +232,7 @@ mod tests {
                 now: Timestamp::from_second(1_800_000_100).unwrap(),
                 access_token_ends: Timestamp::from_second(1_800_003_700).unwrap(),
                 refresh_token_ends: None,
-                excludes_not_before: false,
+                jwt: &policy,
             }
             .token_request(&SessionClaims::default())
         };
@@ -240,6 +246,9 @@ mod tests {
         assert_eq!(claims["ext"], json!({"sid": grant.login.session_id.to_string()}));
         assert_eq!((&claims["auth_time"], &claims["exp"]), (&json!("2027-01-15T08:00:10Z"), &json!(NEVER)));
         assert!(!told.to_string().contains("hush"));
+        assert_eq!(session["allowed_top_level_claims"], json!(["role"]));
+        assert_eq!(session["mirror_top_level_claims"], false);
+        assert_eq!(session["preserve_ext_claims"], true);
         let itself = client(None);
         assert_eq!(itself["session"]["id_token"]["subject"], "app");
         assert_eq!(itself["session"]["id_token"]["id_token_claims"]["ext"], json!({}));

@@ -125,7 +125,7 @@ pub(crate) async fn own_token_claims(
         now,
         access_token_ends,
         refresh_token_ends: None,
-        excludes_not_before: settings.jwt.exclude_not_before,
+        jwt: &settings.jwt,
     };
     token_claims(server, &subject, &SessionClaims::default()).await
 }

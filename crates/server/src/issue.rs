@@ -93,7 +93,7 @@ impl AccessTokenIssue {
         let meaning = token.meaning(grant);
         let meaning = meaning.ok_or_else(|| Failure::Defect("a token means nothing".to_owned()))?;
         let settings = server.settings();
-        let claims = jwt_access_token::claims(&token, &meaning, &sealed, &settings.issuer, settings.jwt);
+        let claims = jwt_access_token::claims(&token, &meaning, &sealed, &settings.issuer, &settings.jwt);
         signing.sign(server, jwt_access_token::TYP, &claims).await
     }
 }

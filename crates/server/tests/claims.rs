@@ -7,6 +7,7 @@ use common::browser::{
     Browser, REQUEST, alice, all, application, front_channel_application, prepared, request_with, text,
 };
 use common::{TestClient, TestServer, header, manual_clock, settings};
+use oauth::jwt_access_token::{AddedClaims, ClaimsPolicy};
 use serde_json::{Value, json};
 
 async fn alone() -> (TestServer, TestClient) {
@@ -42,6 +43,33 @@ async fn both_apps_see_what_is_asked_and_each_claim_goes_where_the_client_wants_
     let (_, claims) = server.userinfo(text(&refreshed, "access_token")).await;
     assert_eq!((&claims["email"], &claims["name"]), (&json!("alice@example.com"), &json!("Alice")));
     assert_eq!(claims.get("groups"), None);
+}
+
+#[tokio::test]
+async fn what_an_app_adds_is_at_the_top_level_of_a_jwt_where_that_is_allowed() {
+    let mut settings = settings();
+    let top_level = ["role", "sub"].map(str::to_owned).to_vec();
+    let added = AddedClaims { top_level, mirror: false, preserve_ext: true };
+    settings.jwt = ClaimsPolicy { added, ..ClaimsPolicy::default() };
+    let server = TestServer::alone(manual_clock(), settings).await;
+    let mut metadata = application();
+    metadata["access_token_strategy"] = json!("jwt");
+    let client = prepared(&server, metadata).await;
+    let added = json!({"role": "admin", "sub": "root", "tenant": 7});
+    let mut consent = all();
+    consent["session"]["access_token"] = added.clone();
+    let browser = Browser::new(&server);
+    let page = browser.log_in(&REQUEST, alice()).await;
+    let end = browser.consent(&page, consent).await;
+    let (_, tokens) = server.exchange(&client, &end.expect("code")).await;
+    let (_, refreshed) = server.refresh(&client, text(&tokens, "refresh_token")).await;
+    for tokens in [&tokens, &refreshed] {
+        let claims = server.verified(text(tokens, "access_token")).await;
+        assert_eq!((&claims["role"], &claims["sub"]), (&json!("admin"), &json!("alice")));
+        assert_eq!(claims["ext"], json!({"sub": "root", "tenant": 7}));
+    }
+    let state = server.introspect(&[("token", text(&refreshed, "access_token"))]).await;
+    assert_eq!((&state["ext"], &state["role"]), (&added, &Value::Null), "introspection has all in one place");
 }
 
 #[tokio::test]

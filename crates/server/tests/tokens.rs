@@ -13,7 +13,7 @@ use jiff::SignedDuration;
 use jose::SigningAlgorithm;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
-use oauth::jwt_access_token::{ClaimsPolicy, ScopeClaim};
+use oauth::jwt_access_token::{AddedClaims, ClaimsPolicy, ScopeClaim};
 use serde_json::{Value, json};
 use store::{ACCESS_TOKEN_SET, Clock, StoredRotation};
 
@@ -86,7 +86,11 @@ async fn a_jwt_verifies_against_the_published_keys_and_is_introspected_and_revok
 #[tokio::test]
 async fn claims_follow_the_settings() {
     let mut settings = settings();
-    settings.jwt = ClaimsPolicy { scope_claim: ScopeClaim::Both, exclude_not_before: true };
+    settings.jwt = ClaimsPolicy {
+        scope_claim: ScopeClaim::Both,
+        exclude_not_before: true,
+        added: AddedClaims::default(),
+    };
     let server = TestServer::alone(manual_clock(), settings).await;
     make_token_sets(&server.store, SigningAlgorithm::EdDsa).await;
     let client = TestClient::create(&server.store, "orders", registered_for_jwt()).await;

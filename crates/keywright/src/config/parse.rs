@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use jose::SystemSecret;
+use oauth::jwt_access_token::AddedClaims;
 use oauth::subject_identifier::PairwiseSalt;
 use oauth::user_code::InvalidUserCodeFormat;
 use oauth::{Issuer, Scope, ScopeSet, SubjectType, UserCodeFormat, jwt_bearer};
@@ -282,6 +283,11 @@ fn oauth2(r: &mut Reader<'_>) -> OAuth2 {
     OAuth2 {
         expose_internal_errors: r.setting("oauth2.expose_internal_errors", plain),
         exclude_not_before_claim: r.setting("oauth2.exclude_not_before_claim", plain),
+        added_claims: AddedClaims {
+            top_level: r.setting("oauth2.allowed_top_level_claims", plain),
+            mirror: r.setting("oauth2.mirror_top_level_claims", plain),
+            preserve_ext: r.setting("oauth2.preserve_ext_claims", plain),
+        },
         default_grant_allowed_scope: r
             .setting("oauth2.client_credentials.default_grant_allowed_scope", plain),
         pkce_enforced: r.setting("oauth2.pkce.enforced", plain),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use jose::{SigningAlgorithm, SystemSecret};
-use oauth::jwt_access_token::ScopeClaim;
+use oauth::jwt_access_token::{AddedClaims, ScopeClaim};
 use oauth::subject_identifier::PairwiseSalt;
 use oauth::{AccessTokenStrategy, Issuer, ScopeSet, ScopeStrategy, SubjectType, UserCodeFormat, jwt_bearer};
 use serde::Deserialize;
@@ -317,6 +317,9 @@ pub struct OAuth2 {
     pub expose_internal_errors: bool,
     /// JWT access tokens have no `nbf`.
     pub exclude_not_before_claim: bool,
+    /// `allowed_top_level_claims`, `mirror_top_level_claims`, `preserve_ext_claims`: where in JWT access tokens that goes
+    /// which apps add.
+    pub added_claims: AddedClaims,
     /// `client_credentials.default_grant_allowed_scope`: a request without scope gets all scopes of the client.
     pub default_grant_allowed_scope: bool,
     /// `pkce.enforced`: every client must use PKCE.

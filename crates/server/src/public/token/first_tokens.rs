@@ -48,7 +48,7 @@ pub(super) async fn claims(
         now,
         access_token_ends: after(now, own_or(own, settings.lifetimes.access_token)),
         refresh_token_ends: None,
-        excludes_not_before: settings.jwt.exclude_not_before,
+        jwt: &settings.jwt,
     };
     let answer = hooks::token_claims(server, &subject, &grant.claims).await?;
     Ok(answer.map_or_else(|| grant.claims.clone(), |answer| hooks::merged(&grant.claims, answer)))

@@ -112,7 +112,7 @@ async fn changed(
         now,
         access_token_ends: after(now, own_or(own, settings.lifetimes.access_token)),
         refresh_token_ends: token.expires_at(),
-        excludes_not_before: settings.jwt.exclude_not_before,
+        jwt: &settings.jwt,
     };
     let Some(claims) = hooks::refreshed_claims(server, &subject, &grant.claims).await? else {
         return Ok(None);
