@@ -1,6 +1,7 @@
 //! The API server's storage is put back to an older snapshot.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crd::OAuth2Client;
 use harness::{TestCluster, TestDatabase};
@@ -10,6 +11,7 @@ use kube::Api;
 use kube::api::{ListParams, PatchParams};
 use serde_json::json;
 use tokio::process::Command;
+use tokio::time::interval;
 
 use crate::log::LOG;
 use crate::resource::Kind;
@@ -27,13 +29,20 @@ async fn version(world: &World) -> u64 {
     list.metadata.resource_version.unwrap().parse().unwrap()
 }
 
-/// Many small changes, so that the versions do not catch up soon.
+/// Longer than the operator takes from one look at the version to the next.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(21);
+
+/// Many small changes, so that the operator has seen a version with which those after the restore do not catch up soon.
 async fn churn(world: &World) {
     let maps = Api::<ConfigMap>::namespaced(world.client.clone(), &world.namespace);
     maps.create(&kube::api::PostParams::default(), &named("churn")).await.unwrap();
-    for n in 0..300 {
+    let (began, mut pace) = (Instant::now(), interval(Duration::from_millis(50)));
+    let mut n = 0;
+    while began.elapsed() < BETWEEN_LOOKS || n < 300 {
         let change = merge(json!({"data": {"n": n.to_string()}}));
         maps.patch("churn", &PatchParams::default(), &change).await.unwrap();
+        n += 1;
+        pace.tick().await;
     }
 }
 
