@@ -326,11 +326,11 @@ pub fn server_settings(config: &Config) -> server::Settings {
     }
 }
 
-/// What discovery says of registration, where clients may register themselves.
+/// What discovery says of registration: the page that is configured for it, else where clients may register themselves.
 fn registration_url(config: &Config) -> Option<String> {
+    let own = || config.urls.public.join("oauth2/register");
     let configured = config.webfinger.discovery.client_registration_url.clone();
-    let url = configured.unwrap_or_else(|| config.urls.public.join("oauth2/register"));
-    config.oidc.dynamic_client_registration.then_some(url)
+    configured.or_else(|| config.oidc.dynamic_client_registration.then(own))
 }
 
 fn authorization_times(config: &Config) -> AuthorizationTimes {

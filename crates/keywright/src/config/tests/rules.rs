@@ -311,3 +311,18 @@ fn proxies_that_are_named_are_believed_whoever_ends_tls() {
     assert_eq!(public(&[own, ("SERVE_PUBLIC_TLS_ENABLED", "true")]), (2, 2, 0));
     assert_eq!(public(&[("SERVE_TLS_ALLOW_TERMINATION_FROM", "10.0.0.0/8")]), (0, 1, 1));
 }
+
+#[test]
+fn discovery_names_the_registration_that_is_configured_or_served() {
+    let url = ("WEBFINGER_OIDC_DISCOVERY_CLIENT_REGISTRATION_URL", "https://portal.example.com/clients");
+    let served = ("OIDC_DYNAMIC_CLIENT_REGISTRATION_ENABLED", "true");
+    for (more, named) in [
+        (&[][..], None),
+        (&[served], Some("https://id.example.com/oauth2/register")),
+        (&[url], Some(url.1)),
+        (&[url, served], Some(url.1)),
+    ] {
+        let settings = crate::wiring::server_settings(&Given::variables(more).config());
+        assert_eq!(settings.discovery.registration_url.as_deref(), named, "{more:?}");
+    }
+}
