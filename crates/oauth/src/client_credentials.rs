@@ -87,6 +87,15 @@ mod tests {
             ("audience=https://api.example.com/a+https://api.example.com/b", Ok(("", 2))),
             ("audience=https://api.example.com/a&audience=https://api.example.com/a", Ok(("", 1))),
             ("audience=https://other.example.com", Err(ErrorCode::InvalidRequest)),
+            ("resource=https://api.example.com/v1", Ok(("", 1))),
+            ("resource=https://api.example.com/a&resource=https://api.example.com/b", Ok(("", 2))),
+            ("resource=https://api.example.com/a&audience=https://api.example.com/a", Ok(("", 1))),
+            ("resource=https://api.example.com/a+https://api.example.com/b", Err(ErrorCode::InvalidTarget)),
+            ("resource=https://other.example.com", Err(ErrorCode::InvalidTarget)),
+            ("resource=https://api.example.com/a%23b", Err(ErrorCode::InvalidTarget)),
+            ("resource=https://api.example.com/a%23", Err(ErrorCode::InvalidTarget)),
+            ("resource=/v1", Err(ErrorCode::InvalidTarget)),
+            ("resource=", Ok(("", 0))),
         ];
         for (form, want) in cases {
             let got = decided(service(), form, policy()).map(|i| (i.scope.to_string(), i.audience.len()));
@@ -102,6 +111,8 @@ mod tests {
         let audience = many("https://api.example.com/");
         let audience = decided(service(), &format!("audience={audience}"), policy());
         assert_eq!(audience, Err(ErrorCode::InvalidRequest));
+        let resource = format!("resource=https://api.example.com/{}&", "a".repeat(900));
+        assert_eq!(decided(service(), &resource.repeat(10), policy()), Err(ErrorCode::InvalidRequest));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::{Client, Error, ErrorCode, Form, GrantId, Incarnation, sealed};
 pub const PREFIX: &str = "ory_dc_";
 
 /// The parameters of a device's request that become its flow's.
-const PARAMETERS: [&str; 2] = ["scope", "audience"];
+const PARAMETERS: [&str; 3] = ["scope", "audience", "resource"];
 
 /// What a device asked for, as its row holds it until somebody has decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

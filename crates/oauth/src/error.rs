@@ -64,6 +64,8 @@ pub enum ErrorCode {
     UnsupportedGrantType,
     /// A scope is unknown, malformed, or not allowed for the client.
     InvalidScope,
+    /// A `resource` is malformed, or not allowed for the client (RFC 8707 §2).
+    InvalidTarget,
     /// The server failed.
     ServerError,
     /// The server is overloaded or its database is away; trying again later may help.
@@ -106,6 +108,7 @@ impl ErrorCode {
             Self::TooManyRequests => "too_many_requests",
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::InvalidScope => "invalid_scope",
+            Self::InvalidTarget => "invalid_target",
             Self::ServerError => "server_error",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::InvalidClientMetadata => "invalid_client_metadata",

@@ -1,5 +1,7 @@
 //! The scopes and audiences that a request names, held against what its client is registered for.
 
+use url::Url;
+
 use crate::audience::{Audience, parse_list};
 use crate::{Client, Error, ErrorCode, Form, ScopeSet, ScopeStrategy};
 
@@ -26,26 +28,48 @@ pub(crate) fn scope(
     }
 }
 
-/// The audiences that a request names, each once. More than `limit` bytes of them are not even compared.
+/// The audiences that a request names, each once: by `audience`, which is Hydra's, and by `resource` (RFC 8707 §2). More
+/// than `limit` bytes of them are not even compared.
 ///
 /// # Errors
-/// `invalid_request` naming the first audience that the client may not have.
+/// `invalid_request` naming the first audience that the client may not have, `invalid_target` naming the first resource.
 pub(crate) fn audience(client: &Client, form: &Form, limit: usize) -> Result<Vec<Audience>, Error> {
+    let may_have =
+        |audience: &Audience| client.metadata.audience.iter().any(|registered| registered.allows(audience));
     let mut requested: Vec<Audience> = Vec::new();
-    if form.all("audience").map(str::len).sum::<usize>() > limit {
+    let mut add = |audience: Audience| {
+        if !requested.contains(&audience) {
+            requested.push(audience);
+        }
+    };
+    if form.all("audience").chain(form.all("resource")).map(str::len).sum::<usize>() > limit {
         return Err(Error::invalid_request("The audience is larger than an access token can carry."));
     }
     for value in form.all("audience") {
         for audience in parse_list(value).map_err(|e| Error::invalid_request(format!("{e}.")))? {
-            if !client.metadata.audience.iter().any(|registered| registered.allows(&audience)) {
+            if !may_have(&audience) {
                 return Err(Error::invalid_request(format!(
                     "The client may not request the audience '{audience}'."
                 )));
             }
-            if !requested.contains(&audience) {
-                requested.push(audience);
-            }
+            add(audience);
         }
     }
+    for value in form.all("resource") {
+        let invalid = |why: &str| Error::new(ErrorCode::InvalidTarget, why.to_owned());
+        let resource = resource(value).ok_or_else(|| {
+            invalid("A resource is an absolute URI without a fragment, of at most 1024 characters.")
+        })?;
+        if !may_have(&resource) {
+            return Err(invalid(&format!("The client may not request the resource '{resource}'.")));
+        }
+        add(resource);
+    }
     Ok(requested)
+}
+
+/// A resource as an audience.
+fn resource(text: &str) -> Option<Audience> {
+    let is_absolute = Url::parse(text).is_ok_and(|url| url.fragment().is_none());
+    Audience::parse(text).ok().filter(|_| is_absolute)
 }

@@ -136,6 +136,7 @@ impl Failure {
             | ErrorCode::SlowDown
             | ErrorCode::ExpiredToken
             | ErrorCode::InvalidScope
+            | ErrorCode::InvalidTarget
             | ErrorCode::InvalidClientMetadata
             | ErrorCode::InvalidRedirectUri => StatusCode::BAD_REQUEST,
         }

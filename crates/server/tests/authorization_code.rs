@@ -469,6 +469,26 @@ async fn a_posted_request_may_have_parameters_in_its_url_and_none_twice() {
 }
 
 #[tokio::test]
+async fn a_resource_is_asked_for_as_an_audience_is() {
+    let (server, client, _database) = alone().await;
+    let browser = Browser::new(&server);
+    let resource = "https://api.example.com/v1";
+    let page = browser.log_in(&request_with(&[("resource", resource)]), alice()).await;
+    let asked: Value = server.asked("consent", &page.expect("consent_challenge")).await.json().await.unwrap();
+    assert_eq!(asked["requested_access_token_audience"], json!([resource]));
+    let mut consent = all();
+    consent["grant_access_token_audience"] = json!([resource]);
+    let code = browser.consent(&page, consent).await.expect("code");
+    let (_, tokens) = server.exchange(&client, &code).await;
+    let state = server.introspect(&[("token", text(&tokens, "access_token"))]).await;
+    assert_eq!(state["aud"], json!([resource]));
+    for other in ["https://other.example.com", "https://api.example.com/v1#part", "v1"] {
+        let told = browser.authorize(&request_with(&[("resource", other)])).await;
+        assert_eq!((told.target().as_str(), told.expect("error").as_str()), (CALLBACK, "invalid_target"));
+    }
+}
+
+#[tokio::test]
 async fn the_login_page_is_told_of_the_identity_schema() {
     let (server, _client, _database) = alone().await;
     let request = request_with(&[("identity_schema", "b2b customers"), ("prompt", "registration")]);

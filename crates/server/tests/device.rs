@@ -359,6 +359,11 @@ async fn an_app_may_show_what_a_user_code_is_for() {
     assert_eq!((status, &shown["client"], &shown["challenge"]), (200, &Value::Null, &json!(challenge)));
     let (_, shown) = show(&[("device_challenge", &challenge), ("user_code", device.user_code())]).await;
     assert_eq!(shown["client"]["client_id"], "app");
+    assert_eq!(shown["requested_access_token_audience"], json!([]));
+    let resource = "https://api.example.com/v1";
+    let (_, codes) = server.device_request(&client, &[("resource", resource)]).await;
+    let query = [("device_challenge", challenge.as_str()), ("user_code", text(&codes, "user_code"))];
+    assert_eq!(show(&query).await.1["requested_access_token_audience"], json!([resource]));
     assert_eq!(shown["requested_scope"], json!(["openid", "offline", "orders.read"]));
     for (query, status) in [
         (vec![], 400),
@@ -403,6 +408,7 @@ async fn clients_authenticate_and_ask_for_what_they_may() {
         (server.device_request(&other, &[]).await, 400, json!("unauthorized_client")),
         (server.device_request(&client, &[("scope", "admin")]).await, 400, json!("invalid_scope")),
         (server.device_request(&client, &[("audience", "https://x")]).await, 400, json!("invalid_request")),
+        (server.device_request(&client, &[("resource", "https://x")]).await, 400, json!("invalid_target")),
         (send(&[]).await, 401, json!("invalid_client")),
         (send(&[("client_id", "app")]).await, 401, json!("invalid_client")),
     ] {
