@@ -318,6 +318,7 @@ pub fn server_settings(config: &Config) -> server::Settings {
             public_addresses_only: config.clients.public_addresses_only,
             exceptions: config.clients.private_exceptions.clone(),
         },
+        identity_provider: config.urls.identity_provider.clone(),
         hooks: config.oauth2.hooks.clone(),
         expose_internal_errors: config.oauth2.expose_internal_errors,
         version: format!("v{}", env!("CARGO_PKG_VERSION")),

@@ -10,7 +10,9 @@ use crate::authorization_request::AuthorizationRequest;
 use crate::denial::Denial;
 use crate::flow::{Flow, FlowKind, FlowReference};
 use crate::wanted_user::WantedUser;
-use crate::{ClientSubjects, Error, ErrorCode, SessionId, null_as_default, sealed};
+use crate::{
+    ClientSubjects, Error, ErrorCode, IdentityProviderSessionId, SessionId, null_as_default, sealed,
+};
 
 /// A login, as the login app reported it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,6 +120,8 @@ pub enum LoginOutcome {
         memory: SessionMemory,
         /// The name by which a pairwise client is to know the user, in place of the computed one.
         forced_subject: Option<String>,
+        /// The session at the identity provider that it was made in.
+        identity_provider_session: Option<IdentityProviderSessionId>,
     },
     /// The user may not go on.
     Rejected(Denial),
@@ -194,6 +198,7 @@ impl LoginChallenge {
             return Err(Error::invalid_request("The member 'subject' is missing or empty."));
         }
         let forced_subject = forced_subject(answer.force_subject_identifier)?;
+        let identity_provider_session = identity_provider_session(answer.identity_provider_session_id)?;
         if self.known.as_ref().is_some_and(|known| known.login.subject != answer.subject) {
             return Ok(AcceptedLogin::Restart);
         }
@@ -205,7 +210,14 @@ impl LoginChallenge {
         let login = self.login(answer.subject, (answer.acr, answer.amr), now);
         let context = (!answer.context.is_null()).then(|| answer.context.to_string());
         let known = self.known.as_ref().map(|known| known.has_consented);
-        let outcome = LoginOutcome::Accepted { login, context, known, memory, forced_subject };
+        let outcome = LoginOutcome::Accepted {
+            login,
+            context,
+            known,
+            memory,
+            forced_subject,
+            identity_provider_session,
+        };
         Ok(AcceptedLogin::GoOn(Box::new(LoginVerifier { flow: self.flow.reference(), outcome })))
     }
 
@@ -260,6 +272,14 @@ fn forced_subject(text: String) -> Result<Option<String>, Error> {
         )));
     }
     Ok(Some(text).filter(|text| !text.is_empty()))
+}
+
+fn identity_provider_session(text: String) -> Result<Option<IdentityProviderSessionId>, Error> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let wrong = |why| Error::invalid_request(format!("The member 'identity_provider_session_id' is {why}."));
+    IdentityProviderSessionId::parse(text).map(Some).map_err(wrong)
 }
 
 /// Checks that a login is what the request asked for. `is_known` tells a session's login from one just made; `known_as`

@@ -1,28 +1,30 @@
-//! Telling clients of logouts (OpenID Connect Back-Channel Logout §2.5 to §2.8).
+//! Telling clients of logouts (OpenID Connect Back-Channel Logout §2.5 to §2.8), and the identity provider.
 //!
 //! Who is to be told lies in the database since the login ended. Any server takes what is due, a few at a time; what one
-//! took and did not settle comes back to all. A host that is slow gets few requests at once, and its clients are passed
-//! over until it has answered, so that it holds up nobody else.
+//! took and did not settle comes back to all. A host that is slow gets few requests at once, and those who are told there are
+//! passed over until it has answered, so that it holds up nobody else.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use oauth::{Client, ClientId, LogoutUri};
-use store::DueLogout;
+use oauth::{Client, IdentityProviderSessionId, LogoutUri, SessionId};
+use store::{DueLogout, LogoutNotice, LogoutRecipient};
 use tokio::sync::Semaphore;
 use tokio::task::{Id, JoinSet};
 use tokio::time::sleep;
 
 use crate::authorization_times::after;
 use crate::error::Failure;
+use crate::identity_provider::{IdentityProvider, SessionEnd};
 use crate::outbound::{Account, OutboundBody};
 use crate::{Server, issue};
 
-/// How many clients are told at once: fewer than there are places for all that the server asks of others.
+/// How many are told at once: fewer than there are places for all that the server asks of others.
 const UNDER_WAY: usize = 48;
 
 /// How many requests one host gets at once.
@@ -48,9 +50,42 @@ const ANSWER_LIMIT: usize = 64 * 1024;
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
     Told,
-    /// The client does not want to be told, whatever is tried.
+    /// Whoever is told does not want to be, whatever is tried.
     Refused(StatusCode),
     Failed(String),
+}
+
+/// Who is told, where.
+enum Receiver {
+    Client { client: Arc<Client>, uri: LogoutUri, session_id: SessionId, subject: String },
+    IdentityProvider { provider: IdentityProvider, session_id: IdentityProviderSessionId },
+}
+
+impl Receiver {
+    fn host(&self) -> String {
+        match self {
+            Self::Client { uri, .. } => uri.url().host_str().unwrap_or_default().to_owned(),
+            Self::IdentityProvider { provider, .. } => provider.host().to_owned(),
+        }
+    }
+
+    /// Counts an attempt.
+    fn count(&self, server: &Server, outcome: &'static str) {
+        match self {
+            Self::Client { .. } => server.metrics().backchannel_logout(outcome),
+            Self::IdentityProvider { .. } => server.metrics().identity_provider_logout(outcome),
+        }
+    }
+}
+
+/// In messages.
+impl fmt::Display for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client { client, .. } => write!(f, "client {}", client.id),
+            Self::IdentityProvider { .. } => f.write_str("identity provider"),
+        }
+    }
 }
 
 /// What is under way.
@@ -67,11 +102,11 @@ struct Host {
     places: Arc<Semaphore>,
     /// How many tasks go to it.
     load: usize,
-    clients: HashSet<ClientId>,
+    recipients: HashSet<LogoutRecipient>,
 }
 
 impl Server {
-    /// Tells clients of logouts for ever: at once where this server ended the login.
+    /// Tells of logouts for ever: at once where this server ended the login.
     pub(crate) async fn tell_clients(&self) {
         let mut deliveries = Deliveries {
             server: self.clone(),
@@ -102,46 +137,41 @@ impl Deliveries {
             return false;
         }
         let busy = self.hosts.values().filter(|host| host.load >= AT_ONE_HOST);
-        let busy: Vec<_> = busy.flat_map(|host| host.clients.iter().cloned()).collect();
+        let busy: Vec<_> = busy.flat_map(|host| host.recipients.iter().cloned()).collect();
         let claimed = self.server.store().claim_logouts(i64::try_from(limit).unwrap_or(1), &busy).await;
         let due = claimed.unwrap_or_else(|error| {
-            tracing::warn!(%error, "clients cannot be told of logouts; trying again");
+            tracing::warn!(%error, "nobody can be told of logouts; trying again");
             Vec::new()
         });
         let is_full = due.len() == limit;
         for due in due {
-            let client = due.client_id.clone();
+            let recipient = due.notice.recipient();
             if let Err(error) = self.begin(due).await {
                 // It comes back when the attempt has run out.
-                tracing::warn!(client_id = %client, %error, "a client could not be told of a logout; trying again");
+                tracing::warn!(?recipient, %error, "a logout could not be told; trying again");
             }
         }
         is_full
     }
 
     async fn begin(&mut self, due: DueLogout) -> Result<(), store::Error> {
-        let store = self.server.store();
-        let client = store.client(&due.client_id).await?;
-        let client = client.filter(|client| client.incarnation == due.incarnation);
-        let Some((client, uri)) = client.and_then(|client| {
-            let uri = client.metadata.backchannel_logout_uri.clone()?;
-            Some((client, uri))
-        }) else {
+        let (server, store) = (self.server.current(), self.server.store());
+        let Some(receiver) = receiver(&server, &due.notice).await? else {
             return store.settle_logout(&due).await;
         };
-        let name = uri.url().host_str().unwrap_or_default().to_owned();
+        let name = receiver.host();
         let host = self.hosts.entry(name.clone()).or_insert_with(Host::new);
-        host.clients.insert(due.client_id.clone());
+        host.recipients.insert(due.notice.recipient());
         if host.load >= FOR_ONE_HOST {
             // Many clients share it.
             return store.postpone_logout(&due, due.attempts - 1, after(self.server.now(), LOOK_EVERY)).await;
         }
         host.load += 1;
-        let (server, places) = (self.server.current(), host.places.clone());
+        let places = host.places.clone();
         let task = self.tasks.spawn(async move {
             // It is never closed; without a place the request goes all the same.
             let _place = places.acquire().await.ok();
-            deliver(&server, &client, &uri, &due).await;
+            deliver(&server, &receiver, &due).await;
         });
         self.targets.insert(task.id(), name);
         Ok(())
@@ -160,46 +190,78 @@ impl Deliveries {
 
 impl Host {
     fn new() -> Self {
-        Self { places: Arc::new(Semaphore::new(AT_ONE_HOST)), load: 0, clients: HashSet::new() }
+        Self { places: Arc::new(Semaphore::new(AT_ONE_HOST)), load: 0, recipients: HashSet::new() }
     }
 }
 
-/// Tells a client once, and writes down what became of it.
-async fn deliver(server: &Server, client: &Client, uri: &LogoutUri, due: &DueLogout) {
-    let outcome = attempt(server, client, uri, due).await.unwrap_or_else(|failure| {
-        // The server's own trouble, which passes.
-        Outcome::Failed(failure.to_string())
-    });
-    let (store, client_id, attempts) = (server.store(), &client.id, due.attempts);
+/// Who is to be told; `None` where nobody is any more.
+async fn receiver(server: &Server, notice: &LogoutNotice) -> Result<Option<Receiver>, store::Error> {
+    match notice {
+        LogoutNotice::Client { client_id, incarnation, session_id, subject } => {
+            let client = server.store().client(client_id).await?;
+            let client = client.filter(|client| client.incarnation == *incarnation);
+            Ok(client.and_then(|client| {
+                let uri = client.metadata.backchannel_logout_uri.clone()?;
+                Some(Receiver::Client { client, uri, session_id: *session_id, subject: subject.clone() })
+            }))
+        }
+        LogoutNotice::IdentityProvider(id) => {
+            let provider = server.settings().identity_provider.clone();
+            Ok(provider.map(|provider| Receiver::IdentityProvider { provider, session_id: id.clone() }))
+        }
+    }
+}
+
+/// Tells one once, and writes down what became of it.
+async fn deliver(server: &Server, receiver: &Receiver, due: &DueLogout) {
+    let outcome = attempt(server, receiver).await;
+    let (store, attempts) = (server.store(), due.attempts);
     let next = after(server.now(), delay(attempts));
     let (label, settled) = match outcome {
         Outcome::Told => ("told", store.settle_logout(due).await),
         Outcome::Refused(status) => {
-            tracing::warn!(%client_id, %status, "a client refuses to be told of a logout");
+            tracing::warn!(to = %receiver, %status, "a logout was told and refused");
             ("refused", store.settle_logout(due).await)
         }
         Outcome::Failed(why) if next >= due.expires_at => {
-            tracing::warn!(%client_id, attempts, why, "a client was not told of a logout; giving up");
+            tracing::warn!(to = %receiver, attempts, why, "a logout was not told; giving up");
             ("given_up", store.settle_logout(due).await)
         }
         Outcome::Failed(why) => {
-            tracing::warn!(%client_id, attempts, why, "a client could not be told of a logout; trying again");
+            tracing::warn!(to = %receiver, attempts, why, "a logout could not be told; trying again");
             ("failed", store.postpone_logout(due, attempts, next).await)
         }
     };
-    server.metrics().backchannel_logout(label);
+    receiver.count(server, label);
     if let Err(error) = settled {
-        tracing::warn!(%client_id, %error, "a client is told of a logout once more");
+        tracing::warn!(to = %receiver, %error, "a logout is told once more");
     }
 }
 
-async fn attempt(
+async fn attempt(server: &Server, receiver: &Receiver) -> Outcome {
+    match receiver {
+        Receiver::Client { client, uri, session_id, subject } => {
+            let told = tell_client(server, client, uri, (*session_id, subject)).await;
+            // The server's own trouble, which passes.
+            told.unwrap_or_else(|failure| Outcome::Failed(failure.to_string()))
+        }
+        Receiver::IdentityProvider { provider, session_id } => {
+            match provider.end_session(server, session_id).await {
+                SessionEnd::Ended => Outcome::Told,
+                SessionEnd::Refused(status) => Outcome::Refused(status),
+                SessionEnd::Failed(why) => Outcome::Failed(why),
+            }
+        }
+    }
+}
+
+async fn tell_client(
     server: &Server,
     client: &Client,
     uri: &LogoutUri,
-    due: &DueLogout,
+    login: (SessionId, &str),
 ) -> Result<Outcome, Failure> {
-    let token = issue::logout_token(server, client, (due.session_id, &due.subject)).await?;
+    let token = issue::logout_token(server, client, login).await?;
     let form = form_urlencoded::Serializer::new(String::new()).append_pair("logout_token", &token).finish();
     let body = OutboundBody { content_type: "application/x-www-form-urlencoded", bytes: Bytes::from(form) };
     let message = (HeaderMap::new(), body);

@@ -11,7 +11,8 @@
 //!
 //! * [`Server`] is what requests need: the database, the settings, the pools for slow work.
 //! * [`Server::public_router`] and [`Server::admin_router`] are the two APIs; [`serve`] runs one on a socket.
-//! * [`Server::maintain`] turns unattended keys, forgets what has expired, and tells clients of logouts.
+//! * [`Server::maintain`] turns unattended keys, forgets what has expired, and tells clients and the identity
+//!   provider of logouts.
 //!
 //! Which status an error has is known to `error` alone; where this server differs from Ory Hydra on purpose is listed
 //! in `docs/deviations.md`.
@@ -39,6 +40,7 @@ mod head_deadline;
 mod health;
 mod hooks;
 mod id_token_hint;
+mod identity_provider;
 mod introspection;
 mod issue;
 mod json_body;
@@ -80,6 +82,7 @@ pub use cookies::CookieSettings;
 pub use cors::{Cors, OriginPattern, OriginPatternError};
 pub use demonstration_users::{DemonstrationUser, DemonstrationUsers, PasswordError, PasswordHash};
 pub use hooks::{Hook, HookKeyPlace, Hooks, InvalidHookKey};
+pub use identity_provider::{IdentityProvider, InvalidProviderHeader, ProviderHeaders};
 pub use listener::{Endpoint, ListenerLimits, serve};
 pub use metrics::Metrics;
 pub use outbound::{OutboundError, OutboundPolicy};

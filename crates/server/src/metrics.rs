@@ -34,6 +34,7 @@ pub struct Metrics {
     http_response_times: Histograms<EndpointLabels>,
     signatures: Family<AlgorithmLabels, Counter>,
     backchannel_logouts: Family<OutcomeLabels, Counter>,
+    identity_provider_logouts: Family<OutcomeLabels, Counter>,
     pool_depths: Family<PoolLabels, Gauge>,
     pool_waits: Histograms<PoolLabels>,
     pool_rejections: Family<PoolLabels, Counter>,
@@ -133,6 +134,7 @@ impl Metrics {
             http_response_times: histograms(),
             signatures: Family::default(),
             backchannel_logouts: Family::default(),
+            identity_provider_logouts: Family::default(),
             pool_depths: Family::default(),
             pool_waits: histograms(),
             pool_rejections: Family::default(),
@@ -173,6 +175,11 @@ impl Metrics {
             "keywright_backchannel_logouts",
             "Attempts to tell a client of a logout, by outcome",
             self.backchannel_logouts.clone(),
+        );
+        to.register(
+            "keywright_identity_provider_logouts",
+            "Attempts to end a session at the identity provider, by outcome",
+            self.identity_provider_logouts.clone(),
         );
         to.register("keywright_work_pool_queue_depth", "Slow work that is waiting", self.pool_depths.clone());
         to.register(
@@ -242,6 +249,11 @@ impl Metrics {
     /// Counts an attempt to tell a client of a logout.
     pub(crate) fn backchannel_logout(&self, outcome: &'static str) {
         self.backchannel_logouts.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// Counts an attempt to end a session at the identity provider.
+    pub(crate) fn identity_provider_logout(&self, outcome: &'static str) {
+        self.identity_provider_logouts.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 
     /// Counts a signed token.

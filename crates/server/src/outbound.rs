@@ -1,6 +1,7 @@
-//! Requests that the server makes itself: for a client's keys, to hooks, to relying parties at a logout.
+//! Requests that the server makes itself: for a client's keys, to hooks, to relying parties and the identity provider at a
+//! logout.
 //!
-//! Their addresses are written by those who register clients, so every request is bounded in size and time, follows no
+//! Most addresses are written by those who register clients, so every request is bounded in size and time, follows no
 //! redirect, and stays out of the private network where the configuration says so.
 
 mod addresses;
@@ -70,6 +71,8 @@ struct Places {
 /// On whose account a request is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Account {
+    /// Of the configuration alone: it goes where that says, into private networks too.
+    Configuration,
     /// Of the configuration, or of a client that an administrator or a resource registered.
     Operator,
     /// Of such a client, as often as anybody likes.
@@ -185,6 +188,19 @@ impl Outbound {
         self.ask(account, (Method::POST, url), headers, Some(body), limit).await
     }
 
+    /// Has what lies there removed; the answer is read up to `limit` bytes. The address is the configuration's alone, and
+    /// may be in a private network whatever [`OutboundPolicy`] says.
+    ///
+    /// # Errors
+    /// [`OutboundError`]; a status other than 2xx is none. The receiver may have got the request all the same.
+    pub(crate) async fn delete_as_configured(
+        &self,
+        (url, headers): (&Url, HeaderMap),
+        limit: usize,
+    ) -> Result<OutboundAnswer, OutboundError> {
+        self.ask(Account::Configuration, (Method::DELETE, url), headers, None, limit).await
+    }
+
     async fn ask(
         &self,
         account: Account,
@@ -212,7 +228,7 @@ impl Outbound {
         limit: usize,
     ) -> Result<OutboundAnswer, OutboundError> {
         let places = match (&body, account) {
-            (Some(_), _) => &self.messages,
+            (Some(_), _) | (None, Account::Configuration) => &self.messages,
             (None, Account::Operator) => &self.fetches.operator,
             (None, Account::Anybody) => &self.fetches.anybody,
             (None, Account::SelfRegistered) => &self.fetches.self_registered,
@@ -244,7 +260,11 @@ impl Outbound {
         if !matches!(url.scheme(), "https" | "http") {
             return Err(refused("it is neither https nor http"));
         }
-        let is_guarded = self.policy.public_addresses_only || account == Account::SelfRegistered;
+        let is_guarded = match account {
+            Account::Configuration => false,
+            Account::Operator | Account::Anybody => self.policy.public_addresses_only,
+            Account::SelfRegistered => true,
+        };
         if !is_guarded || self.policy.exceptions.contains(url) {
             return Ok(&self.exempt);
         }

@@ -14,6 +14,7 @@ use crate::authorization_times::AuthorizationTimes;
 use crate::cookies::CookieSettings;
 use crate::cors::Cors;
 use crate::hooks::Hooks;
+use crate::identity_provider::IdentityProvider;
 use crate::outbound::OutboundPolicy;
 use crate::page_urls::PageUrls;
 
@@ -59,6 +60,8 @@ pub struct Settings {
     pub default_client_scope: ScopeSet,
     /// `clients.http`: requests that the server makes itself.
     pub outbound: OutboundPolicy,
+    /// `urls.identity_provider`: where sessions end that logins were made in.
+    pub identity_provider: Option<IdentityProvider>,
     /// `oauth2.token_hook`, `oauth2.refresh_token_hook`.
     pub hooks: Hooks,
     /// `oauth2.expose_internal_errors`: callers learn why the server failed.
@@ -159,6 +162,7 @@ impl Settings {
             dynamic_client_registration: false,
             default_client_scope: ScopeSet::default(),
             outbound: OutboundPolicy::default(),
+            identity_provider: None,
             hooks: Hooks::default(),
             expose_internal_errors: false,
             version: String::new(),

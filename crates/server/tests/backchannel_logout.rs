@@ -7,12 +7,11 @@ use std::time::Instant;
 
 use common::browser::{Browser, alice, all, application, prepared, request_with, text, verified};
 use common::receiver::Receiver;
-use common::{ISSUER, TestClient, TestServer, databases, manual_clock, settings};
+use common::{ISSUER, TestClient, TestServer, at_work, databases, manual_clock, settings};
 use harness::eventually;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use store::Clock;
-use tokio_util::sync::{CancellationToken, DropGuard};
 
 const OUT: &str = "https://app.example.com/out";
 
@@ -22,14 +21,6 @@ fn told_at(uri: &str) -> Value {
     metadata["post_logout_redirect_uris"] = json!([OUT]);
     metadata["backchannel_logout_uri"] = json!(uri);
     metadata
-}
-
-/// Keeps the server at its own work until the guard is dropped.
-fn at_work(server: &TestServer) -> DropGuard {
-    let (server, shutdown) = (server.server.clone(), CancellationToken::new());
-    let until = shutdown.clone();
-    tokio::spawn(async move { server.maintain(false, until).await });
-    shutdown.drop_guard()
 }
 
 /// The logout tokens that a client got.

@@ -105,7 +105,7 @@ pub use key_set_policy::{KeySetPolicy, StoredRotation};
 pub use key_set_restore::RestoredKey;
 pub use key_sets::{StoredKey, StoredKeySet};
 pub use login_sessions::{NewLogin, StoredSession};
-pub use logouts::{DueLogout, TOLD_FOR};
+pub use logouts::{DueLogout, LogoutNotice, LogoutRecipient, TOLD_FOR};
 pub use managed::{Adoption, ManagedRow};
 pub use migrate::{MigrationStatus, Readiness, migrate, readiness, status};
 pub use purge::PurgeWalk;

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use const_format::concatcp;
 use jiff::Timestamp;
-use oauth::{ClientId, Incarnation, SessionId};
+use oauth::{ClientId, IdentityProviderSessionId, Incarnation, SessionId};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
@@ -30,6 +30,9 @@ pub struct NewLogin {
     pub started_at: Timestamp,
     /// Until when it is remembered.
     pub expires_at: Timestamp,
+    /// The session at the identity provider that it was made in. Without one, a session that is remembered already keeps
+    /// its own.
+    pub identity_provider_session: Option<IdentityProviderSessionId>,
 }
 
 /// A login that is remembered.
@@ -66,18 +69,21 @@ const SESSION: &str = concatcp!(
 
 /// What is asked, one row for each login.
 const ASKED: &str =
-    "WITH asked (ask, id, subject, content, now, ends, session_key, subject_key, started_at) AS (";
+    "WITH asked (ask, id, subject, content, now, ends, session_key, subject_key, started_at, provider) AS (";
 
 /// A row for each login that was not ended since its flow started. They are locked in the order of their ids.
-const REMEMBER: &str = ") INSERT INTO login_sessions (id, subject, content, created_at, expires_at) \
-    SELECT asked.id, asked.subject, asked.content, asked.now, asked.ends FROM asked \
+const REMEMBER: &str = ") INSERT INTO login_sessions (id, subject, content, created_at, expires_at, \
+    identity_provider_session_id) \
+    SELECT asked.id, asked.subject, asked.content, asked.now, asked.ends, asked.provider FROM asked \
     WHERE NOT EXISTS (SELECT 1 FROM revocations r WHERE r.key = asked.session_key) \
     AND NOT EXISTS (SELECT 1 FROM logouts o WHERE o.client_id = '' \
     AND o.key IN (asked.session_key, asked.subject_key) AND o.ended_at >= asked.started_at) \
     ORDER BY asked.ask ON CONFLICT (id) DO UPDATE \
-    SET subject = excluded.subject, content = excluded.content, expires_at = excluded.expires_at RETURNING id";
+    SET subject = excluded.subject, content = excluded.content, expires_at = excluded.expires_at, \
+    identity_provider_session_id = \
+    COALESCE(excluded.identity_provider_session_id, login_sessions.identity_provider_session_id) RETURNING id";
 
-static REMEMBER_TEXT: LazyLock<BatchText> = LazyLock::new(|| BatchText::new(ASKED, 9, REMEMBER));
+static REMEMBER_TEXT: LazyLock<BatchText> = LazyLock::new(|| BatchText::new(ASKED, 10, REMEMBER));
 
 impl Store {
     /// Remembers a login. A session that is remembered already is overwritten, and keeps the time at which it began. One
@@ -157,7 +163,8 @@ impl Coalesced for Remembering {
                 .bind(login.expires_at.as_second())
                 .bind(session_key(login.id))
                 .bind(subject_key(&login.subject))
-                .bind(login.started_at.as_second());
+                .bind(login.started_at.as_second())
+                .bind(login.identity_provider_session.clone().map(String::from));
         }
         let rows = database.fetch_all(query).await?;
         let written = rows.iter().map(|row| session_id(row, 0)).collect::<Result<HashSet<_>, _>>()?;

@@ -1,12 +1,12 @@
-//! The `logouts` table: the ends of logins, and the clients that are told of them.
+//! The `logouts` table: the ends of logins, and who is told of them: clients, and the identity provider.
 //!
 //! One statement writes both, so that no login ends without its clients being told, whatever becomes of the process.
 //! Which clients take part, the grants of the session say: [`NewGrant::expires_at`](crate::NewGrant) keeps those long
-//! enough. A client is told at least once, and by one server at a time.
+//! enough. Each is told at least once, and by one server at a time.
 
 use const_format::concatcp;
 use jiff::{SignedDuration, Timestamp};
-use oauth::{ClientId, Incarnation, SessionId};
+use oauth::{ClientId, IdentityProviderSessionId, Incarnation, SessionId};
 use serde_json::Value;
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
@@ -27,43 +27,93 @@ pub(crate) const ENDED: &str = "EXISTS (SELECT 1 FROM logouts o WHERE o.client_i
     AND o.key IN ('session:' || login_sessions.id, 'subject:' || login_sessions.subject) \
     AND o.ended_at >= login_sessions.created_at)";
 
-/// A client that a server is to tell of a logout, once.
+/// Somebody whom a server is to tell of a logout, once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DueLogout {
     key: String,
     attempt: [u8; 16],
-    /// The client.
-    pub client_id: ClientId,
-    /// The client's when it got what belongs to the session; as another one it is not told.
-    pub incarnation: Incarnation,
-    /// The session that ended.
-    pub session_id: SessionId,
-    /// Whose login it was.
-    pub subject: String,
+    /// Who is told of what.
+    pub notice: LogoutNotice,
     /// How often it was tried, this time included.
     pub attempts: u32,
     /// When the server gives up.
     pub expires_at: Timestamp,
 }
 
+/// Who is told of a logout, and what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogoutNotice {
+    /// A client, of the end of a login.
+    Client {
+        /// The client.
+        client_id: ClientId,
+        /// The client's when it got what belongs to the session; as another one it is not told.
+        incarnation: Incarnation,
+        /// The session that ended.
+        session_id: SessionId,
+        /// Whose login it was.
+        subject: String,
+    },
+    /// The identity provider, that a session of its own is to end.
+    IdentityProvider(IdentityProviderSessionId),
+}
+
+/// One who is told of logouts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum LogoutRecipient {
+    /// A client.
+    Client(ClientId),
+    /// The identity provider.
+    IdentityProvider,
+}
+
+impl LogoutNotice {
+    /// Who is told.
+    pub fn recipient(&self) -> LogoutRecipient {
+        match self {
+            Self::Client { client_id, .. } => LogoutRecipient::Client(client_id.clone()),
+            Self::IdentityProvider(_) => LogoutRecipient::IdentityProvider,
+        }
+    }
+}
+
+impl LogoutRecipient {
+    /// What the column `client_id` has for it.
+    fn column(&self) -> &str {
+        match self {
+            Self::Client(id) => id.as_str(),
+            Self::IdentityProvider => "",
+        }
+    }
+}
+
 const INSERT: &str = "INSERT INTO logouts (key, client_id, incarnation, session_id, subject, ended_at, due_at, \
-    attempts, expires_at) ";
+    attempts, expires_at, identity_provider_session_id) ";
 
 // The members as they are written in what is registered. Where a client's own JSON says the same, it has no such URI when
 // it is to be told, and is left alone.
 const HAS_BACK_CHANNEL: &str = "c.metadata LIKE '%\"backchannel_logout_uri\":\"%'";
 const HAS_FRONT_CHANNEL: &str = "c.metadata LIKE '%\"frontchannel_logout_uri\":\"%'";
 
-const END_OF_SESSION: &str = "SELECT $1, '', NULL, $2, NULL, $3, NULL, 0, $5";
+const END_OF_SESSION: &str = "SELECT $1, '', NULL, $2, NULL, $3, NULL, 0, $5, NULL";
 
-const END_OF_SUBJECT: &str = "SELECT $1, '', NULL, NULL, $2, $3, NULL, 0, $5";
+const END_OF_SUBJECT: &str = "SELECT $1, '', NULL, NULL, $2, $3, NULL, 0, $5, NULL";
+
+/// The session at the identity provider, where the login is remembered and was not ended before. Neither session nor
+/// subject: the row is no end of a login. The type is that of the clients' rows below.
+const PROVIDER: &str = concatcp!(
+    " UNION ALL SELECT 'identity_provider:' || login_sessions.id, '', CAST(NULL AS BIGINT), NULL, NULL, $3, $4, 0, $6, \
+     login_sessions.identity_provider_session_id FROM login_sessions WHERE login_sessions.id = $2 \
+     AND login_sessions.identity_provider_session_id IS NOT NULL AND login_sessions.expires_at > $4 AND NOT ",
+    ENDED
+);
 
 /// The clients of sessions, each once; due at once, or never where only the browser tells it.
 const CLIENTS: &str = concatcp!(
     " UNION ALL SELECT 'session:' || g.session_id, g.client_id, c.incarnation, g.session_id, MIN(g.subject), $3, \
      MAX(CASE WHEN ",
     HAS_BACK_CHANNEL,
-    " THEN $4 END), 0, $6 FROM grants g JOIN clients c ON c.id = g.client_id AND c.incarnation = g.incarnation WHERE "
+    " THEN $4 END), 0, $6, NULL FROM grants g JOIN clients c ON c.id = g.client_id AND c.incarnation = g.incarnation WHERE "
 );
 
 const EACH_ONCE: &str = " GROUP BY g.session_id, g.client_id, c.incarnation \
@@ -72,6 +122,7 @@ const EACH_ONCE: &str = " GROUP BY g.session_id, g.client_id, c.incarnation \
 const END_LOGIN: &str = concatcp!(
     INSERT,
     END_OF_SESSION,
+    PROVIDER,
     CLIENTS,
     "g.session_id = $2 AND g.subject IS NOT NULL AND (",
     HAS_BACK_CHANNEL,
@@ -112,7 +163,7 @@ const DUE: &str = "WITH due AS MATERIALIZED (SELECT key AS due_key, client_id AS
 
 const CLAIM: &str = "UPDATE logouts SET due_at = $2, attempts = attempts + 1, attempt = $3 FROM due \
     WHERE key = due_key AND client_id = due_client \
-    RETURNING key, client_id, incarnation, session_id, subject, attempts, expires_at";
+    RETURNING key, client_id, incarnation, session_id, subject, attempts, expires_at, identity_provider_session_id";
 
 const CLAIM_POSTGRES: &str = concatcp!(
     DUE,
@@ -125,12 +176,13 @@ const CLAIM_SQLITE: &str =
     concatcp!(DUE, "SELECT value FROM json_each($4)) ORDER BY due_at LIMIT $5) ", CLAIM);
 
 impl Store {
-    /// Ends a login, and has its clients told. Its grants stay; [`Store::revoke_session`] ends those. One statement; the
+    /// Ends a login, and has its clients told, and the identity provider. Its grants stay; [`Store::revoke_session`] ends those. One statement; the
     /// clients that are to be told, by the server or by the browser.
     ///
     /// # Guarantees
     /// The login is not remembered again for as long as its flow may go on. A client that got something in the session is
-    /// told, unless it got it while this statement was under way.
+    /// told, unless it got it while this statement was under way. The identity provider is told of a remembered login
+    /// whose session there is known.
     ///
     /// # Errors
     /// [`Error::Unavailable`]: whether it was ended is not known; ending it again is as good as once.
@@ -138,7 +190,7 @@ impl Store {
         let times = (self.clock().now(), i64::MAX);
         let query = self.ending(END_LOGIN, session_key(id), id.to_string(), times);
         let rows = self.db().fetch_all(query).await?;
-        let clients = rows.iter().filter(|row| !is_the_end(row)).map(|row| client_id(row, 0));
+        let clients = rows.iter().filter(|row| !is_no_clients(row)).map(|row| client_id(row, 0));
         clients.collect()
     }
 
@@ -201,15 +253,15 @@ impl Store {
         Ok(())
     }
 
-    /// Takes up to `limit` clients that are to be told now, those that waited longest first, and none of `but`. Until
+    /// Takes up to `limit` of those that are to be told now, those that waited longest first, and none of `but`. Until
     /// the minute is over nobody else gets them. One statement.
     ///
     /// # Errors
     /// [`Error::Unavailable`]: what was taken comes again after that minute.
-    pub async fn claim_logouts(&self, limit: i64, but: &[ClientId]) -> Result<Vec<DueLogout>, Error> {
+    pub async fn claim_logouts(&self, limit: i64, but: &[LogoutRecipient]) -> Result<Vec<DueLogout>, Error> {
         let now = self.clock().now();
         let attempt: [u8; 16] = self.entropy().bytes();
-        let but: Value = but.iter().map(ClientId::to_string).collect();
+        let but: Value = but.iter().map(LogoutRecipient::column).collect();
         let claim = match self.db().dialect() {
             Dialect::Postgres => CLAIM_POSTGRES,
             Dialect::Sqlite => CLAIM_SQLITE,
@@ -225,7 +277,7 @@ impl Store {
         self.db().fetch_all(query).await?.iter().map(|row| due(row, attempt)).collect()
     }
 
-    /// A client was told, or need not be any more. One statement; nothing happens where another attempt has begun.
+    /// Somebody was told, or need not be any more. One statement; nothing happens where another attempt has begun.
     ///
     /// # Errors
     /// [`Error::Unavailable`]: it is told once more.
@@ -234,13 +286,13 @@ impl Store {
             .db()
             .query("DELETE FROM logouts WHERE key = $1 AND client_id = $2 AND attempt = $3")
             .bind(due.key.clone())
-            .bind(due.client_id.to_string())
+            .bind(due.notice.recipient().column().to_owned())
             .bind(due.attempt.to_vec());
         self.db().execute(query).await?;
         Ok(())
     }
 
-    /// A client is to be told once more at `at`. `attempts` is how often it was tried. One statement; nothing happens
+    /// Somebody is to be told once more at `at`. `attempts` is how often it was tried. One statement; nothing happens
     /// where another attempt has begun.
     ///
     /// # Errors
@@ -252,7 +304,7 @@ impl Store {
                 "UPDATE logouts SET due_at = $4, attempts = $5 WHERE key = $1 AND client_id = $2 AND attempt = $3",
             )
             .bind(due.key.clone())
-            .bind(due.client_id.to_string())
+            .bind(due.notice.recipient().column().to_owned())
             .bind(due.attempt.to_vec())
             .bind(at.as_second())
             .bind(i64::from(attempts));
@@ -265,20 +317,29 @@ fn until(now: Timestamp, time: SignedDuration) -> i64 {
     now.saturating_add(time).unwrap_or(Timestamp::MAX).as_second()
 }
 
-/// The row that is the end itself.
-fn is_the_end(row: &AnyRow) -> bool {
+/// A row that is the end itself, or the identity provider's.
+fn is_no_clients(row: &AnyRow) -> bool {
     row.try_get::<String, _>(0).is_ok_and(|client| client.is_empty())
 }
 
 fn due(row: &AnyRow, attempt: [u8; 16]) -> Result<DueLogout, Error> {
-    let session = session_id(row, 3)?;
+    let notice = match row.try_get::<Option<String>, _>(7)? {
+        Some(id) => LogoutNotice::IdentityProvider(
+            IdentityProviderSessionId::parse(id)
+                .map_err(Error::unreadable("identity_provider_session_id"))?,
+        ),
+        None => LogoutNotice::Client {
+            client_id: client_id(row, 1)?,
+            incarnation: Incarnation(row.try_get(2)?),
+            session_id: session_id(row, 3)?
+                .ok_or_else(|| Error::Corrupt("a logout without its session".to_owned()))?,
+            subject: row.try_get(4)?,
+        },
+    };
     Ok(DueLogout {
         key: row.try_get(0)?,
         attempt,
-        client_id: client_id(row, 1)?,
-        incarnation: Incarnation(row.try_get(2)?),
-        session_id: session.ok_or_else(|| Error::Corrupt("a logout without its session".to_owned()))?,
-        subject: row.try_get(4)?,
+        notice,
         attempts: u32::try_from(row.try_get::<i64, _>(5)?).unwrap_or(u32::MAX),
         expires_at: instant(row, 6)?,
     })

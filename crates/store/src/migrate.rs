@@ -12,7 +12,7 @@ use crate::database::{Database, Dialect};
 use crate::{Error, Options};
 
 /// Every migration, in order. A published one never changes: expand first, contract in a later version.
-const MIGRATIONS: [KnownMigration; 13] = [
+const MIGRATIONS: [KnownMigration; 14] = [
     KnownMigration::of_both(1, "init", include_str!("../migrations/0001_init.sql")),
     KnownMigration::of_both(2, "grants", include_str!("../migrations/0002_grants.sql")),
     KnownMigration::of_one(
@@ -45,6 +45,11 @@ const MIGRATIONS: [KnownMigration; 13] = [
     ),
     KnownMigration::of_both(13, "imported_clients", include_str!("../migrations/0013_imported_clients.sql")),
     KnownMigration::of_both(14, "upkeep", include_str!("../migrations/0014_upkeep.sql")),
+    KnownMigration::of_both(
+        16,
+        "identity_provider_sessions",
+        include_str!("../migrations/0016_identity_provider_sessions.sql"),
+    ),
 ];
 
 /// A migration that this version has.

@@ -17,6 +17,7 @@ fn login(store: &Store, subject: &str) -> NewLogin {
         content: format!("{subject}, sealed").into_bytes(),
         started_at: store.clock().now(),
         expires_at: store.clock().now() + hours(1),
+        identity_provider_session: None,
     }
 }
 

@@ -5,11 +5,14 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::grants::{new_grant, remember};
+use common::grants::{new_grant, new_login, remember};
 use common::{ahead, clock, costing, create_client, databases, hours, manager, new_client, number, read};
 use jiff::SignedDuration;
-use oauth::{LogoutUri, SessionId};
-use store::{DueLogout, NewGrant, PurgeWalk, Redemption, Store, StoredClient, TOLD_FOR};
+use oauth::{IdentityProviderSessionId, LogoutUri, SessionId};
+use store::{
+    DueLogout, LogoutNotice, LogoutRecipient, NewGrant, NewLogin, PurgeWalk, Redemption, Store, StoredClient,
+    TOLD_FOR,
+};
 
 const BACK: &str = "https://app.example.com/back";
 
@@ -41,8 +44,15 @@ async fn claimed(store: &Store) -> Vec<DueLogout> {
 }
 
 fn names(due: &[DueLogout]) -> Vec<(String, SessionId, String)> {
-    let mut names: Vec<_> =
-        due.iter().map(|due| (due.client_id.to_string(), due.session_id, due.subject.clone())).collect();
+    let mut names: Vec<_> = due
+        .iter()
+        .map(|due| match &due.notice {
+            LogoutNotice::Client { client_id, session_id, subject, .. } => {
+                (client_id.to_string(), *session_id, subject.clone())
+            }
+            LogoutNotice::IdentityProvider(id) => panic!("no client is told, but of {id:?}"),
+        })
+        .collect();
     names.sort_by_key(|(client, session, _)| (client.clone(), session.to_string()));
     names
 }
@@ -70,7 +80,70 @@ async fn one_statement_ends_a_login_and_says_who_is_to_be_told() {
         let alice = |client: &str| (client.to_owned(), id, "alice".to_owned());
         assert_eq!(names(&due), [alice("both"), alice("mail")], "the browser tells the third");
         assert!(due.iter().all(|due| due.attempts == 1 && ahead(&store, due.expires_at) == TOLD_FOR));
-        assert_eq!(due.iter().find(|due| due.client_id == mail.id).unwrap().incarnation, mail.incarnation);
+        assert!(
+            due.iter().any(|due| matches!(&due.notice, LogoutNotice::Client { client_id, incarnation, .. }
+            if *client_id == mail.id && *incarnation == mail.incarnation))
+        );
+    }
+}
+
+/// Remembers a login of Alice that was made in this session at the identity provider, for an hour.
+async fn made_in(store: &Store, client: &StoredClient, id: SessionId, provider: Option<&str>) {
+    let grant = NewGrant { session_id: Some(id), ..new_grant(store, client, "alice") };
+    let identity_provider_session =
+        provider.map(|provider| IdentityProviderSessionId::parse(provider).unwrap());
+    let login = NewLogin { identity_provider_session, ..new_login(store, &grant) };
+    let (remembered, statements) = costing(store, store.remember_login(&login)).await;
+    assert!(remembered.unwrap());
+    assert_eq!(statements, 1);
+}
+
+#[tokio::test]
+async fn the_identity_provider_is_told_once_of_the_end_of_a_login_that_is_remembered() {
+    for database in databases().await {
+        let store = database.open(clock()).await;
+        let (client, _) = create_client(&store, "app").await;
+        let [ended, extended, replaced, expired, of_subject, without] =
+            std::array::from_fn(|_| session(&store));
+        for (id, provider) in [(ended, "a"), (extended, "b"), (replaced, "c"), (of_subject, "d")] {
+            made_in(&store, &client, id, Some(provider)).await;
+        }
+        for (id, provider) in [(extended, None), (replaced, Some("new")), (without, None)] {
+            made_in(&store, &client, id, provider).await;
+        }
+        for (id, told) in
+            [(ended, Some("a")), (extended, Some("b")), (replaced, Some("new")), (without, None)]
+        {
+            // Once more is as good as once.
+            for told in [told, None] {
+                let (clients, statements) = costing(&store, store.end_login(id)).await;
+                assert_eq!((clients.unwrap().len(), statements), (0, 1));
+                let busy = store.claim_logouts(10, &[LogoutRecipient::IdentityProvider]).await.unwrap();
+                assert!(busy.is_empty(), "it is passed over while it is slow");
+                let due = claimed(&store).await;
+                let expected = told
+                    .map(|id| LogoutNotice::IdentityProvider(IdentityProviderSessionId::parse(id).unwrap()));
+                assert_eq!(
+                    due.iter().map(|due| due.notice.clone()).collect::<Vec<_>>(),
+                    Vec::from_iter(expected)
+                );
+                for due in due {
+                    assert_eq!(ahead(&store, due.expires_at), TOLD_FOR);
+                    store.postpone_logout(&due, 1, store.clock().now()).await.unwrap();
+                    let again = claimed(&store).await.pop().unwrap();
+                    assert_eq!((again.attempts, &again.notice), (2, &due.notice));
+                    store.settle_logout(&again).await.unwrap();
+                }
+            }
+        }
+        store.end_logins_of("alice").await.unwrap();
+        store.end_login(of_subject).await.unwrap();
+        assert!(claimed(&store).await.is_empty(), "it had ended with all of its subject's");
+        store.clock().advance(SignedDuration::from_secs(1));
+        made_in(&store, &client, expired, Some("e")).await;
+        store.clock().advance(hours(1));
+        store.end_login(expired).await.unwrap();
+        assert!(claimed(&store).await.is_empty());
     }
 }
 
@@ -98,9 +171,9 @@ async fn all_logins_of_a_subject_end_and_each_is_told_once() {
         }
         let due = claimed(&store).await;
         let told: BTreeSet<_> =
-            due.iter().map(|due| (due.client_id.as_str(), due.session_id.to_string())).collect();
-        let expected =
-            [("mail", one), ("mail", two), ("shop", one)].map(|(client, id)| (client, id.to_string()));
+            names(&due).into_iter().map(|(client, id, _)| (client, id.to_string())).collect();
+        let expected = [("mail", one), ("mail", two), ("shop", one)]
+            .map(|(client, id)| (client.to_owned(), id.to_string()));
         assert_eq!((told, due.len()), (BTreeSet::from(expected), 3));
     }
 }
@@ -127,7 +200,7 @@ async fn a_login_that_no_browser_remembers_is_told_once_to_its_client_and_others
             assert_eq!(statements, 1);
             let due = claimed(&store).await;
             assert_eq!(due.len(), usize::from(is_told), "{due:?}");
-            assert!(due.iter().all(|due| due.client_id == mail.id));
+            assert!(names(&due).iter().all(|(client, ..)| client == "mail"));
         }
     }
 }
@@ -194,7 +267,7 @@ async fn servers_that_claim_at_once_never_get_the_same() {
             }
         });
         let all = futures::future::join_all(claims).await.concat();
-        let sessions: BTreeSet<_> = all.iter().map(|due| due.session_id.to_string()).collect();
+        let sessions: BTreeSet<_> = names(&all).iter().map(|(_, id, _)| id.to_string()).collect();
         assert_eq!((all.len(), sessions.len()), (40, 40));
     }
 }
@@ -211,8 +284,9 @@ async fn a_busy_client_and_one_that_is_gone_hold_up_nobody() {
         }
         assert!(store.delete_client(&clients[1].id, manager(&clients[1])).await.unwrap());
         store.end_login(id).await.unwrap();
-        let due = store.claim_logouts(10, &[clients[0].id.clone()]).await.unwrap();
-        assert_eq!(due.iter().map(|due| due.client_id.as_str()).collect::<Vec<_>>(), ["quick"]);
+        let busy = [LogoutRecipient::Client(clients[0].id.clone())];
+        let due = store.claim_logouts(10, &busy).await.unwrap();
+        assert_eq!(names(&due).iter().map(|(client, ..)| client.as_str()).collect::<Vec<_>>(), ["quick"]);
         assert_eq!(claimed(&store).await.len(), 1, "the slow one waited");
     }
 }

@@ -11,7 +11,7 @@ use oauth::assertion::SingleUse;
 use oauth::imported_token::HydraTokenKind;
 use oauth::{AssertionId, HydraToken, TokenId};
 use sqlx::Row;
-use store::{DeviceDecision, NewGrant, Redemption, Store, StoredClient};
+use store::{DeviceDecision, LogoutRecipient, NewGrant, Redemption, Store, StoredClient};
 
 /// How often each statement is executed: the planner turns to a generic plan after a few times.
 const TIMES: i64 = 30;
@@ -122,7 +122,8 @@ async fn requests(store: &Store, client: &StoredClient, subject: &str) {
     store.end_login(id).await.unwrap();
     store.end_unremembered_login(id, &client.id).await.unwrap();
     store.end_logins_of(subject).await.unwrap();
-    for due in store.claim_logouts(4, std::slice::from_ref(&client.id)).await.unwrap() {
+    let busy = [LogoutRecipient::Client(client.id.clone())];
+    for due in store.claim_logouts(4, &busy).await.unwrap() {
         store.postpone_logout(&due, 1, now).await.unwrap();
         store.settle_logout(&due).await.unwrap();
     }

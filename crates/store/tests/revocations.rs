@@ -137,6 +137,7 @@ async fn the_login_of_a_revoked_session_is_gone_when_the_revocation_is() {
             content: vec![1],
             started_at: store.clock().now(),
             expires_at,
+            identity_provider_session: None,
         };
         store.revoke_session(id).await.unwrap();
         store.remember_login(&login).await.unwrap();

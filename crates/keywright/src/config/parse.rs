@@ -8,7 +8,7 @@ use oauth::subject_identifier::PairwiseSalt;
 use oauth::user_code::InvalidUserCodeFormat;
 use oauth::{Issuer, Scope, ScopeSet, SubjectType, UserCodeFormat, jwt_bearer};
 use serde_json::Value;
-use server::Hooks;
+use server::{Hooks, IdentityProvider};
 use url::Url;
 
 use super::dsn::{self, Dsn, PostgresDsn};
@@ -16,7 +16,7 @@ use super::issuer::{self, ParsedIssuer};
 use super::notice::{ConfigError, Notice, Origin};
 use super::reader::{
     self, Expected, Reader, cookie_name, flow_time, grace_period, hook, host, lifetime, plain,
-    polling_interval, text, web_url,
+    polling_interval, provider_headers, text, web_url,
 };
 use super::settings::{
     Clients, Config, CookieName, Cookies, Discovery, JwtStrategy, Keys, Listener, Log, OAuth2, Oidc,
@@ -51,6 +51,7 @@ pub(super) fn parse(
     let public = r.optional("urls.self.public", issuer::base);
     let admin = r.optional("urls.self.admin", web_url);
     let pages = pages(r, public.as_ref().or(issuer.as_ref().map(|issuer| &issuer.issuer)));
+    let identity_provider = identity_provider(r);
     let clients = Clients {
         public_addresses_only: r.setting("clients.http.disallow_private_ip_ranges", plain),
         private_exceptions: r.setting("clients.http.private_ip_exception_urls", web_urls),
@@ -83,6 +84,7 @@ pub(super) fn parse(
                 error,
                 logout,
                 post_logout_redirect,
+                identity_provider,
             };
             let config = Config {
                 dsn,
@@ -269,6 +271,13 @@ fn web_urls(value: &Value) -> Result<Vec<Url>, Expected> {
 fn scopes(value: &Value) -> Result<ScopeSet, Expected> {
     let scopes: Vec<Scope> = plain(value)?;
     Ok(scopes.into_iter().collect())
+}
+
+/// Headers without a URL are read for what is wrong with them.
+fn identity_provider(r: &mut Reader<'_>) -> Option<IdentityProvider> {
+    let headers = r.optional("urls.identity_provider.headers", provider_headers);
+    let provider = IdentityProvider::new(r.optional("urls.identity_provider.url", web_url)?);
+    Some(provider.with_headers(headers.unwrap_or_default()))
 }
 
 fn strategies(r: &mut Reader<'_>) -> Strategies {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use oauth::go_duration::GoDuration;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use server::{Hook, HookKeyPlace};
+use server::{Hook, HookKeyPlace, ProviderHeaders};
 use url::Url;
 
 use super::check::wrong_value;
@@ -172,6 +172,16 @@ pub(super) fn hook(value: &Value) -> Result<Hook, Expected> {
     }
     let unfit = |error| Expected::This(format!("a hook whose key can be sent: {error} is needed"));
     hook.with_key(place, name, secret).map_err(unfit)
+}
+
+/// The headers that the identity provider is sent. None of their values is shown.
+pub(super) fn provider_headers(value: &Value) -> Result<ProviderHeaders, Expected> {
+    let unfit = |error| Expected::This(format!("headers that can be sent: {error} is needed"));
+    let mut headers = ProviderHeaders::default();
+    for (name, value) in value.as_object().ok_or(Expected::AsDescribed)? {
+        headers = headers.with(name, text(value)?).map_err(unfit)?;
+    }
+    Ok(headers)
 }
 
 /// A data source name.

@@ -10,7 +10,7 @@ use oauth::jwt_access_token::{AddedClaims, ScopeClaim};
 use oauth::subject_identifier::PairwiseSalt;
 use oauth::{AccessTokenStrategy, Issuer, ScopeSet, ScopeStrategy, SubjectType, UserCodeFormat, jwt_bearer};
 use serde::Deserialize;
-use server::Hooks;
+use server::{Hooks, IdentityProvider};
 use url::Url;
 
 use super::cors::Cors;
@@ -233,6 +233,8 @@ pub struct Urls {
     pub logout: Option<Url>,
     /// Where a logout ends.
     pub post_logout_redirect: Option<Url>,
+    /// `identity_provider`: where sessions end that logins were made in.
+    pub identity_provider: Option<IdentityProvider>,
 }
 
 /// `clients.http`: requests that the server makes itself.

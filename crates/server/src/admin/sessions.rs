@@ -9,7 +9,8 @@ use oauth::{ClientId, Error, Form, SessionId};
 use crate::error::{Challenge, Failure};
 use crate::{Server, answer};
 
-/// Ends the logins of a subject, or one of them, and has clients told that have a back-channel URI. What was granted in
+/// Ends the logins of a subject, or one of them, and has clients told that have a back-channel URI; of the one, the identity
+/// provider too. What was granted in
 /// them lives on, as with Hydra. One statement.
 pub(crate) async fn revoke_login(State(server): State<Server>, uri: Uri) -> Response {
     done(&server, login(&server, &uri).await)

@@ -124,7 +124,8 @@ async fn end(server: &Server, browser: &BrowserRequest, verifier: &str) -> Resul
     Ok(found(&logout.return_to))
 }
 
-/// Ends the session, and has its clients told: by the browser, by the server, or by both. One statement. What was granted
+/// Ends the session, and has its clients told: by the browser, by the server, or by both; and the identity provider. One
+/// statement. What was granted
 /// in the session lives on, as with Hydra.
 async fn finish(server: &Server, logout: &Logout) -> Result<Response, Stop> {
     let told = server.store().end_login(logout.session_id).await?;

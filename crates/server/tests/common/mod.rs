@@ -104,6 +104,7 @@ pub fn settings() -> Settings {
         outbound: OutboundPolicy::default(),
         subject_types: SubjectTypes::default(),
         dynamic_client_registration: false,
+        identity_provider: None,
         hooks: server::Hooks::default(),
         default_client_scope: "offline_access offline openid".parse().unwrap(),
         expose_internal_errors: false,
@@ -406,4 +407,12 @@ pub async fn read_to_end(stream: &mut TcpStream) -> String {
     let read = tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut answer)).await;
     assert!(read.is_ok(), "the server keeps the connection: {}", String::from_utf8_lossy(&answer));
     String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Keeps the server at its own work until the guard is dropped.
+pub fn at_work(server: &TestServer) -> DropGuard {
+    let (server, shutdown) = (server.server.clone(), CancellationToken::new());
+    let until = shutdown.clone();
+    tokio::spawn(async move { server.maintain(false, until).await });
+    shutdown.drop_guard()
 }

@@ -25,6 +25,7 @@ struct Inner {
 /// A request that it got.
 #[derive(Debug, Clone)]
 pub struct Received {
+    pub method: String,
     pub path: String,
     pub headers: HashMap<String, String>,
     pub body: String,
@@ -80,7 +81,8 @@ async fn receive(State(receiver): State<Receiver>, request: Request) -> Response
         headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
     let waiting = {
         let mut inner = receiver.inner.lock().unwrap();
-        inner.requests.push(Received { path: head.uri.to_string(), headers, body });
+        let (method, path) = (head.method.to_string(), head.uri.to_string());
+        inner.requests.push(Received { method, path, headers, body });
         inner.waiting += 1;
         inner.most_waiting = inner.most_waiting.max(inner.waiting);
         Waiting(receiver.clone())

@@ -74,6 +74,7 @@ pub fn new_login(store: &Store, grant: &NewGrant) -> NewLogin {
         content: vec![1],
         started_at: now,
         expires_at: now + hours(1),
+        identity_provider_session: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Variables, and the files that they name.
 
-use server::{Hook, HookKeyPlace};
+use server::{Hook, HookKeyPlace, IdentityProvider, ProviderHeaders};
 
 use super::Given;
 
@@ -80,6 +80,34 @@ fn a_hook_is_a_plain_url_or_an_object() {
         };
         assert_eq!(given.config().oauth2.hooks.token, Some(expected));
     }
+}
+
+#[test]
+fn the_headers_for_the_identity_provider_are_checked_and_never_shown() {
+    let with = |headers: &'static str| {
+        Given::variables(&[
+            ("URLS_IDENTITY_PROVIDER_URL", "http://kratos:4434"),
+            ("URLS_IDENTITY_PROVIDER_HEADERS", headers),
+        ])
+    };
+    for headers in
+        [r#"{"X Key":"hush"}"#, r#"{"X-Key":"hu\nsh"}"#, r#"{"X-Key":["hush"]}"#, r#"["hush"]"#, "hush"]
+    {
+        let problems = with(headers).problems();
+        assert!(!problems.is_empty(), "{headers}");
+        for problem in problems {
+            assert!(
+                problem.contains("urls.identity_provider.headers") && !problem.contains("hu"),
+                "{problem}"
+            );
+        }
+    }
+    let config = with(r#"{"Authorization":"Bearer hush","X-Key":"k"}"#).config();
+    let provider = IdentityProvider::new("http://kratos:4434".parse().unwrap());
+    let headers = ProviderHeaders::default().with("authorization", "Bearer hush").unwrap();
+    let headers = headers.with("x-key", "k").unwrap();
+    assert_eq!(config.urls.identity_provider, Some(provider.with_headers(headers)));
+    assert!(!format!("{config:?}").contains("hush"));
 }
 
 #[test]

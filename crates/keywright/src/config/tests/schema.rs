@@ -75,6 +75,7 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("TTL_LOGIN_CONSENT_REQUEST", "1h"),
     ("URLS_CONSENT", "/consent"),
     ("URLS_ERROR", "https://pages.example.com/error"),
+    ("URLS_IDENTITY_PROVIDER_URL", "http://kratos:4434"),
     ("URLS_LOGIN", "https://pages.example.com/login"),
     ("URLS_LOGOUT", "https://pages.example.com/logout"),
     ("URLS_POST_LOGOUT_REDIRECT", "https://pages.example.com/bye"),
@@ -145,7 +146,9 @@ const OTHER_VALUES_TOGETHER: &[(&str, &str, Variables)] = &[
     ("SERVE_PUBLIC_TLS_ENABLED", "true", PUBLIC_PAIR),
     ("SERVE_ADMIN_TLS_ENABLED", "true", ADMIN_PAIR),
     ("TRACING_PROVIDERS_OTLP_INSECURE", "true", COLLECTOR),
+    ("URLS_IDENTITY_PROVIDER_HEADERS", r#"{"X-Key":"k"}"#, PROVIDER),
 ];
+const PROVIDER: Variables = &[("URLS_IDENTITY_PROVIDER_URL", "http://kratos:4434")];
 const COLLECTOR: Variables = &[("TRACING_PROVIDERS_OTLP_SERVER_URL", "collector:4318")];
 const SHARED_PAIR: Variables = &[("SERVE_TLS_CERT_PATH", "/c"), ("SERVE_TLS_KEY_PATH", "/k")];
 const PUBLIC_PAIR: Variables = &[("SERVE_PUBLIC_TLS_CERT_PATH", "/c"), ("SERVE_PUBLIC_TLS_KEY_PATH", "/k")];

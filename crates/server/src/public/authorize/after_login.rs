@@ -9,7 +9,7 @@ use oauth::flow::{Flow, Interaction, cookie_value};
 use oauth::login::{
     Login, LoginOutcome, LoginVerifier, SessionMemory, check, session_cookie, session_of_cookie,
 };
-use oauth::{Error, ErrorCode};
+use oauth::{Error, ErrorCode, IdentityProviderSessionId};
 use store::NewLogin;
 
 use super::{Asked, Stop, found};
@@ -33,10 +33,15 @@ async fn ask_for_consent(
 ) -> Result<Response, Stop> {
     let (server, settings, now) = (asked.server, asked.server.settings(), asked.server.now());
     let (ring, entropy) = (server.store().ring(), server.store().entropy());
-    let (login, context, known, memory, forced) = match outcome {
-        Some(LoginOutcome::Accepted { login, context, known, memory, forced_subject }) => {
-            (login, context, known, memory, forced_subject)
-        }
+    let (login, context, known, memory, forced, provider_session) = match outcome {
+        Some(LoginOutcome::Accepted {
+            login,
+            context,
+            known,
+            memory,
+            forced_subject,
+            identity_provider_session,
+        }) => (login, context, known, memory, forced_subject, identity_provider_session),
         Some(LoginOutcome::Rejected(denial)) => return Err(asked.denied(denial)),
         None => return Err(asked.to_client(Error::new(ErrorCode::AccessDenied, "The login is not valid."))),
     };
@@ -54,7 +59,8 @@ async fn ask_for_consent(
     let (sealed, ends) = (challenge.seal(ring, entropy), settings.flow.ends(asked.kind, id));
     let sealed = shorten_for(server, asked.browser, sealed, ends).await?;
     let mut response = found(&settings.pages.consent(&settings.public_url, &sealed));
-    apply(asked, &challenge.login, (memory, id.started_at()), &mut response).await?;
+    let session = (memory, provider_session, id.started_at());
+    apply(asked, &challenge.login, session, &mut response).await?;
     let (value, lifetime) = (cookie_value(ring, Interaction::Consent, id), settings.flow.of(asked.kind));
     let flow = (Interaction::Consent, id);
     settings.cookies.set_flow(&mut response, &asked.browser.headers, flow, value, (now, lifetime));
@@ -78,7 +84,7 @@ async fn may_skip(asked: &Asked<'_>, login: &Login, known: Option<bool>) -> Resu
 async fn apply(
     asked: &Asked<'_>,
     login: &Login,
-    (memory, started_at): (SessionMemory, Timestamp),
+    (memory, provider_session, started_at): (SessionMemory, Option<IdentityProviderSessionId>, Timestamp),
     response: &mut Response,
 ) -> Result<(), Stop> {
     let (store, settings, now) = (asked.server.store(), asked.server.settings(), asked.server.now());
@@ -95,6 +101,7 @@ async fn apply(
                     content: login.seal(store.ring(), store.entropy()),
                     started_at,
                     expires_at: after(now, lifetime),
+                    identity_provider_session: provider_session,
                 })
                 .await?;
             if !remembered {
