@@ -1,6 +1,7 @@
 //! From checked values to [`Config`].
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use jose::SystemSecret;
 use oauth::jwt_access_token::AddedClaims;
@@ -15,8 +16,8 @@ use super::dsn::{self, Dsn, PostgresDsn};
 use super::issuer::{self, ParsedIssuer};
 use super::notice::{ConfigError, Notice, Origin};
 use super::reader::{
-    self, Expected, Reader, cookie_name, flow_time, grace_period, hook, host, lifetime, plain,
-    polling_interval, provider_headers, text, web_url,
+    self, Expected, LONGEST_GRACE_PERIOD, Reader, cookie_name, counted_grace_period, flow_time, grace_period,
+    hook, host, lifetime, plain, polling_interval, provider_headers, text, web_url,
 };
 use super::settings::{
     Clients, Config, CookieName, Cookies, Discovery, JwtStrategy, Keys, Listener, Log, OAuth2, Oidc,
@@ -301,7 +302,7 @@ fn oauth2(r: &mut Reader<'_>) -> OAuth2 {
             .setting("oauth2.client_credentials.default_grant_allowed_scope", plain),
         pkce_enforced: r.setting("oauth2.pkce.enforced", plain),
         pkce_enforced_for_public_clients: r.setting("oauth2.pkce.enforced_for_public_clients", plain),
-        rotation_grace_period: r.setting("oauth2.grant.refresh_token.rotation_grace_period", grace_period),
+        rotation_grace_period: rotation_grace_period(r),
         jwt_bearer: jwt_bearer::Policy {
             max_ttl: r.setting("oauth2.grant.jwt.max_ttl", lifetime),
             jti_optional: r.setting("oauth2.grant.jwt.jti_optional", plain),
@@ -316,6 +317,23 @@ fn oauth2(r: &mut Reader<'_>) -> OAuth2 {
             .setting("oauth2.device_authorization.token_polling_interval", polling_interval),
         user_codes: user_codes(r),
     }
+}
+
+/// With a count, Hydra takes periods up to half a year. Repeats are not counted here, so the limit without a count holds.
+fn rotation_grace_period(r: &mut Reader<'_>) -> Duration {
+    const PERIOD: &str = "oauth2.grant.refresh_token.rotation_grace_period";
+    const COUNT: &str = "oauth2.grant.refresh_token.rotation_grace_reuse_count";
+    if r.setting::<u64>(COUNT, plain) == 0 {
+        return r.setting(PERIOD, grace_period);
+    }
+    let period = r.setting(PERIOD, counted_grace_period);
+    if period > LONGEST_GRACE_PERIOD {
+        r.warning(
+            PERIOD,
+            "5m in its place: repeats are not counted, and without a count 5m is the longest".to_owned(),
+        );
+    }
+    period.min(LONGEST_GRACE_PERIOD)
 }
 
 fn oidc(r: &mut Reader<'_>) -> Oidc {

@@ -118,7 +118,10 @@ pub(super) fn text(value: &Value) -> Result<&str, Expected> {
 const LONGEST_FLOW_TIME: Duration = Duration::from_hours(12);
 
 /// The longest that what was replaced still works.
-const LONGEST_GRACE_PERIOD: Duration = Duration::from_mins(5);
+pub(super) const LONGEST_GRACE_PERIOD: Duration = Duration::from_mins(5);
+
+/// The longest that Hydra takes where it counts how often that is.
+const LONGEST_COUNTED_GRACE_PERIOD: Duration = Duration::from_hours(180 * 24);
 
 /// A lifetime: longer than nothing and no more than a hundred years.
 pub(super) fn lifetime(value: &Value) -> Result<Duration, Expected> {
@@ -138,6 +141,13 @@ pub(super) fn grace_period(value: &Value) -> Result<Duration, Expected> {
     let duration = text(value)?.parse().ok().map(|GoDuration(duration)| duration);
     let short = duration.filter(|duration| *duration <= LONGEST_GRACE_PERIOD);
     short.ok_or_else(|| "a duration no longer than 5m".into())
+}
+
+/// The same where Hydra counts how often that is.
+pub(super) fn counted_grace_period(value: &Value) -> Result<Duration, Expected> {
+    let duration = text(value)?.parse().ok().map(|GoDuration(duration)| duration);
+    let short = duration.filter(|duration| *duration <= LONGEST_COUNTED_GRACE_PERIOD);
+    short.ok_or_else(|| "a duration no longer than 4320h".into())
 }
 
 /// How often a device may ask: whole seconds, as it is told them.

@@ -188,6 +188,28 @@ fn flows_cookies_and_grace_periods_have_limits() {
 }
 
 #[test]
+fn a_grace_period_that_hydra_takes_with_a_count_is_shortened_and_warned_about() {
+    const PERIOD: &str = "OAUTH2_GRANT_REFRESH_TOKEN_ROTATION_GRACE_PERIOD";
+    const COUNT: (&str, &str) = ("OAUTH2_GRANT_REFRESH_TOKEN_ROTATION_GRACE_REUSE_COUNT", "3");
+    let minutes = Duration::from_mins;
+    for (text, expected, is_shortened) in
+        [("10s", Duration::from_secs(10), false), ("5m", minutes(5), false), ("24h", minutes(5), true)]
+    {
+        let given = Given::variables(&[(PERIOD, text), COUNT]);
+        assert_eq!(given.config().oauth2.rotation_grace_period, expected, "{text}");
+        let warned = given.warnings().iter().any(|warning| warning.contains("5m in its place"));
+        assert_eq!(warned, is_shortened, "{:?}", given.warnings());
+    }
+    for (variables, fragment) in [
+        (&[(PERIOD, "4321h"), COUNT][..], "no longer than 4320h"),
+        (&[(PERIOD, "24h"), (COUNT.0, "0")], "no longer than 5m"),
+    ] {
+        let problems = Given::variables(variables).problems();
+        assert!(problems.len() == 1 && problems[0].contains(fragment), "{problems:?}");
+    }
+}
+
+#[test]
 fn pairwise_subjects_need_a_salt() {
     let types = ("OIDC_SUBJECT_IDENTIFIERS_SUPPORTED_TYPES", "public,pairwise");
     let problems = Given::variables(&[types]).problems();
