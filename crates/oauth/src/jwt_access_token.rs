@@ -71,6 +71,9 @@ impl ClaimsPolicy {
 
     /// What of `added` goes to the top level, and what below `ext`, where there is to be one.
     fn places<'a>(&self, added: &'a Map<String, Value>) -> (Map<String, Value>, Option<Ext<'a>>) {
+        if self.added.top_level.is_empty() && self.added.mirror {
+            return (Map::new(), Some(Cow::Borrowed(added)));
+        }
         let (top_level, rest): (Map<_, _>, Map<_, _>) = added
             .iter()
             .map(|(name, value)| (name.clone(), value.clone()))

@@ -33,7 +33,10 @@ const DESCRIPTIVE: [&str; 7] =
 /// The field at fault and why.
 pub fn served(spec: &OAuth2ClientSpec, subject_types: &SubjectTypes) -> Result<ClientMetadata, String> {
     let metadata = of_spec(spec)?;
-    subject_types.check_type(&metadata).map_err(|why| format!("spec.subjectType: {why}"))?;
+    // Who says nothing of it may need none, such as a service.
+    if spec.subject_type.is_some() {
+        subject_types.check_type(&metadata).map_err(|why| format!("spec.subjectType: {why}"))?;
+    }
     Ok(metadata)
 }
 
@@ -279,6 +282,9 @@ mod tests {
         let one = pairwise(&["https://a.example.com/cb"]);
         let public_alone = SubjectTypes::default();
         let salt = oauth::subject_identifier::PairwiseSalt::new("salt-of-this-server".into()).unwrap();
+        let pairwise_alone = SubjectTypes { public: false, pairwise: Some(salt.clone()) };
+        served(&spec(json!({"grantTypes": ["client_credentials"]})), &pairwise_alone).unwrap();
+        assert!(served(&spec(json!({"subjectType": "public"})), &pairwise_alone).is_err());
         let both = SubjectTypes { pairwise: Some(salt), ..SubjectTypes::default() };
         assert_eq!(
             served(&one, &public_alone).unwrap_err(),

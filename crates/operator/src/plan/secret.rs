@@ -88,8 +88,9 @@ pub fn judge(client: &OAuth2Client, object: Option<Secret>) -> FoundSecret {
     }))
 }
 
-/// True for the Secret that Hydra Maester made for its resource of this name, where this one asks to take the client
-/// over. It becomes a second owner, so that the Secret outlives Maester's resource.
+/// True for the Secret that Hydra Maester made for its resource of this name, where this one asks to take over the very
+/// client whose id it holds. It becomes a second owner, so that the Secret outlives Maester's resource; an orphan would
+/// be none.
 fn is_maesters(client: &OAuth2Client, object: &Secret) -> bool {
     let is_of_its_resource = |owner: &OwnerReference| {
         owner.kind == "OAuth2Client"
@@ -97,6 +98,9 @@ fn is_maesters(client: &OAuth2Client, object: &Secret) -> bool {
             && owner.name == client.name_any()
     };
     client.spec.adopt
+        && client.spec.deletion_policy == DeletionPolicy::Delete
+        && client.spec.client_id.is_some()
+        && client.spec.client_id == entry(object, &client.spec.secret.keys.client_id)
         && object.type_.as_deref().unwrap_or(OPAQUE) == OPAQUE
         && object.annotations().get(WRITTEN_FOR).is_none()
         && !object.owner_references().is_empty()

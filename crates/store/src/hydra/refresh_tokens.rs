@@ -247,11 +247,14 @@ impl Store {
         lost: &[GrantId],
     ) -> Result<(), Error> {
         // They are of use for as long as there is something to end.
-        let ends = decided
-            .grants
-            .iter()
-            .map(|(grant, _)| grant.expires_at)
-            .max_by_key(|at| at.unwrap_or(Timestamp::MAX));
+        let known = decided.family.iter().filter_map(|token| match token.before {
+            Some(ImportedToken::Refresh { expires_at, .. }) => {
+                Some(expires_at.and_then(|at| Timestamp::from_second(at).ok()))
+            }
+            _ => None,
+        });
+        let new = decided.grants.iter().map(|(grant, _)| grant.expires_at);
+        let ends = new.chain(known).max_by_key(|at| at.unwrap_or(Timestamp::MAX));
         for (at, grant) in decided.used.iter().filter(|(_, grant)| !lost.contains(grant)) {
             let token = &decided.family[*at];
             let means = means(token, decided.client, (*grant, true), ends.flatten());

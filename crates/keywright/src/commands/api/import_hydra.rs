@@ -94,7 +94,8 @@ fn secrets(args: &ImportHydraArgs) -> Result<Vec<HydraSecret>> {
     }
     if secrets.is_empty() {
         let given = Zeroizing::new(std::env::var(VARIABLE).unwrap_or_default());
-        secrets.extend(list::items(&given).iter().map(|text| HydraSecret::new(text)));
+        secrets
+            .extend(list::items(&given).into_iter().map(Zeroizing::new).map(|text| HydraSecret::new(&text)));
     }
     if secrets.is_empty() {
         bail!("Hydra's secrets.system is missing: give --hydra-system-secret-file or {VARIABLE}");

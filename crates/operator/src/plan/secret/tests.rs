@@ -57,25 +57,33 @@ fn a_secret_of_hydra_maesters_is_taken_over_with_the_client_of_its_resource() {
     let object = |kind: &str, name: &str| -> Secret {
         let owner =
             json!({"apiVersion": "hydra.ory.sh/v1alpha1", "kind": kind, "name": name, "uid": "theirs"});
-        let made =
-            json!({"metadata": {"name": "orders-secret", "ownerReferences": [owner]}, "type": "Opaque"});
+        let metadata = json!({"name": "orders-secret", "ownerReferences": [owner]});
+        let made = json!({"metadata": metadata, "type": "Opaque", "data": {"CLIENT_ID": "aWQ="}});
         serde_json::from_value(made).unwrap()
     };
-    let orders = |adopt: bool| client("orders", json!({"adopt": adopt, "secret": {"name": "orders-secret"}}));
-    assert_eq!(refusal(&orders(true), object("OAuth2Client", "orders")), None);
-    for (client, object) in [
-        (orders(false), object("OAuth2Client", "orders")),
-        (orders(true), object("OAuth2Client", "others")),
-        (orders(true), object("Deployment", "orders")),
-        (orders(true), Secret { metadata: ObjectMeta::default(), ..Secret::default() }),
+    let with = |over: serde_json::Value| {
+        let mut spec = json!({"adopt": true, "clientId": "id", "secret": {"name": "orders-secret"}});
+        spec.as_object_mut().unwrap().extend(over.as_object().unwrap().clone());
+        client("orders", spec)
+    };
+    let (orders, theirs) = (with(json!({})), object("OAuth2Client", "orders"));
+    assert_eq!(refusal(&orders, theirs.clone()), None);
+    for over in [
+        json!({"adopt": false}),
+        json!({"clientId": null}),
+        json!({"clientId": "another"}),
+        json!({"deletionPolicy": "Orphan"}),
     ] {
-        assert_eq!(refusal(&client, object).unwrap().0, Reason::SecretConflict);
+        assert_eq!(refusal(&with(over.clone()), theirs.clone()).unwrap().0, Reason::SecretConflict, "{over}");
     }
-    let mut foreign = object("OAuth2Client", "orders");
+    for other in [object("OAuth2Client", "others"), object("Deployment", "orders"), Secret::default()] {
+        assert_eq!(refusal(&orders, other).unwrap().0, Reason::SecretConflict);
+    }
+    let mut foreign = theirs.clone();
     foreign.metadata.owner_references.as_mut().unwrap()[0].api_version = "keywright.dev/v1alpha1".into();
-    assert!(refusal(&orders(true), foreign).is_some());
-    let typed = Secret { type_: Some("kubernetes.io/tls".into()), ..object("OAuth2Client", "orders") };
-    assert!(refusal(&orders(true), typed).is_some());
+    assert!(refusal(&orders, foreign).is_some());
+    let typed = Secret { type_: Some("kubernetes.io/tls".into()), ..theirs };
+    assert!(refusal(&orders, typed).is_some());
 }
 
 #[test]

@@ -13,7 +13,7 @@ use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::watches::without_errors;
+use super::watches::{listed_in_pages, without_errors};
 
 /// The namespaces whose resources are looked after.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -95,7 +95,7 @@ async fn follow(
     known: Store<PartialObjectMeta<Namespace>>,
     begun: watch::Sender<u64>,
 ) {
-    let config = watcher::Config::default().labels(&selector);
+    let config = listed_in_pages().labels(&selector);
     let namespaces = watcher(Api::<PartialObjectMeta<Namespace>>::all(client), config)
         .default_backoff()
         .modify(|namespace| namespace.metadata.managed_fields = None)

@@ -21,7 +21,7 @@ pub(super) type Watched<K> = DeserializeGuard<K>;
 const PAGE: u32 = 100;
 
 /// A watch that begins with small lists.
-fn listed_in_pages() -> watcher::Config {
+pub(super) fn listed_in_pages() -> watcher::Config {
     watcher::Config::default().page_size(PAGE)
 }
 
@@ -134,7 +134,7 @@ pub(super) fn of_secret<K: Kind>(
     known.state_filter(names_it).iter().map(|resource| ObjectRef::from_obj(&**resource)).collect()
 }
 
-/// A watch's errors go to the log and no further: each watch retries by itself, at a growing distance, and in a
+/// A watch's errors go to the log and no further: each watch retries by itself, and in a
 /// controller's queue an error of one would hold up all others.
 pub(super) fn without_errors<K, S>(
     what: String,
