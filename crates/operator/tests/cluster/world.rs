@@ -11,7 +11,8 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{DeleteParams, ListParams, PatchParams, PostParams};
 use kube::{Api, Client, Config, ResourceExt};
-use oauth::{AccessToken, ClientId, ClientSecret, Form, Issuer};
+use oauth::subject_identifier::PairwiseSalt;
+use oauth::{AccessToken, ClientId, ClientSecret, Form, Issuer, SubjectTypes};
 use operator::metrics::ReconcileLabels;
 use operator::reconcile::Context;
 use operator::source::cluster::{self, ClusterError, ClusterObjects};
@@ -101,7 +102,10 @@ impl World {
             finalizer_timeout: operator::settings::FINALIZER_TIMEOUT,
             allow_mass_deletion: false,
             issuer: Issuer::parse(ISSUER).unwrap(),
-            subject_types: oauth::SubjectTypes::default(),
+            subject_types: SubjectTypes {
+                public: true,
+                pairwise: PairwiseSalt::new("a-salt-for-tests".into()),
+            },
         };
         let objects = Arc::new(ClusterObjects::new(Client::try_from(config.clone()).unwrap()));
         let metrics = Metrics::new(&mut Registry::default());
